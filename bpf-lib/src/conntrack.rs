@@ -1,0 +1,70 @@
+//! Conntrack keys and values. Mirror of `abi/conntrack.h`.
+//!
+//! There is one entry for a connection and its replies: the key is written as the endpoint sees it (local, peer), and
+//! the value remembers in which direction the first packet went. For ICMP echo the identifier stands in the port of
+//! the side that sends the request and the other port is 0, so a request never looks like the reply to another one.
+
+/// Key of `conntrack4`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct CtKey4 {
+    /// The endpoint's address, network order.
+    pub local_be: u32,
+    /// The other end's address, network order.
+    pub peer_be: u32,
+    /// The endpoint's port, network order.
+    pub local_port_be: u16,
+    /// The other end's port, network order.
+    pub peer_port_be: u16,
+    /// IP protocol number.
+    pub proto: u8,
+    /// Always zero.
+    pub pad: [u8; 3],
+}
+
+/// Key of `conntrack6`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct CtKey6 {
+    /// The endpoint's address.
+    pub local: [u8; 16],
+    /// The other end's address.
+    pub peer: [u8; 16],
+    /// The endpoint's port, network order.
+    pub local_port_be: u16,
+    /// The other end's port, network order.
+    pub peer_port_be: u16,
+    /// IP protocol number.
+    pub proto: u8,
+    /// Always zero.
+    pub pad: [u8; 3],
+}
+
+/// Bit of [`CtEntry::flags`]: a FIN or RST was seen, the entry expires soon.
+pub const CT_CLOSING: u8 = 1;
+/// Bit of [`CtEntry::flags`]: a TCP segment other than the first SYN was seen.
+pub const CT_SEEN_NON_SYN: u8 = 2;
+
+/// Value of both conntrack maps.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CtEntry {
+    /// `bpf_ktime_get_ns` after which the entry counts as absent.
+    pub expires_ns: u64,
+    /// Packets of both directions.
+    pub packets: u64,
+    /// Bytes of both directions, from the IP header on.
+    pub bytes: u64,
+    /// Bundle generation whose policy admitted the connection.
+    pub generation: u32,
+    /// Direction of the first packet: [`crate::names::DIRECTION_INGRESS`] or [`crate::names::DIRECTION_EGRESS`].
+    pub initiator: u8,
+    /// Bits `CT_*`.
+    pub flags: u8,
+    /// Always zero.
+    pub pad: u16,
+}
+
+const _: () = assert!(size_of::<CtKey4>() == 16);
+const _: () = assert!(size_of::<CtKey6>() == 40);
+const _: () = assert!(size_of::<CtEntry>() == 32);

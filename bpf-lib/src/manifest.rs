@@ -1,0 +1,222 @@
+//! `manifest.json`: what a bundle holds, and what a kernel needs for it.
+//!
+//! Everything is ordered, so that equal bundles are equal bytes. Paths are relative to the bundle, with `/`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::identity::{IdentityIndex, NumericIdentity};
+
+/// Version of the bundle format that this build reads and writes.
+pub const SCHEMA: u32 = 1;
+/// File name of the manifest.
+pub const MANIFEST_FILE: &str = "manifest.json";
+/// File name of the provenance.
+pub const PROVENANCE_FILE: &str = "provenance.json";
+/// File name of the addresses that every node knows ([`crate::ipcache::Record`]s).
+pub const IPCACHE_FILE: &str = "tables/ipcache.bin";
+
+/// The manifest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// Program and version that wrote the bundle.
+    pub compiler: String,
+    /// The clang that built the objects.
+    pub clang: Clang,
+    /// What the kernel must offer.
+    pub kernel: Kernel,
+    /// Options that the datapath was built with.
+    pub datapath: Datapath,
+    /// Capacity and layout of every map, by name.
+    pub maps: BTreeMap<String, Map>,
+    /// The objects, by path.
+    pub objects: BTreeMap<String, Object>,
+    /// The table files, by path.
+    pub tables: BTreeMap<String, TableFile>,
+    /// Identities, by index.
+    pub identities: Vec<Identity>,
+    /// What endpoints share.
+    pub classes: Vec<Class>,
+    /// The endpoints that the input named, by name.
+    pub endpoints: BTreeMap<String, Endpoint>,
+    /// The nodes that the input named, by name. Empty: one plain variant, number 0.
+    pub nodes: BTreeMap<String, Node>,
+    /// SHA-256 and size of every other file of the bundle, by path.
+    pub files: BTreeMap<String, File>,
+}
+
+/// The compiler that built the objects.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Clang {
+    /// Version as clang prints it: `19.1.7`.
+    pub version: String,
+    /// Flags of every run, without paths.
+    pub flags: Vec<String>,
+}
+
+/// What the kernel must offer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kernel {
+    /// Words such as `tcx`, `ringbuf`, `btf`, sorted.
+    pub features: Vec<String>,
+}
+
+/// Options that the datapath was built with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Datapath {
+    /// `enable-ipv4`.
+    pub ipv4: bool,
+    /// `enable-ipv6`.
+    pub ipv6: bool,
+    /// Identity index of an IPv4 address that no table knows.
+    pub world_ipv4: IdentityIndex,
+    /// Identity index of an IPv6 address that no table knows.
+    pub world_ipv6: IdentityIndex,
+}
+
+/// Where a map lives: with what it is created, and with what it goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scope {
+    /// Once per node, over all generations.
+    Node,
+    /// Once per bundle generation.
+    Generation,
+    /// Once per table file; the number of entries is the table's.
+    Class,
+    /// Once per endpoint and direction; the number of entries is the table's.
+    Endpoint,
+}
+
+/// Layout of a map, as the objects declare it and the loader creates it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Map {
+    /// Kernel map type: 1 hash, 2 array, 6 per-CPU array, 27 ring buffer.
+    pub map_type: u32,
+    /// Bytes of a key.
+    pub key_size: u32,
+    /// Bytes of a value; 0 where the class decides (8 or 16 bits a cell).
+    pub value_size: u32,
+    /// Capacity; 0 where the table decides.
+    pub max_entries: u32,
+    /// `BPF_F_*`.
+    pub flags: u32,
+    /// What the map lives with.
+    pub scope: Scope,
+}
+
+/// One clang-built object with one program.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Object {
+    /// Name of its program.
+    pub program: String,
+    /// The shape: the `#define`s of its `ep_config.h`, by name.
+    pub shape: BTreeMap<String, String>,
+    /// Names of its maps, sorted.
+    pub maps: Vec<String>,
+    /// Names of the kernel helpers it calls, sorted.
+    pub helpers: Vec<String>,
+    /// BPF instructions after linking.
+    pub instructions: u32,
+    /// Instructions that the verifier walked, when `build --verify` loaded the object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified: Option<u32>,
+}
+
+/// One table file: the class tables of one direction, one behind the other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableFile {
+    /// By map name.
+    pub sections: BTreeMap<String, Section>,
+    /// Number of actions: the entries of `counters`.
+    pub actions: u32,
+}
+
+/// One table in a table file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Section {
+    /// First byte.
+    pub offset: u64,
+    /// Entries of the map.
+    pub entries: u32,
+    /// Bytes of an entry.
+    pub value_size: u32,
+}
+
+/// One identity.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// Dense index.
+    pub index: IdentityIndex,
+    /// Number in Cilium's encoding.
+    pub identity: NumericIdentity,
+    /// Canonical labels `source:key=value`, sorted.
+    pub labels: Vec<String>,
+}
+
+/// What endpoints of one identity, one set of named ports and one node variant share.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Class {
+    /// Position in `classes`.
+    pub id: u32,
+    /// Identity of its endpoints.
+    pub identity: IdentityIndex,
+    /// Node variant.
+    pub variant: u32,
+    /// Policy towards the endpoint: program `to_container`.
+    pub ingress: Direction,
+    /// Policy from the endpoint: program `from_container`.
+    pub egress: Direction,
+}
+
+/// One direction of a class.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Direction {
+    /// Path of the object.
+    pub object: String,
+    /// Path of the table file; none for the modes that read no table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tables: Option<String>,
+    /// Cause of drops that no table decides.
+    pub default_cause: u32,
+}
+
+/// An endpoint of the input: a pod with addresses, or a workload whose instances get them on the node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// Kind of the object: `Pod`, `Deployment`, ...
+    pub kind: String,
+    /// Namespace.
+    pub namespace: String,
+    /// Identity.
+    pub identity: IdentityIndex,
+    /// Class for each node variant it can run on, by variant number.
+    pub classes: BTreeMap<u32, u32>,
+    /// Node, when the input tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// Addresses, when the input tells.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<std::net::IpAddr>,
+}
+
+/// A node of the input.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Node {
+    /// Variant of the classes that apply on it.
+    pub variant: u32,
+    /// Its own addresses: identity `host` on it, whatever the shared table says.
+    pub addresses: Vec<std::net::IpAddr>,
+}
+
+/// A file of the bundle.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct File {
+    /// SHA-256, hexadecimal, lower case.
+    pub sha256: String,
+    /// Bytes.
+    pub size: u64,
+}

@@ -1,0 +1,1 @@
+//! Finds clang and runs it; the only module that starts a process.

@@ -1,0 +1,1 @@
+//! Shapes to C: config headers and one short unit per program.

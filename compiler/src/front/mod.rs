@@ -1,0 +1,3 @@
+//! Documents to typed objects, with every problem reported.
+
+pub mod objects;

@@ -1,0 +1,1 @@
+//! The internal rule: every policy object lowered to one form.

@@ -1,0 +1,20 @@
+//! `ciliumc`: from Kubernetes and Cilium network policies to BPF objects, in CI.
+//!
+//! The modules are the pipeline, in this order: `source → front → ir → resolve → lower → codegen → clang → object →
+//! bundle`. `eval` is the reference model that reads what `resolve` made; `driver` knows the order; `cli` prints.
+//! `ARCHITECTURE.md` beside this crate tells why.
+
+pub mod bundle;
+pub mod clang;
+pub mod cli;
+pub mod codegen;
+pub mod diag;
+pub mod driver;
+pub mod eval;
+pub mod front;
+pub mod ir;
+pub mod lower;
+pub mod object;
+pub mod resolve;
+pub mod source;
+pub mod validate;

@@ -1,0 +1,3 @@
+//! Resolved policy to verdict tables.
+
+pub mod shape;

@@ -1,0 +1,5 @@
+//! The `ciliumc` program: see [`ciliumc::cli`].
+
+fn main() -> std::process::ExitCode {
+    ciliumc::cli::main()
+}

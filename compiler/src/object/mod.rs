@@ -1,0 +1,1 @@
+//! Checks a built object offline: programs, maps, helpers, instruction counts.

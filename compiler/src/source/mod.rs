@@ -1,0 +1,1 @@
+//! Files and standard input: the only module that reads input.

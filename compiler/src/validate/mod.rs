@@ -1,0 +1,1 @@
+//! Built objects held against a kernel and against the reference model.
