@@ -60,7 +60,7 @@ fn answers(engine: Engine, analysis: &Analysis, probes: &[Probe]) -> Result<Vec<
             let lowered = driver::build::lower(analysis)?;
             let tables = |probe| {
                 let answer = model(probe)?;
-                Ok(crate::validate::tables::answer(analysis, &lowered, probe, answer))
+                Ok(crate::validate::tables::answer(&analysis.cluster, &lowered, probe, answer))
             };
             Ok(probes.iter().map(tables).collect())
         }

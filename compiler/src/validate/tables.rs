@@ -5,10 +5,9 @@ use ciliumc_abi::drop_reason::POLICY_DENY;
 use ciliumc_abi::identity::IdentityIndex;
 use ciliumc_abi::table::{DIR_ICMP, DIR_ICMP6, DIR_SCTP, DIR_TCP, DIR_UDP};
 
-use crate::driver::Analysis;
 use crate::eval::probe::{Answer, Probe};
 use crate::eval::{Decision, L4, Reason, Verdict};
-use crate::ir::{Protocol, RuleId};
+use crate::ir::{Cluster, Protocol, RuleId};
 use crate::lower::shape::PolicyMode;
 use crate::lower::{Lowered, LoweredDirection};
 
@@ -55,7 +54,7 @@ pub fn decide(lowered: &Lowered, direction: &LoweredDirection, peer: IdentityInd
 }
 
 /// The model's answer with verdict, reason and rules taken from the tables.
-pub fn answer(analysis: &Analysis, lowered: &Lowered, probe: &Probe, model: Answer) -> Answer {
+pub fn answer(cluster: &Cluster, lowered: &Lowered, probe: &Probe, model: Answer) -> Answer {
     // Before any table: the datapath drops a protocol that is switched off.
     if model.decision.reason == Reason::ProtocolDisabled {
         return model;
@@ -65,7 +64,7 @@ pub fn answer(analysis: &Analysis, lowered: &Lowered, probe: &Probe, model: Answ
     };
     let direction = lowered.classes[model.class.0 as usize].direction(probe.direction);
     let read = decide(lowered, direction, model.peer, l4);
-    let audited = !read.allowed && analysis.cluster.options.audit;
+    let audited = !read.allowed && cluster.options.audit;
     let reason = match (direction.shape.mode, read.allowed, read.rules.is_empty()) {
         (PolicyMode::AllowAll, ..) => Reason::NotEnforced,
         (_, true, false) => Reason::AllowRule,
