@@ -3,10 +3,12 @@
 //! In: paths as the user wrote them. Out: a [`SourceMap`] with every text once, in a fixed order. It knows nothing of
 //! YAML; an empty file is as good as any other.
 
+mod beside;
 mod load;
 
 use crate::diag::{FileId, Span};
 
+pub use beside::{optional, text};
 pub use load::{LoadError, LoadOptions, load};
 
 /// Every text that was read.
