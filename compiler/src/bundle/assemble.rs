@@ -60,8 +60,9 @@ pub fn assemble(input: Input<'_>) -> Result<Bundle, serde_json::Error> {
         let file = File { sha256: sha256(bytes), size: bytes.len() as u64 };
         (path.clone(), file)
     });
-    let manifest = Manifest {
+    let mut manifest = Manifest {
         schema: SCHEMA,
+        digest: String::new(),
         compiler: concat!("ciliumc ", env!("CARGO_PKG_VERSION")).into(),
         clang: input.clang,
         kernel: Kernel { features: KERNEL_FEATURES.map(Into::into).to_vec() },
@@ -80,6 +81,7 @@ pub fn assemble(input: Input<'_>) -> Result<Bundle, serde_json::Error> {
         nodes: nodes(input.cluster, input.resolved),
         files: listed.collect(),
     };
+    manifest.digest = sha256(&serde_json::to_vec(&manifest.unsealed())?);
     files.insert(MANIFEST_FILE.into(), json(&manifest)?);
     Ok(Bundle { manifest, files })
 }

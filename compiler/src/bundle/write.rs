@@ -119,6 +119,7 @@ mod tests {
     fn bundle(text: &str) -> Bundle {
         let manifest = Manifest {
             schema: SCHEMA,
+            digest: String::new(),
             compiler: String::new(),
             clang: Clang { version: String::new(), flags: Vec::new() },
             kernel: Kernel { features: Vec::new() },

@@ -24,7 +24,9 @@ pub fn run(args: &BuildArgs) -> Result<u8, Failure> {
         None => Lock::default(),
     };
     let sources = inputs::load(&args.input)?;
-    let analysis = inputs::analyse(&args.input, &sources, lock.clone())?;
+    let mut analysis = inputs::analyse(&args.input, &sources, lock.clone())?;
+    let warnings = build::warnings(&analysis);
+    analysis.diagnostics.extend(warnings);
     if args.output == BuildFormat::Text {
         inputs::print_diagnostics(&args.input, &analysis, &sources);
     }
