@@ -227,7 +227,15 @@ impl SourceCode for Shown<'_> {
             .line_index(offset(span.offset()))
             .saturating_sub(lines_before);
         let last = file.line_index(offset(span.offset() + span.len())) + lines_after;
-        let start = file.line_start(first);
+        // Without context the reporter wants the span itself, to tell its column.
+        let (start, column) = if lines_before == 0 {
+            (
+                span.offset(),
+                file.line_col(offset(span.offset())).column - 1,
+            )
+        } else {
+            (file.line_start(first), 0)
+        };
         let end = file.line_start(last + 1);
         let data = file
             .text
@@ -235,12 +243,13 @@ impl SourceCode for Shown<'_> {
             .get(start..end)
             .ok_or(MietteError::OutOfBounds)?;
         let lines = last - first + 1;
+        let place = (start, end - start).into();
         Ok(Box::new(MietteSpanContents::new_named(
             file.name.clone(),
             data,
-            (start, end - start).into(),
+            place,
             first,
-            0,
+            column,
             lines,
         )))
     }
@@ -285,7 +294,35 @@ mod tests {
 
     #[test]
     fn text_has_place_label_help_and_other_files() {
-        insta::assert_snapshot!(text(&sample(), &map(), false), @"");
+        insta::assert_snapshot!(text(&sample(), &map(), false), @r"
+        info[F-011]
+
+          ☞ about no place
+
+        warning[W-101]
+
+          ⚠ first by place
+           ╭─[a.yaml:1:7]
+         1 │ kind: ä
+           ·       ─
+         2 │ spec:
+           ╰────
+
+        error[E-221]
+
+          × bad port
+           ╭─[a.yaml:3:9]
+         1 │ kind: ä
+           ·       ┬
+           ·       ╰── of this
+         2 │ spec:
+         3 │   port: 80
+           ·         ─┬
+           ·          ╰── in Pod ns/p
+           ╰────
+          help: quote it
+                and there: b.yaml:1:1
+        ");
     }
 
     #[test]

@@ -591,11 +591,15 @@ mod tests {
 
         #[test]
         fn errors_stay_inside(text in "[a-c0-9./:=$ é-]{0,20}") {
-            for wrong in [cidr(&text).err(), cilium_key(&text).err(), label_value(&text).err(), qualified_name("", &text).err()] {
-                if let Some(wrong) = wrong {
-                    prop_assert!(wrong.offset + wrong.len <= text.len(), "{wrong:?}");
-                    prop_assert!(text.is_char_boundary(wrong.offset));
-                }
+            let wrongs = [
+                cidr(&text).err(),
+                cilium_key(&text).err(),
+                label_value(&text).err(),
+                qualified_name("", &text).err(),
+            ];
+            for wrong in wrongs.into_iter().flatten() {
+                prop_assert!(wrong.offset + wrong.len <= text.len(), "{wrong:?}");
+                prop_assert!(text.is_char_boundary(wrong.offset));
             }
         }
 

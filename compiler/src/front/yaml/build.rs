@@ -168,26 +168,26 @@ impl<'a> Ctx<'a> {
         let start = (span.start as usize).saturating_sub(self.base);
         let source = self.body.get(start..).unwrap_or_default();
         let plain = matches!(style, ScalarStyle::Plain);
+        let quoted = matches!(style, ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted);
         let skip = u8::from(!plain);
         let verbatim = source
             .get(usize::from(skip)..)
             .is_some_and(|source| source.starts_with(text.as_ref()));
-        let quoted = matches!(style, ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted);
-        if plain && verbatim {
-            // The parser's end may lie behind blanks or a comment.
-            span.end = span
-                .start
-                .saturating_add(u32::try_from(text.len()).unwrap_or(u32::MAX));
+        // The parser's end may lie behind blanks or a comment.
+        let len = if quoted {
+            quoted_len(source)
+        } else if plain && verbatim {
+            text.len()
         } else {
             let written = (span.end as usize)
                 .saturating_sub(self.base)
                 .checked_sub(start)
                 .and_then(|len| source.get(..len));
-            let trimmed = written.map_or(0, |written| written.trim_end().len());
-            span.end = span
-                .start
-                .saturating_add(u32::try_from(trimmed).unwrap_or(u32::MAX));
-        }
+            written.map_or(0, |written| written.trim_end().len())
+        };
+        span.end = span
+            .start
+            .saturating_add(u32::try_from(len).unwrap_or(u32::MAX));
         let tag = tag.map(|tag| format!("{}{}", tag.handle, tag.suffix).into_boxed_str());
         let verbatim = (verbatim && (plain || quoted)).then_some(skip);
         Node {
@@ -354,6 +354,22 @@ impl<'a> Ctx<'a> {
     }
 }
 
+/// Bytes of a quoted scalar with its quotes.
+fn quoted_len(source: &str) -> usize {
+    let bytes = source.as_bytes();
+    let Some(quote) = bytes.first() else { return 0 };
+    let mut at = 1;
+    while let Some(byte) = bytes.get(at) {
+        at += match byte {
+            b'\\' if *quote == b'"' => 2,
+            b'\'' if *quote == b'\'' && bytes.get(at + 1) == Some(&b'\'') => 2,
+            byte if byte == quote => return at + 1,
+            _ => 1,
+        };
+    }
+    bytes.len()
+}
+
 fn too_deep(span: Span) -> Diagnostic {
     Diagnostic::error(
         codes::TOO_DEEP,
@@ -435,14 +451,14 @@ mod tests {
 
     #[test]
     fn spans_are_bytes() {
-        let text = "ä: \"ö ü\"   # ß\nb:\n- éé   # c\n- {x: 1 , y: [a,  b ]}\n\n# end\n";
+        let text = "ä: \"ö ü\"   # ß\nb:\n- éé   # c\n- {x: 1 , z: [a,  b ]}\n\n# end\n";
         let root = one(text);
         assert_eq!(written(text, root.get("ä").unwrap()), "\"ö ü\"");
         let list = root.get("b").unwrap();
         let items = list.items().unwrap();
         assert_eq!(written(text, &items[0]), "éé");
-        assert_eq!(written(text, &items[1]), "{x: 1 , y: [a,  b ]}");
-        assert_eq!(written(text, items[1].get("y").unwrap()), "[a,  b ]");
+        assert_eq!(written(text, &items[1]), "{x: 1 , z: [a,  b ]}");
+        assert_eq!(written(text, items[1].get("z").unwrap()), "[a,  b ]");
         assert!(written(text, list).ends_with("b ]}"));
     }
 
@@ -487,7 +503,7 @@ mod tests {
     #[test]
     fn merge_keys_do_not_override() {
         let root = one(
-            "base: &b {x: 1, y: 2}\nmore: &m {y: 3, z: 4}\nall:\n  <<: [*b, *m]\n  x: 9\nquoted: {'<<': 1}\n",
+            "base: &b {x: 1, w: 2}\nmore: &m {w: 3, z: 4}\nall:\n  <<: [*b, *m]\n  x: 9\nquoted: {'<<': 1}\n",
         );
         let all = root.get("all").unwrap();
         let field = |name: &str| {
@@ -495,7 +511,7 @@ mod tests {
                 .and_then(|node| node.value().map(|value| format!("{value:?}")))
         };
         assert_eq!(field("x").as_deref(), Some("Int(9)"));
-        assert_eq!(field("y").as_deref(), Some("Int(2)"));
+        assert_eq!(field("w").as_deref(), Some("Int(2)"));
         assert_eq!(field("z").as_deref(), Some("Int(4)"));
         assert!(all.get("<<").is_none());
         assert_eq!(
