@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Connections. One entry stands for a flow and its replies: the key is written as the endpoint sees it, the value
- * remembers who began. For an ICMP echo the identifier stands in the port of the side that asks, so that a request
- * is never taken for the reply to another one.
+ * remembers who began.
  */
 #pragma once
 
@@ -20,7 +19,9 @@ enum {
 	CT_EEXIST = 17,
 };
 
-#define CT_SECONDS(n) ((u64)(n) * 1000000000ULL)
+enum {
+	NSEC_PER_SEC = 1000000000,
+};
 
 /*
  * A hash, not an LRU: a full map refuses new flows and leaves the established ones alone. Entries are allocated one
@@ -54,55 +55,16 @@ enum ct_state {
 	CT_REPLY,	/* a packet of the other side */
 };
 
-/* The flow's ports as the conntrack key has them. */
-struct ct_ports {
-	be16 local_be;
-	be16 peer_be;
-};
-
-/* Whether the packet asks for an echo. */
-static __always_inline bool ct_is_echo(const struct flow *flow)
-{
-	return flow->proto == PROTO_ICMP ? flow->icmp_type == ICMP_ECHO : flow->icmp_type == ICMP6_ECHO;
-}
-
-/* Whether the packet answers an echo. */
-static __always_inline bool ct_is_echo_reply(const struct flow *flow)
-{
-	return flow->proto == PROTO_ICMP ? flow->icmp_type == ICMP_ECHO_REPLY : flow->icmp_type == ICMP6_ECHO_REPLY;
-}
-
 /* Whether the packet can have an entry at all. */
 static __always_inline bool ct_is_tracked(const struct flow *flow)
 {
-	return !flow_is_icmp(flow) || ct_is_echo(flow) || ct_is_echo_reply(flow);
+	return !flow_is_icmp(flow) || l4_is_echo(flow) || l4_is_echo_reply(flow);
 }
 
 /* Whether the packet may begin a flow. An echo reply that nobody asked for is policed alone and leaves no trace. */
 static __always_inline bool ct_may_create(const struct flow *flow)
 {
-	return !flow_is_icmp(flow) || ct_is_echo(flow);
-}
-
-static __always_inline struct ct_ports ct_flow_ports(const struct flow *flow, u8 direction)
-{
-	struct ct_ports ports = {};
-	bool local_asks;
-
-	if (flow_is_icmp(flow)) {
-		local_asks = ct_is_echo(flow) == (direction == DIRECTION_EGRESS);
-		if (local_asks)
-			ports.local_be = flow->icmp_id_be;
-		else
-			ports.peer_be = flow->icmp_id_be;
-	} else if (direction == DIRECTION_EGRESS) {
-		ports.local_be = flow->source_port_be;
-		ports.peer_be = flow->destination_port_be;
-	} else {
-		ports.local_be = flow->destination_port_be;
-		ports.peer_be = flow->source_port_be;
-	}
-	return ports;
+	return !flow_is_icmp(flow) || l4_is_echo(flow);
 }
 
 /* A key of either family. */
@@ -116,20 +78,22 @@ static __always_inline void ct_fill_key(union ct_key *key, const struct flow *fl
 {
 	const union address *local = flow_local(flow, direction);
 	const union address *peer = flow_peer(flow, direction);
-	struct ct_ports ports = ct_flow_ports(flow, direction);
+	bool sent = direction == DIRECTION_EGRESS;
+	be16 local_port_be = sent ? flow->source_port_be : flow->destination_port_be;
+	be16 peer_port_be = sent ? flow->destination_port_be : flow->source_port_be;
 
 	if (flow->family == 4)
 		key->ipv4 = (struct ct_key4){
 			.local_be = local->ipv4,
 			.peer_be = peer->ipv4,
-			.local_port_be = ports.local_be,
-			.peer_port_be = ports.peer_be,
+			.local_port_be = local_port_be,
+			.peer_port_be = peer_port_be,
 			.proto = flow->proto,
 		};
 	else {
 		key->ipv6 = (struct ct_key6){
-			.local_port_be = ports.local_be,
-			.peer_port_be = ports.peer_be,
+			.local_port_be = local_port_be,
+			.peer_port_be = peer_port_be,
 			.proto = flow->proto,
 		};
 		__builtin_memcpy(key->ipv6.local, local, sizeof(key->ipv6.local));
@@ -189,16 +153,18 @@ static __always_inline u8 ct_flags(const struct flow *flow, bool reply)
 	return flags;
 }
 
-/* How long a flow in a state may rest. */
-static __always_inline u64 ct_timeout(const struct flow *flow, u8 flags)
+/* When a flow in a state ends unless another packet comes. */
+static __always_inline u64 ct_expiry(const struct flow *flow, u8 flags, u64 now)
 {
+	u64 seconds = CT_TCP_SYN_TIMEOUT_SECS;
+
 	if (flow->proto != PROTO_TCP)
-		return CT_SECONDS(CT_ANY_TIMEOUT_SECS);
-	if ((flags & CT_CLOSING) == CT_CLOSING)
-		return CT_SECONDS(CT_TCP_FIN_TIMEOUT_SECS);
-	if (flags & CT_SEEN_NON_SYN)
-		return CT_SECONDS(CT_TCP_TIMEOUT_SECS);
-	return CT_SECONDS(CT_TCP_SYN_TIMEOUT_SECS);
+		seconds = CT_ANY_TIMEOUT_SECS;
+	else if ((flags & CT_CLOSING) == CT_CLOSING)
+		seconds = CT_TCP_FIN_TIMEOUT_SECS;
+	else if (flags & CT_SEEN_NON_SYN)
+		seconds = CT_TCP_TIMEOUT_SECS;
+	return now + seconds * NSEC_PER_SEC;
 }
 
 /* Counts a packet that passed on its entry, and gives the flow more time. */
@@ -210,7 +176,7 @@ static __always_inline void ct_refresh(struct ct_entry *entry, const struct flow
 	__sync_fetch_and_add(&entry->bytes, flow->length);
 	/* What comes behind the last FIN does not keep the entry alive. */
 	if ((entry->flags & CT_CLOSING) != CT_CLOSING)
-		entry->expires_ns = now + ct_timeout(flow, flags);
+		entry->expires_ns = ct_expiry(flow, flags, now);
 	if (entry->flags != flags)
 		entry->flags = flags;
 	if (!reply && entry->generation != generation)
@@ -222,7 +188,7 @@ static __always_inline int ct_create(const union ct_key *key, const struct flow 
 {
 	u8 flags = ct_flags(flow, false);
 	struct ct_entry entry = {
-		.expires_ns = now + ct_timeout(flow, flags),
+		.expires_ns = ct_expiry(flow, flags, now),
 		.packets = 1,
 		.bytes = flow->length,
 		.generation = generation,

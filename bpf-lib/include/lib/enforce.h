@@ -9,8 +9,7 @@
 #include "lib/related.h"
 
 /* Whether an ICMP message passes in front of policy. */
-static __always_inline bool enforce_icmp_passes(struct __sk_buff *ctx, const struct flow *flow, u8 direction,
-						u64 now)
+static __always_inline bool enforce_icmp_passes(struct __sk_buff *ctx, const struct flow *flow, u8 direction)
 {
 	if (!l4_is_icmp_error(flow))
 		return false;
@@ -18,7 +17,7 @@ static __always_inline bool enforce_icmp_passes(struct __sk_buff *ctx, const str
 	if (flow->proto == PROTO_ICMP && flow->icmp_type == ICMP_UNREACHABLE && flow->icmp_code == ICMP_FRAG_NEEDED)
 		return true;
 #endif
-	return related_passes(ctx, flow, direction, now);
+	return related_passes(ctx, flow, direction);
 }
 
 /*
@@ -43,7 +42,7 @@ static __always_inline int enforce(struct __sk_buff *ctx, struct flow *flow, u8 
 		ct_refresh(entry, flow, true, now);
 		return CTX_ACT_OK;
 	}
-	if (!tracked && enforce_icmp_passes(ctx, flow, direction, now))
+	if (!tracked && enforce_icmp_passes(ctx, flow, direction))
 		return CTX_ACT_OK;
 
 	flow->peer_index = identity_lookup(flow->family, flow_peer(flow, direction));

@@ -37,7 +37,7 @@ static __always_inline void event_tail(struct event_tail *tail, const struct flo
 	tail->family = flow->family;
 	tail->proto = flow->proto;
 	tail->flags = flow_is_icmp(flow) ? EVENT_FLAG_ICMP_TYPE : 0;
-	tail->source_port_be = flow->source_port_be;
+	tail->source_port_be = flow_is_icmp(flow) ? 0 : flow->source_port_be;
 	tail->destination_port_be = htons(flow_policy_port(flow));
 	__builtin_memcpy(tail->source_address, &flow->source, sizeof(tail->source_address));
 	__builtin_memcpy(tail->destination_address, &flow->destination, sizeof(tail->destination_address));

@@ -34,9 +34,8 @@ struct flow {
 	u32 length;	/* bytes from the IP header on */
 	u32 l4_offset;	/* from the Ethernet header on */
 	u32 peer_index;	/* identity index of the other end, 0 while unknown */
-	be16 source_port_be;	/* 0 for ICMP */
-	be16 destination_port_be;	/* 0 for ICMP */
-	be16 icmp_id_be;	/* of an echo */
+	be16 source_port_be;	/* of an echo see l4_load_head(), 0 for other ICMP */
+	be16 destination_port_be;
 	u8 family;	/* 4, 6, or 0 without an IP header */
 	u8 proto;
 	u8 tcp_flags;

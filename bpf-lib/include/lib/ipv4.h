@@ -48,28 +48,27 @@ static __always_inline int ipv4_load(struct __sk_buff *ctx, u32 offset, struct i
 }
 
 /*
- * Reads an IPv4 packet into @flow. A fragment is dropped, the first one too: the others have no ports that policy
- * could look at, and the first one alone would only fill the receiver's reassembly queue.
+ * Reads an IPv4 packet up to L4; returns the bytes that are left for it, or DROP_*. A fragment is dropped, the first
+ * one too: the others have no ports that policy could look at, and the first one alone would only fill the receiver's
+ * reassembly queue.
  */
 static __always_inline int ipv4_parse(struct __sk_buff *ctx, struct flow *flow)
 {
 	struct ipv4_header header;
 	u32 present = ctx->len - ETH_HEADER_LEN;
-	u32 total;
 	int ret;
 
 	ret = ipv4_load(ctx, ETH_HEADER_LEN, &header, flow);
 	if (ret < 0)
 		return ret;
-	total = ntohs(header.length_be);
+	flow->length = ntohs(header.length_be);
 	/* A packet that is not yet segmented may be longer than the field can say: then it is 0 ("BIG TCP"). */
-	if (!total && ctx->gso_size)
-		total = present;
-	flow->length = total;
-	if (total < (u32)ret || total > present)
+	if (!flow->length && ctx->gso_size)
+		flow->length = present;
+	if (flow->length < (u32)ret || flow->length > present)
 		return DROP_INVALID_PACKET;
 	if (header.fragment_be & htons(IPV4_MORE_FRAGMENTS | IPV4_FRAGMENT_OFFSET))
 		return DROP_FRAG_NOSUPPORT;
 	flow->l4_offset = ETH_HEADER_LEN + (u32)ret;
-	return l4_load(ctx, flow, total - (u32)ret);
+	return (int)(flow->length - (u32)ret);
 }

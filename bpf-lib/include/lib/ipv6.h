@@ -24,14 +24,8 @@ struct ipv6_header {
 	be16 payload_be;
 	u8 next;
 	u8 hop_limit;
-	union {
-		u8 source[16];
-		be64 source_be[2];
-	} __attribute__((packed, aligned(4)));
-	union {
-		u8 destination[16];
-		be64 destination_be[2];
-	} __attribute__((packed, aligned(4)));
+	be64 source_be[2];
+	be64 destination_be[2];
 };
 
 _Static_assert(sizeof(struct ipv6_header) == IPV6_HEADER_LEN, "struct ipv6_header");
@@ -124,30 +118,28 @@ static __always_inline int ipv6_skip_extensions(struct __sk_buff *ctx, struct fl
 	return CTX_ACT_OK;
 }
 
-/* Reads an IPv6 packet into @flow. */
+/* Reads an IPv6 packet up to L4; returns the bytes that are left for it, or DROP_*. */
 static __always_inline int ipv6_parse(struct __sk_buff *ctx, struct flow *flow)
 {
 	u32 present = ctx->len - ETH_HEADER_LEN;
-	u32 total;
-	u32 l3_len;
+	u32 l3_length;
 	int ret;
 
 	ret = ipv6_load(ctx, ETH_HEADER_LEN, flow);
 	if (ret < 0)
 		return ret;
-	total = IPV6_HEADER_LEN + (u32)ret;
+	flow->length = IPV6_HEADER_LEN + (u32)ret;
 	/* A packet that is not yet segmented may be longer than the field can say: then it is 0 ("BIG TCP"). */
 	if (!ret && ctx->gso_size)
-		total = present;
-	flow->length = total;
-	if (total > present)
+		flow->length = present;
+	if (flow->length > present)
 		return DROP_INVALID_PACKET;
 	flow->l4_offset = ETH_HEADER_LEN + IPV6_HEADER_LEN;
 	ret = ipv6_skip_extensions(ctx, flow);
 	if (ret < 0)
 		return ret;
-	l3_len = flow->l4_offset - ETH_HEADER_LEN;
-	if (l3_len > total)
+	l3_length = flow->l4_offset - ETH_HEADER_LEN;
+	if (l3_length > flow->length)
 		return DROP_INVALID_PACKET;
-	return l4_load(ctx, flow, total - l3_len);
+	return (int)(flow->length - l3_length);
 }

@@ -62,7 +62,22 @@ static __always_inline int l4_min_length(u8 family, u8 proto)
 	return DROP_CT_UNKNOWN_PROTO;
 }
 
-/* Reads the L4 header's first bytes at flow->l4_offset. */
+/* Whether the packet asks for an echo. */
+static __always_inline bool l4_is_echo(const struct flow *flow)
+{
+	return flow->icmp_type == (flow->proto == PROTO_ICMP ? ICMP_ECHO : ICMP6_ECHO);
+}
+
+/* Whether the packet answers an echo. */
+static __always_inline bool l4_is_echo_reply(const struct flow *flow)
+{
+	return flow->icmp_type == (flow->proto == PROTO_ICMP ? ICMP_ECHO_REPLY : ICMP6_ECHO_REPLY);
+}
+
+/*
+ * Reads the L4 header's first bytes at flow->l4_offset. An echo gets ports: its identifier is the port of the side that
+ * asks, the other is 0, and so a request never looks like the reply to another one.
+ */
 static __always_inline int l4_load_head(struct __sk_buff *ctx, struct flow *flow)
 {
 	const union l4_header *linear = ctx_at(ctx, flow->l4_offset, sizeof(*linear));
@@ -72,14 +87,17 @@ static __always_inline int l4_load_head(struct __sk_buff *ctx, struct flow *flow
 		head = *linear;
 	else if (skb_load_bytes(ctx, flow->l4_offset, &head, sizeof(head)))
 		return DROP_INVALID_PACKET;
-	if (flow_is_icmp(flow)) {
-		flow->icmp_type = head.icmp.type;
-		flow->icmp_code = head.icmp.code;
-		flow->icmp_id_be = head.icmp.id_be;
-	} else {
+	if (!flow_is_icmp(flow)) {
 		flow->source_port_be = head.port.source_be;
 		flow->destination_port_be = head.port.destination_be;
+		return CTX_ACT_OK;
 	}
+	flow->icmp_type = head.icmp.type;
+	flow->icmp_code = head.icmp.code;
+	if (l4_is_echo(flow))
+		flow->source_port_be = head.icmp.id_be;
+	else if (l4_is_echo_reply(flow))
+		flow->destination_port_be = head.icmp.id_be;
 	return CTX_ACT_OK;
 }
 

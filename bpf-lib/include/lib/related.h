@@ -10,14 +10,13 @@ enum {
 	ICMP_HEADER_LEN = 8,
 };
 
-/* Reads the packet that the error quotes into @inner: as much of it as an error must quote. */
-static __always_inline int related_load(struct __sk_buff *ctx, const struct flow *flow, struct flow *inner)
+/* Reads the packet at @offset, which an error quotes: as much of it as an error must quote. */
+static __always_inline int related_load(struct __sk_buff *ctx, u32 offset, u8 family, struct flow *inner)
 {
-	u32 offset = flow->l4_offset + ICMP_HEADER_LEN;
 	int ret = DROP_INVALID_PACKET;
 
 #if ENABLE_IPV4
-	if (flow->family == 4) {
+	if (family == 4) {
 		struct ipv4_header header;
 
 		ret = ipv4_load(ctx, offset, &header, inner);
@@ -29,14 +28,12 @@ static __always_inline int related_load(struct __sk_buff *ctx, const struct flow
 	}
 #endif
 #if ENABLE_IPV6
-	if (flow->family == 6) {
+	if (family == 6) {
 		ret = ipv6_load(ctx, offset, inner);
 		if (ret < 0)
 			return ret;
 		inner->l4_offset = offset + IPV6_HEADER_LEN;
 		ret = ipv6_skip_extensions(ctx, inner);
-		if (ret < 0)
-			return ret;
 	}
 #endif
 	if (ret < 0)
@@ -47,25 +44,34 @@ static __always_inline int related_load(struct __sk_buff *ctx, const struct flow
 	return l4_load_head(ctx, inner);
 }
 
-/* Whether an ICMP error in @direction quotes a packet of a live flow of this endpoint, which went the other way. */
-static __always_inline bool related_passes(struct __sk_buff *ctx, const struct flow *flow, u8 direction, u64 now)
+/*
+ * 1 when an ICMP error, whose L4 header stands at @offset, quotes a packet of a live flow which went in @direction
+ * and whose endpoint has the address @local; else 0. An error about another endpoint's flow is not ours.
+ */
+__global_function int related_find(struct __sk_buff *ctx, u32 offset, u32 family_direction, u64 local_hi, u64 local_lo)
 {
-	u8 opposite = direction == DIRECTION_EGRESS ? DIRECTION_INGRESS : DIRECTION_EGRESS;
-	const union address *outer_local = flow_local(flow, direction);
-	const union address *inner_local;
+	u8 family = (u8)(family_direction >> 8);
+	u8 direction = (u8)family_direction;
+	const union address *local;
 	const struct ct_entry *entry;
 	struct flow inner = {};
 	union ct_key key;
 
-	if (related_load(ctx, flow, &inner) < 0)
-		return false;
-	/* An error goes back to who sent the quoted packet: one about another endpoint's flow is not ours. */
-	inner_local = flow_local(&inner, opposite);
-	if (inner_local->hi != outer_local->hi || inner_local->lo != outer_local->lo)
-		return false;
-	if (!ct_is_tracked(&inner))
-		return false;
-	ct_fill_key(&key, &inner, opposite);
-	entry = ct_lookup(inner.family, &key);
-	return entry && entry->expires_ns > now;
+	if (related_load(ctx, offset + ICMP_HEADER_LEN, family, &inner) < 0)
+		return 0;
+	local = flow_local(&inner, direction);
+	if (local->hi != local_hi || local->lo != local_lo || !ct_is_tracked(&inner))
+		return 0;
+	ct_fill_key(&key, &inner, direction);
+	entry = ct_lookup(family, &key);
+	return entry && entry->expires_ns > ktime_get_coarse_ns();
+}
+
+/* Whether an ICMP error in @direction quotes a packet of a live flow of this endpoint, which went the other way. */
+static __always_inline bool related_passes(struct __sk_buff *ctx, const struct flow *flow, u8 direction)
+{
+	u8 opposite = direction == DIRECTION_EGRESS ? DIRECTION_INGRESS : DIRECTION_EGRESS;
+	const union address *local = flow_local(flow, direction);
+
+	return related_find(ctx, flow->l4_offset, (u32)flow->family << 8 | opposite, local->hi, local->lo);
 }

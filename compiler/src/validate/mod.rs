@@ -1,1 +1,3 @@
 //! Built objects held against a kernel and against the reference model.
+
+pub mod kernel;
