@@ -39,3 +39,7 @@
 #ifndef CT_ANY_TIMEOUT_SECS	/* u32: life of any other flow behind its last packet */
 # error "node_config.h must define CT_ANY_TIMEOUT_SECS"
 #endif
+
+#if !ENABLE_IPV4 && !ENABLE_IPV6
+# error "node_config.h must enable IPv4, IPv6 or both"
+#endif

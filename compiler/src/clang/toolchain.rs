@@ -46,7 +46,9 @@ impl Toolchain {
                 return Self::at(Path::new(&path));
             }
         }
-        Self::search(&env::var_os("PATH").unwrap_or_default())
+        let path = env::var_os("PATH").unwrap_or_default();
+        let debian = versions().map(|version| PathBuf::from(format!("/usr/lib/llvm-{version}/bin")));
+        Self::search(&env::split_paths(&path).chain(debian).collect::<Vec<_>>())
     }
 
     /// The clang at a path, or of a name that PATH resolves.
@@ -69,22 +71,19 @@ impl Toolchain {
         Ok(Self { path: path.to_owned(), version, banner })
     }
 
-    /// The first accepted clang of a search path. A `clang` of another version does not hide a `clang-19`.
-    pub fn search(search_path: &std::ffi::OsStr) -> Result<Self, ClangError> {
-        let versions = || [PREFERRED].into_iter().chain((OLDEST..=NEWEST).rev().filter(|&v| v != PREFERRED));
-        let mut names = vec![format!("clang-{PREFERRED}"), "clang".to_owned()];
-        names.extend(versions().skip(1).map(|version| format!("clang-{version}")));
-        let mut candidates: Vec<PathBuf> =
-            names.iter().flat_map(|name| env::split_paths(search_path).map(move |dir| dir.join(name))).collect();
-        if !search_path.is_empty() {
-            candidates.extend(versions().map(|version| PathBuf::from(format!("/usr/lib/llvm-{version}/bin/clang"))));
-        }
+    /// The best clang of some folders. A `clang` of another version does not hide a `clang-19`.
+    pub fn search(folders: &[PathBuf]) -> Result<Self, ClangError> {
+        let mut names: Vec<String> = versions().map(|version| format!("clang-{version}")).collect();
+        names.insert(1, "clang".to_owned());
         let mut refused = None;
-        for path in candidates {
-            match Self::at(&path) {
-                Ok(toolchain) => return Ok(toolchain),
-                Err(ClangError::Run { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => refused = refused.or(Some(error)),
+        for name in &names {
+            // An empty folder in PATH means the current one, whose programs we do not run.
+            for folder in folders.iter().filter(|folder| !folder.as_os_str().is_empty()) {
+                match Self::at(&folder.join(name)) {
+                    Ok(toolchain) => return Ok(toolchain),
+                    Err(ClangError::Run { source, .. }) if is_absent(&source) => {}
+                    Err(error) => refused = refused.or(Some(error)),
+                }
             }
         }
         Err(refused.unwrap_or_else(|| ClangError::NotFound { searched: names.join(", ") }))
@@ -104,6 +103,15 @@ impl Toolchain {
     pub(super) fn banner(&self) -> &str {
         &self.banner
     }
+}
+
+/// Accepted major versions, the best first.
+fn versions() -> impl Iterator<Item = u32> {
+    [PREFERRED].into_iter().chain((OLDEST..=NEWEST).rev().filter(|&version| version != PREFERRED))
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::PermissionDenied)
 }
 
 /// Reads `Debian clang version 19.1.7 (3)`.

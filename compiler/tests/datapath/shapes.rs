@@ -63,7 +63,6 @@ fn nodes() -> Vec<NodeConfig> {
         NodeConfig { ipv6: false, sctp: false, ..NODE },
         NodeConfig { ipv4: false, ..NODE },
         NodeConfig { allow_icmp_frag_needed: false, ..NODE },
-        NodeConfig { ipv4: false, ipv6: false, ..NODE },
     ]
 }
 
