@@ -40,10 +40,15 @@ pub struct CtKey6 {
     pub pad: [u8; 3],
 }
 
-/// Bit of [`CtEntry::flags`]: a FIN or RST was seen, the entry expires soon.
-pub const CT_CLOSING: u8 = 1;
-/// Bit of [`CtEntry::flags`]: a TCP segment other than the first SYN was seen.
+/// Bit of [`CtEntry::flags`]: the initiator sent a FIN, or someone an RST.
+pub const CT_CLOSING_FORWARD: u8 = 1;
+/// Bit of [`CtEntry::flags`]: a TCP segment without SYN was seen.
 pub const CT_SEEN_NON_SYN: u8 = 2;
+/// Bit of [`CtEntry::flags`]: the other side sent a FIN, or someone an RST.
+pub const CT_CLOSING_REPLY: u8 = 4;
+/// Both bits together: nobody has anything to send, the entry expires soon. One alone is a half-closed connection,
+/// which may go on for as long as the other side sends.
+pub const CT_CLOSING: u8 = CT_CLOSING_FORWARD | CT_CLOSING_REPLY;
 
 /// Value of both conntrack maps.
 #[repr(C)]

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Conntrack keys and values. Mirror: src/conntrack.rs. */
+#pragma once
+
+#include "bpf/types.h"
+
+/* Key of `conntrack4`, as the endpoint sees the flow. */
+struct ct_key4 {
+	be32 local_be;
+	be32 peer_be;
+	be16 local_port_be;
+	be16 peer_port_be;
+	u8 proto;
+	u8 pad[3];
+};
+
+/* Key of `conntrack6`, as the endpoint sees the flow. */
+struct ct_key6 {
+	u8 local[16];
+	u8 peer[16];
+	be16 local_port_be;
+	be16 peer_port_be;
+	u8 proto;
+	u8 pad[3];
+};
+
+enum {
+	CT_CLOSING_FORWARD = 1,	/* the initiator sent a FIN, or someone an RST */
+	CT_SEEN_NON_SYN = 2,	/* a TCP segment without SYN was seen */
+	CT_CLOSING_REPLY = 4,	/* the other side sent a FIN, or someone an RST */
+	CT_CLOSING = CT_CLOSING_FORWARD | CT_CLOSING_REPLY,
+};
+
+/* Value of both maps. */
+struct ct_entry {
+	u64 expires_ns;	/* monotonic time after which the entry counts as absent */
+	u64 packets;	/* of both directions */
+	u64 bytes;	/* of both directions, from the IP header on */
+	u32 generation;	/* of the bundle whose policy allowed the flow last */
+	u8 initiator;	/* direction of the first packet */
+	u8 flags;	/* CT_* */
+	u16 pad;
+};
+
+_Static_assert(sizeof(struct ct_key4) == 16, "struct ct_key4");
+_Static_assert(__builtin_offsetof(struct ct_key4, proto) == 12, "struct ct_key4");
+_Static_assert(sizeof(struct ct_key6) == 40, "struct ct_key6");
+_Static_assert(__builtin_offsetof(struct ct_key6, proto) == 36, "struct ct_key6");
+_Static_assert(sizeof(struct ct_entry) == 32, "struct ct_entry");
+_Static_assert(__builtin_offsetof(struct ct_entry, initiator) == 28, "struct ct_entry");

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* How a map is declared: its definition is read from BTF. */
+#pragma once
+
+#include "bpf/compiler.h"
+
+#define __uint(name, value) int(*name)[value]
+#define __type(name, type) typeof(type) *name
+
+enum {
+	BPF_MAP_TYPE_HASH = 1,
+	BPF_MAP_TYPE_ARRAY = 2,
+	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
+	BPF_MAP_TYPE_RINGBUF = 27,
+};
+
+enum {
+	BPF_F_NO_PREALLOC = 1U << 0,
+	BPF_F_MMAPABLE = 1U << 10,
+};
+
+/* Flags of map_update_elem(). */
+enum {
+	BPF_ANY = 0,
+	BPF_NOEXIST = 1,
+};
+
+/* Entries of an array whose size the loader sets. */
+#define SET_AT_LOAD 1

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The Ethernet header. */
+#pragma once
+
+#include "abi/drop_reason.h"
+#include "bpf/ctx.h"
+#include "bpf/endian.h"
+#include "bpf/helpers.h"
+
+enum {
+	ETH_HEADER_LEN = 14,
+};
+
+enum {
+	ETH_IPV4 = 0x0800,
+	ETH_ARP = 0x0806,
+	ETH_IPV6 = 0x86dd,
+};
+
+struct eth_header {
+	u8 destination[6];
+	u8 source[6];
+	be16 protocol_be;
+};
+
+_Static_assert(sizeof(struct eth_header) == ETH_HEADER_LEN, "struct eth_header");
+
+/* L3 protocol of the frame in host order, or DROP_*. A VLAN tag is an unknown L3 protocol, wherever it stands. */
+static __always_inline int eth_protocol(struct __sk_buff *ctx)
+{
+	const struct eth_header *linear = ctx_at(ctx, 0, sizeof(*linear));
+	struct eth_header copy;
+
+	if (ctx->vlan_present)
+		return DROP_UNKNOWN_L3;
+	if (likely(linear))
+		return ntohs(linear->protocol_be);
+	if (skb_load_bytes(ctx, 0, &copy, sizeof(copy)))
+		return DROP_INVALID_PACKET;
+	return ntohs(copy.protocol_be);
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Neighbour discovery and multicast listening: IPv6's housekeeping on the link, which no policy can mean. */
+#pragma once
+
+#include "abi/drop_reason.h"
+#include "bpf/endian.h"
+#include "lib/endpoint.h"
+#include "lib/l4.h"
+
+enum {
+	ICMP6_MLD_QUERY = 130,
+	ICMP6_MLD_REPORT = 131,
+	ICMP6_MLD_DONE = 132,
+	ICMP6_ROUTER_SOLICITATION = 133,
+	ICMP6_NEIGHBOUR_SOLICITATION = 135,
+	ICMP6_NEIGHBOUR_ADVERTISEMENT = 136,
+	ICMP6_MLD2_REPORT = 143,
+};
+
+enum {
+	ICMP6_TARGET_OFFSET = 8,	/* of a solicitation or advertisement, behind the ICMP header */
+	NDP_HOP_LIMIT = 255,	/* what a packet from the link has, and a routed one has not (RFC 4861) */
+	MLD_HOP_LIMIT = 1,
+};
+
+/* Whether the address is the endpoint's own. An endpoint without an address owns none, :: included. */
+static __always_inline bool ipv6_is_own(const union address *address)
+{
+	if (!(endpoint_ipv6_hi_be | endpoint_ipv6_lo_be))
+		return false;
+	return address->hi == endpoint_ipv6_hi_be && address->lo == endpoint_ipv6_lo_be;
+}
+
+/* fe80::/10 */
+static __always_inline bool ipv6_is_link_local(const union address *address)
+{
+	return address->bytes[0] == 0xfe && (address->bytes[1] & 0xc0) == 0x80;
+}
+
+/* Whether the packet asks for or tells a neighbour's MAC address. */
+static __always_inline bool icmp6_is_neighbour(const struct flow *flow)
+{
+	return flow->family == 6 && flow->proto == PROTO_ICMP6 && flow->hop_limit == NDP_HOP_LIMIT &&
+	       (flow->icmp_type == ICMP6_NEIGHBOUR_SOLICITATION || flow->icmp_type == ICMP6_NEIGHBOUR_ADVERTISEMENT);
+}
+
+/* Whether the endpoint's kernel asks for routers, or says which groups it listens to: it does so by itself. */
+static __always_inline bool icmp6_is_listener(const struct flow *flow)
+{
+	if (flow->family != 6 || flow->proto != PROTO_ICMP6 || flow->destination.bytes[0] != 0xff ||
+	    flow->destination.bytes[1] != 2)
+		return false;
+	if (flow->icmp_type == ICMP6_ROUTER_SOLICITATION)
+		return flow->hop_limit == NDP_HOP_LIMIT;
+	return flow->hop_limit == MLD_HOP_LIMIT &&
+	       (flow->icmp_type == ICMP6_MLD_REPORT || flow->icmp_type == ICMP6_MLD_DONE ||
+		flow->icmp_type == ICMP6_MLD2_REPORT);
+}
+
+/* Whether an advertisement of the endpoint tells the place of its own address. */
+static __always_inline int icmp6_check_target(struct __sk_buff *ctx, const struct flow *flow)
+{
+	union address target;
+
+	if (flow->icmp_type != ICMP6_NEIGHBOUR_ADVERTISEMENT)
+		return CTX_ACT_OK;
+	if (skb_load_bytes(ctx, flow->l4_offset + ICMP6_TARGET_OFFSET, &target, sizeof(target)))
+		return DROP_INVALID_PACKET;
+	if (ipv6_is_own(&target) || ipv6_is_link_local(&target))
+		return CTX_ACT_OK;
+	return DROP_INVALID_SOURCE_IP;
+}

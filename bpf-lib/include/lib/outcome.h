@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The end of every entry point: counting, reporting, and the kernel's word for the verdict. */
+#pragma once
+
+#include "lib/event.h"
+#include "lib/metrics.h"
+
+static __always_inline int outcome(struct __sk_buff *ctx, const struct flow *flow, u8 direction, int ret,
+				   u32 cause)
+{
+	/* A packet without an IP header counts with what follows the Ethernet header. */
+	u32 bytes = flow->length ? flow->length : ctx->len - ETH_HEADER_LEN;
+
+	metrics_count(ret, direction, bytes);
+	if (ret >= 0)
+		return TC_ACT_UNSPEC;
+	event_drop(ctx, flow, direction, ret, cause);
+	return TC_ACT_SHOT;
+}

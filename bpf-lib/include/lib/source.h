@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Whether a packet that the endpoint sends bears the endpoint's own address. */
+#pragma once
+
+#include "lib/icmp6.h"
+
+/* An IPv4 source that is not the endpoint's own is a lie; an endpoint without an IPv4 address may not use one. */
+static __always_inline bool source_is_own(const struct flow *flow)
+{
+	if (flow->family == 4)
+		return endpoint_ipv4_be && flow->source.ipv4 == endpoint_ipv4_be;
+	return ipv6_is_own(&flow->source);
+}
+
+/* Whether the source is one that IPv6's housekeeping may have: own, link-local, or none yet. */
+static __always_inline bool source_is_on_link(const struct flow *flow)
+{
+	return ipv6_is_own(&flow->source) || ipv6_is_link_local(&flow->source) ||
+	       !(flow->source.hi | flow->source.lo);
+}
