@@ -27,6 +27,9 @@ pub enum Error {
         /// What the kernel said.
         source: io::Error,
     },
+    /// Whoever read the report closed it: no failure.
+    #[error("the report was closed")]
+    Closed,
     /// Cannot happen.
     #[error("{0}; this is a bug of ciliumc-loader")]
     Bug(String),
@@ -36,6 +39,7 @@ impl Error {
     /// Exit code: 2 usage, 3 input refused, 5 the machine, 70 our bug.
     pub fn exit_code(&self) -> u8 {
         match self {
+            Self::Closed => 0,
             Self::Usage(_) => 2,
             Self::Bundle(BundleError::Read { .. }) => 5,
             Self::Bundle(_) | Self::Refused(_) => 3,

@@ -6,12 +6,11 @@
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 const MAP_CREATE: libc::c_long = 0;
-const MAP_LOOKUP_ELEM: libc::c_long = 1;
 const MAP_DELETE_ELEM: libc::c_long = 3;
 const OBJ_PIN: libc::c_long = 6;
 const OBJ_GET: libc::c_long = 7;
@@ -27,6 +26,11 @@ const LINK_UPDATE: libc::c_long = 29;
 const BPF_F_REPLACE: u32 = 1 << 2;
 const BPF_F_BEFORE: u32 = 1 << 3;
 const BPF_LINK_TYPE_TCX: u32 = 11;
+
+const MAP_TYPE_HASH: u32 = 1;
+const MAP_TYPE_PERCPU_ARRAY: u32 = 6;
+const MAP_TYPE_LRU_HASH: u32 = 9;
+const MAP_TYPE_RINGBUF: u32 = 27;
 
 /// `attach_type` of tcx at the ingress of an interface.
 pub const TCX_INGRESS: u32 = 46;
@@ -124,27 +128,11 @@ struct ElemAttr {
     flags: u64,
 }
 
-/// Reads one value; `value` must be as long as the kernel writes (per-CPU maps: 8-byte steps for each possible CPU).
-pub fn map_lookup(map: BorrowedFd<'_>, key: &[u8], value: &mut [u8]) -> io::Result<()> {
-    let needed = value_room(map, key)?;
-    if value.len() < needed {
-        return Err(io::Error::from(io::ErrorKind::InvalidInput));
-    }
-    let (key, value) = (key.as_ptr() as u64, value.as_mut_ptr() as u64);
-    let mut attr = ElemAttr {
-        map_fd: raw(map),
-        pad: 0,
-        key,
-        value,
-        flags: 0,
-    };
-    // SAFETY: key and value are as long as the map's info asks for, checked above.
-    unsafe { call(MAP_LOOKUP_ELEM, &mut attr) }.map(drop)
-}
-
 /// Deletes one entry.
 pub fn map_delete(map: BorrowedFd<'_>, key: &[u8]) -> io::Result<()> {
-    value_room(map, key)?;
+    if key.len() != map_layout(map)?.key_size as usize {
+        return Err(io::Error::from(io::ErrorKind::InvalidInput));
+    }
     let mut attr = ElemAttr {
         map_fd: raw(map),
         pad: 0,
@@ -152,22 +140,8 @@ pub fn map_delete(map: BorrowedFd<'_>, key: &[u8]) -> io::Result<()> {
         value: 0,
         flags: 0,
     };
-    // SAFETY: the key is as long as the map's info asks for, checked above.
+    // SAFETY: the key is as long as the map's info says, checked above.
     unsafe { call(MAP_DELETE_ELEM, &mut attr) }.map(drop)
-}
-
-/// Bytes that a lookup writes, after a check that the key has the map's size.
-fn value_room(map: BorrowedFd<'_>, key: &[u8]) -> io::Result<usize> {
-    let layout = map_layout(map)?;
-    if key.len() != layout.key_size as usize {
-        return Err(io::Error::from(io::ErrorKind::InvalidInput));
-    }
-    let value = layout.value_size as usize;
-    // BPF_MAP_TYPE_PERCPU_HASH, PERCPU_ARRAY, LRU_PERCPU_HASH: one value for each possible CPU.
-    if matches!(layout.map_type, 5 | 6 | 10) {
-        return Ok(value.next_multiple_of(8) * super::probe::possible_cpus()?);
-    }
-    Ok(value)
 }
 
 #[repr(C)]
@@ -221,8 +195,8 @@ pub fn array_fill(map: BorrowedFd<'_>, values: &[u8]) -> io::Result<()> {
 pub fn hash_keys(map: BorrowedFd<'_>) -> io::Result<Vec<Vec<u8>>> {
     const BATCH: usize = 4096;
     let layout = map_layout(map)?;
-    // BPF_MAP_TYPE_HASH and LRU_HASH: the batch token is a u32, and values are not per CPU.
-    if !matches!(layout.map_type, 1 | 9) {
+    // Of these the batch token is a u32, and values are not per CPU.
+    if !matches!(layout.map_type, MAP_TYPE_HASH | MAP_TYPE_LRU_HASH) {
         return Err(io::Error::from(io::ErrorKind::InvalidInput));
     }
     let (key, value) = (layout.key_size as usize, layout.value_size as usize);
@@ -260,6 +234,34 @@ pub fn hash_keys(map: BorrowedFd<'_>) -> io::Result<Vec<Vec<u8>>> {
             return Ok(found);
         }
         (token, first) = (next, false);
+    }
+}
+
+/// The values of a per-CPU array, for each entry that of each possible CPU, each in steps of eight bytes.
+pub fn percpu_array_values(map: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
+    let layout = map_layout(map)?;
+    if layout.map_type != MAP_TYPE_PERCPU_ARRAY {
+        return Err(io::Error::from(io::ErrorKind::InvalidInput));
+    }
+    let step = (layout.value_size as usize).next_multiple_of(8) * super::probe::possible_cpus()?;
+    let count = layout.max_entries as usize;
+    let mut keys = vec![0u32; count];
+    let mut values = vec![0u8; step * count];
+    let mut next = 0u32;
+    let mut attr = BatchAttr {
+        in_batch: 0,
+        out_batch: std::ptr::from_mut(&mut next) as u64,
+        keys: keys.as_mut_ptr() as u64,
+        values: values.as_mut_ptr() as u64,
+        count: layout.max_entries,
+        map_fd: raw(map),
+        elem_flags: 0,
+        flags: 0,
+    };
+    // SAFETY: the buffers hold all entries, each value for all possible CPUs; tokens of arrays are u32.
+    match unsafe { call(MAP_LOOKUP_BATCH, &mut attr) } {
+        Err(error) if error.raw_os_error() != Some(libc::ENOENT) => Err(error),
+        _ => Ok(values),
     }
 }
 
@@ -460,11 +462,11 @@ pub fn has_tcx() -> io::Result<bool> {
 /// Whether the kernel has ring buffers: makes one and throws it away.
 pub fn has_ringbuf() -> bool {
     let layout = Layout {
-        map_type: 27,
+        map_type: MAP_TYPE_RINGBUF,
         key_size: 0,
         value_size: 0,
         max_entries: 1 << 16,
         flags: 0,
     };
-    map_create(&layout, "probe").is_ok_and(|fd| fd.as_fd().as_raw_fd() >= 0)
+    map_create(&layout, "probe").is_ok()
 }
