@@ -22,3 +22,7 @@ pub mod program;
 pub mod reconcile;
 pub mod state;
 pub mod sys;
+
+#[cfg(test)]
+#[path = "../tests/support/handmade.rs"]
+mod handmade;
