@@ -1,0 +1,344 @@
+//! A bundle, read and checked.
+//!
+//! In: the bytes of a folder or archive. Out: a [`Bundle`] in which every byte is what the compiler wrote and every
+//! reference leads somewhere. Nothing but the manifest is parsed before all digests are right: the ELF reader may
+//! panic on a damaged object.
+
+mod check;
+pub mod tar;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use ciliumc_abi::ipcache::{RECORD_LEN, Record};
+use ciliumc_abi::manifest::{self, Class, Direction, Endpoint, Manifest, Section};
+use ciliumc_abi::provenance::Provenance;
+use sha2::{Digest, Sha256};
+
+use crate::sys::files::{self, Tree};
+
+/// A bundle whose digests and references are right.
+#[derive(Debug)]
+pub struct Bundle {
+    /// The manifest.
+    pub manifest: Manifest,
+    /// SHA-256 of the manifest, which holds the digests of all else: the name of the bundle.
+    pub digest: String,
+    /// The addresses that every node knows.
+    pub records: Vec<Record>,
+    files: BTreeMap<String, Vec<u8>>,
+}
+
+/// Why a bundle is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum BundleError {
+    /// It cannot be read.
+    #[error("cannot read the bundle `{path}`: {source}")]
+    Read {
+        /// The bundle.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The archive is damaged.
+    #[error(
+        "bundle refused: the archive is damaged: {0}; copy it again or rebuild it with `ciliumc build`"
+    )]
+    Archive(String),
+    /// A file that the manifest lists is not there.
+    #[error(
+        "bundle refused: `{path}` is missing; copy the bundle again or rebuild it with `ciliumc build`"
+    )]
+    Missing {
+        /// The file.
+        path: String,
+    },
+    /// A file that the manifest does not list.
+    #[error(
+        "bundle refused: `{path}` is not in the manifest; a bundle holds nothing else: remove the file"
+    )]
+    Unlisted {
+        /// The file.
+        path: String,
+    },
+    /// A link, device or the like.
+    #[error("bundle refused: `{path}` is not a plain file")]
+    NotAFile {
+        /// The file.
+        path: String,
+    },
+    /// A path that leads out of the bundle.
+    #[error("bundle refused: path `{path}` is not a plain relative path")]
+    PathEscape {
+        /// The path.
+        path: String,
+    },
+    /// The bytes are not those that the compiler wrote.
+    #[error(
+        "bundle refused: `{path}` is damaged: it has {found}, the manifest says {expected}; \
+         copy the bundle again or rebuild it with `ciliumc build`"
+    )]
+    Damaged {
+        /// The file.
+        path: String,
+        /// Size or digest that it has.
+        found: String,
+        /// Size or digest that it must have.
+        expected: String,
+    },
+    /// Another format version.
+    #[error(
+        "bundle refused: its format is version {found}, this loader reads version {expected}; rebuild the bundle or update the loader"
+    )]
+    Schema {
+        /// Version of the bundle.
+        found: u64,
+        /// Version of the loader.
+        expected: u32,
+    },
+    /// A document that cannot be read.
+    #[error("bundle refused: `{path}` cannot be read: {message}")]
+    Malformed {
+        /// The file.
+        path: String,
+        /// Why.
+        message: String,
+    },
+    /// Right bytes with a wrong meaning.
+    #[error("bundle refused: {0}")]
+    Inconsistent(String),
+}
+
+impl Bundle {
+    /// Reads a bundle, folder or archive.
+    pub fn open(path: &Path) -> Result<Self, BundleError> {
+        let tree = files::read_tree(path).map_err(|source| BundleError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        match tree {
+            Tree::File(bytes) => Self::from_files(tar::files(&bytes)?),
+            Tree::Folder { files, strange } => match strange.into_iter().next() {
+                Some(path) => Err(BundleError::NotAFile { path }),
+                None => Self::from_files(files),
+            },
+        }
+    }
+
+    /// Checks the files of a bundle: digests first, then meaning.
+    pub fn from_files(files: BTreeMap<String, Vec<u8>>) -> Result<Self, BundleError> {
+        let text = bytes_of(&files, manifest::MANIFEST_FILE)?;
+        let digest = sha256_hex(text);
+        check_manifest_digest(&files, &digest)?;
+        let manifest = read_manifest(text)?;
+        check_files(&manifest, &files)?;
+        check::manifest(&manifest)?;
+
+        let provenance: Provenance = json(
+            manifest::PROVENANCE_FILE,
+            bytes_of(&files, manifest::PROVENANCE_FILE)?,
+        )?;
+        check::provenance(&provenance)?;
+        let records = records(bytes_of(&files, manifest::IPCACHE_FILE)?)?;
+        Ok(Self {
+            manifest,
+            digest,
+            records,
+            files,
+        })
+    }
+
+    /// A file, by its path in the manifest.
+    pub fn file(&self, path: &str) -> Result<&[u8], BundleError> {
+        bytes_of(&self.files, path)
+    }
+
+    /// One table of a table file, with its place.
+    pub fn table(&self, file: &str, map: &str) -> Result<(Section, &[u8]), BundleError> {
+        let section = self
+            .manifest
+            .tables
+            .get(file)
+            .and_then(|table| table.sections.get(map));
+        let Some(section) = section else {
+            return Err(BundleError::Inconsistent(format!(
+                "`{file}` has no table `{map}`"
+            )));
+        };
+        let first = section.offset as usize;
+        let bytes = self
+            .file(file)?
+            .get(first..first + section.entries as usize * section.value_size as usize);
+        let bytes = bytes
+            .ok_or_else(|| BundleError::Inconsistent(format!("table `{map}` leaves `{file}`")))?;
+        Ok((*section, bytes))
+    }
+
+    /// Name of the published form of a table file: its bytes and where its tables lie in them.
+    pub fn class_digest(&self, file: &str) -> Result<String, BundleError> {
+        let mut hash = Sha256::new();
+        hash.update(self.file(file)?);
+        for (name, section) in self
+            .manifest
+            .tables
+            .get(file)
+            .into_iter()
+            .flat_map(|table| &table.sections)
+        {
+            hash.update(format!(
+                "\n{name} {} {} {}",
+                section.offset, section.entries, section.value_size
+            ));
+        }
+        let mut digest = hex(&hash.finalize());
+        // 128 bits; the whole digest makes pin paths unreadable.
+        digest.truncate(32);
+        Ok(digest)
+    }
+
+    /// The endpoint of this name.
+    pub fn endpoint(&self, name: &str) -> Option<&Endpoint> {
+        self.manifest.endpoints.get(name)
+    }
+
+    /// Class of an endpoint on nodes of a variant.
+    pub fn class(&self, endpoint: &Endpoint, variant: u32) -> Option<&Class> {
+        self.manifest
+            .classes
+            .get(*endpoint.classes.get(&variant)? as usize)
+    }
+}
+
+impl Bundle {
+    /// Entries of the counters of a class direction: its actions, one where no table decides.
+    pub fn counters(&self, direction: &Direction) -> u32 {
+        let tables = direction
+            .tables
+            .as_ref()
+            .and_then(|file| self.manifest.tables.get(file));
+        tables.map_or(1, |tables| tables.actions.max(1))
+    }
+}
+
+/// SHA-256 as the manifest writes it.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn bytes_of<'a>(files: &'a BTreeMap<String, Vec<u8>>, path: &str) -> Result<&'a [u8], BundleError> {
+    files
+        .get(path)
+        .map(Vec::as_slice)
+        .ok_or_else(|| BundleError::Missing {
+            path: path.to_owned(),
+        })
+}
+
+fn json<T: serde::de::DeserializeOwned>(path: &str, bytes: &[u8]) -> Result<T, BundleError> {
+    serde_json::from_slice(bytes).map_err(|error| BundleError::Malformed {
+        path: path.to_owned(),
+        message: error.to_string(),
+    })
+}
+
+/// The manifest cannot hold its own digest: a file beside it does, in the form of `sha256sum`.
+fn check_manifest_digest(
+    files: &BTreeMap<String, Vec<u8>>,
+    digest: &str,
+) -> Result<(), BundleError> {
+    let expected = manifest::manifest_digest_line(digest);
+    let found = bytes_of(files, manifest::MANIFEST_DIGEST_FILE)?;
+    if found == expected.as_bytes() {
+        return Ok(());
+    }
+    // Which of the two is damaged cannot be told; both are named.
+    Err(BundleError::Damaged {
+        path: format!(
+            "{} or {}",
+            manifest::MANIFEST_FILE,
+            manifest::MANIFEST_DIGEST_FILE
+        ),
+        found: format!("SHA-256 {digest}"),
+        expected: format!("{:?}", String::from_utf8_lossy(found).trim_end()),
+    })
+}
+
+fn read_manifest(text: &[u8]) -> Result<Manifest, BundleError> {
+    #[derive(serde::Deserialize)]
+    struct Version {
+        schema: u64,
+    }
+    // The version alone first: another version may have other fields.
+    let Version { schema } = json(manifest::MANIFEST_FILE, text)?;
+    if schema != u64::from(manifest::SCHEMA) {
+        return Err(BundleError::Schema {
+            found: schema,
+            expected: manifest::SCHEMA,
+        });
+    }
+    json(manifest::MANIFEST_FILE, text)
+}
+
+/// Every listed file is there with its size and digest, and no other.
+fn check_files(manifest: &Manifest, files: &BTreeMap<String, Vec<u8>>) -> Result<(), BundleError> {
+    for (path, listed) in &manifest.files {
+        check::path(path)?;
+        let bytes = bytes_of(files, path)?;
+        let damaged = |found, expected| {
+            Err(BundleError::Damaged {
+                path: path.clone(),
+                found,
+                expected,
+            })
+        };
+        if bytes.len() as u64 != listed.size {
+            return damaged(
+                format!("{} bytes", bytes.len()),
+                format!("{} bytes", listed.size),
+            );
+        }
+        let found = sha256_hex(bytes);
+        if found != listed.sha256 {
+            return damaged(
+                format!("SHA-256 {found}"),
+                format!("SHA-256 {}", listed.sha256),
+            );
+        }
+    }
+    let own = [manifest::MANIFEST_FILE, manifest::MANIFEST_DIGEST_FILE];
+    match files
+        .keys()
+        .find(|path| !own.contains(&path.as_str()) && !manifest.files.contains_key(*path))
+    {
+        Some(path) => Err(BundleError::Unlisted { path: path.clone() }),
+        None => Ok(()),
+    }
+}
+
+/// Reads the records of [`manifest::IPCACHE_FILE`].
+pub fn records(bytes: &[u8]) -> Result<Vec<Record>, BundleError> {
+    let malformed = |message| BundleError::Malformed {
+        path: manifest::IPCACHE_FILE.to_owned(),
+        message,
+    };
+    let (records, rest) = bytes.as_chunks::<RECORD_LEN>();
+    if !rest.is_empty() {
+        return Err(malformed(format!(
+            "{} bytes are no whole number of records",
+            bytes.len()
+        )));
+    }
+    let read = records.iter().enumerate();
+    read.map(|(at, bytes)| {
+        Record::from_bytes(bytes).ok_or_else(|| malformed(format!("record {at} is no prefix")))
+    })
+    .collect()
+}
+
+#[cfg(test)]
+mod tests;

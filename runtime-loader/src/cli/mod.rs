@@ -1,0 +1,64 @@
+//! The command line: the only module that prints.
+
+mod args;
+mod change;
+mod monitor;
+mod status;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::error::Error;
+use crate::pins::Pins;
+use args::{Cli, Command, Endpoint};
+
+/// The command line's description, for man pages and completions.
+pub fn command() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
+}
+
+/// Runs the command that the arguments ask for.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let mut out = io::stdout().lock();
+    match run(&cli, &mut out) {
+        Ok(()) | Err(Error::Closed) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nobody is left to tell when stderr is closed, too.
+            let _ = writeln!(io::stderr(), "ciliumc-loader: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn run(cli: &Cli, out: &mut dyn Write) -> Result<(), Error> {
+    let global = &cli.global;
+    let pins = Pins {
+        root: global.root.clone(),
+        state: global.state_dir.clone(),
+    };
+    match &cli.command {
+        Command::Apply(apply) => change::apply(global, &pins, apply, out),
+        Command::Endpoint(Endpoint::Add(add)) => change::add(global, &pins, add, out),
+        Command::Endpoint(Endpoint::Del(del)) => change::del(global, &pins, del, out),
+        Command::Endpoint(Endpoint::List) => status::list(global, &pins, out),
+        Command::Status => status::status(global, &pins, out),
+        Command::Monitor(monitor) => monitor::run(global, &pins, monitor, out),
+        Command::Unload(unload) => change::unload(global, &pins, unload, out),
+    }
+}
+
+/// Writes to standard output.
+fn print(out: &mut dyn Write, text: impl std::fmt::Display) -> Result<(), Error> {
+    writeln!(out, "{text}")
+        .and_then(|()| out.flush())
+        .map_err(|source| match source.kind() {
+            io::ErrorKind::BrokenPipe => Error::Closed,
+            _ => Error::Io {
+                what: "cannot write the report".to_owned(),
+                source,
+            },
+        })
+}

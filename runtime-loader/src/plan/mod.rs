@@ -1,0 +1,87 @@
+//! Compare: which steps lead from what the node has to what was asked. Pure.
+//!
+//! In: a checked bundle, a [`Snapshot`], a request. Out: a [`Plan`] that `--dry-run` prints and `reconcile` takes.
+//!
+//! **Order:** the node's maps, classes, the generation, all programs, then attaching and replacing, then addresses;
+//! nothing is removed before nothing uses it.
+
+mod endpoint;
+mod garbage;
+mod publish;
+pub mod step;
+
+use ciliumc_abi::manifest::{Manifest, Node};
+
+pub use endpoint::{AddRequest, Which, add, apply, del};
+pub use garbage::unload;
+pub use step::{Load, Publication, Step};
+
+use crate::bundle::Bundle;
+use crate::error::Error;
+use crate::observe::Snapshot;
+use crate::pins::Pins;
+
+/// Steps in order, and what the user should know besides.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// What to do.
+    pub steps: Vec<Step>,
+    /// Sentences about endpoints that are left as they are.
+    pub notes: Vec<String>,
+}
+
+/// What all plans start from.
+#[derive(Debug, Clone, Copy)]
+pub struct Scene<'a> {
+    /// Where things are pinned.
+    pub pins: &'a Pins,
+    /// The bundle.
+    pub bundle: &'a Bundle,
+    /// Name of this node in the bundle; `None` when the bundle has no nodes.
+    pub node: Option<&'a str>,
+    /// What there is.
+    pub snapshot: &'a Snapshot,
+}
+
+impl<'a> Scene<'a> {
+    /// This node in the bundle.
+    fn node(&self) -> Option<&'a Node> {
+        self.node
+            .and_then(|name| self.bundle.manifest.nodes.get(name))
+    }
+
+    /// Variant of the classes that apply here.
+    fn variant(&self) -> u32 {
+        self.node().map_or(0, |node| node.variant)
+    }
+}
+
+/// Which node of the bundle this is: the one asked for, or the only one.
+pub fn choose_node(manifest: &Manifest, asked: Option<&str>) -> Result<Option<String>, Error> {
+    let names = || {
+        manifest
+            .nodes
+            .keys()
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let mut nodes = manifest.nodes.keys();
+    match (asked, nodes.next(), nodes.next()) {
+        // A bundle without nodes has one plain variant: right everywhere.
+        (_, None, _) => Ok(None),
+        (Some(asked), _, _) if manifest.nodes.contains_key(asked) => Ok(Some(asked.to_owned())),
+        (Some(asked), _, _) => Err(Error::Refused(format!(
+            "the bundle has no node `{asked}`; it has {}",
+            names()
+        ))),
+        (None, Some(only), None) => Ok(Some(only.clone())),
+        (None, Some(_), Some(_)) => Err(Error::Usage(format!(
+            "which node is this? use --node with one of {}",
+            names()
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,235 @@
+//! The steps of a plan, each with the line that `--dry-run` prints for it.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use ciliumc_abi::manifest::Section;
+
+use crate::ipcache::Tries;
+use crate::names::Hook;
+use crate::program::{Binding, Scalars};
+use crate::state;
+use crate::sys::bpf::Layout;
+
+/// One thing to do. A step may fail; the ones before it are then undone, as long as no program was replaced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Remove what a crash left unfinished.
+    RemoveLeftover(PathBuf),
+    /// Create a map of the node.
+    CreateNodeMap {
+        /// Its name.
+        name: String,
+        /// Its layout.
+        layout: Layout,
+    },
+    /// Create, fill, freeze and pin the tables of a class direction.
+    PublishClass {
+        /// Name of the published form.
+        digest: String,
+        /// Path of the table file.
+        file: String,
+        /// The tables: name, place in the file, layout.
+        tables: Vec<(String, Section, Layout)>,
+    },
+    /// Write a bundle's documents and create its maps.
+    PublishGeneration(Box<Publication>),
+    /// Write an endpoint's record.
+    RecordEndpoint(state::Endpoint),
+    /// Load a program, with a new map of counters.
+    Load(Box<Load>),
+    /// Attach a loaded program.
+    Attach {
+        /// Endpoint.
+        endpoint: u16,
+        /// Which program.
+        hook: Hook,
+        /// Interface, for the reader.
+        interface: String,
+        /// Interface, for the kernel.
+        ifindex: u32,
+    },
+    /// Put a loaded program in the place of the one that runs.
+    Switch {
+        /// Endpoint.
+        endpoint: u16,
+        /// Which program.
+        hook: Hook,
+        /// The program that must run until then.
+        from: u32,
+    },
+    /// Say whose an address is.
+    SetAddress {
+        /// Generation whose table is changed.
+        generation: u32,
+        /// The address.
+        address: IpAddr,
+        /// Identity index.
+        index: u32,
+        /// Identity index without the endpoint.
+        base: u32,
+    },
+    /// Remove the conntrack entries of an address of this node.
+    ForgetConnections(IpAddr),
+    /// Say which generation new endpoints get.
+    SetCurrent(u32),
+    /// Detach an endpoint's programs and remove its pins and record.
+    RemoveEndpoint(u16),
+    /// Remove a class that no program uses.
+    RemoveClass(String),
+    /// Remove the maps of a generation that no program uses.
+    RemoveGeneration(u32),
+    /// Remove the documents of a generation that no event can name any more.
+    RemoveDocuments(u32),
+    /// Remove the node's maps, and what is left of the loader's folders.
+    RemoveNode {
+        /// Folders, in order.
+        folders: Vec<PathBuf>,
+    },
+}
+
+/// A generation to publish.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Publication {
+    /// What it is.
+    pub generation: state::Generation,
+    /// Its maps.
+    pub maps: Vec<(String, Layout)>,
+    /// Contents of its tries.
+    pub tries: Tries,
+    /// Numeric identity by index.
+    pub identities: Vec<u32>,
+}
+
+/// A program to load.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Load {
+    /// Endpoint.
+    pub endpoint: u16,
+    /// Its name.
+    pub name: String,
+    /// Which program.
+    pub hook: Hook,
+    /// Path of the object.
+    pub object: String,
+    /// Values of this endpoint.
+    pub scalars: Scalars,
+    /// Its maps, counters included.
+    pub bindings: Vec<Binding>,
+    /// Layout of its counters, when it counts.
+    pub counters: Option<Layout>,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::RemoveLeftover(path) => write!(f, "remove unfinished {}", path.display()),
+            Self::CreateNodeMap { name, layout } => {
+                write!(
+                    f,
+                    "create node map {name} with {} entries",
+                    layout.max_entries
+                )
+            }
+            Self::PublishClass {
+                digest,
+                file,
+                tables,
+            } => {
+                write!(f, "publish class {digest} from {file}:")?;
+                for (name, section, _) in tables {
+                    write!(f, " {name}[{}]", section.entries)?;
+                }
+                Ok(())
+            }
+            Self::PublishGeneration(publication) => {
+                let generation = &publication.generation;
+                write!(
+                    f,
+                    "publish generation {} of bundle {}",
+                    generation.number,
+                    short(&generation.bundle)
+                )?;
+                if let Some(node) = &generation.node {
+                    write!(f, " as node {node}")?;
+                }
+                for (at, (name, layout)) in publication.maps.iter().enumerate() {
+                    write!(
+                        f,
+                        "{} {name}[{}]",
+                        if at == 0 { ":" } else { "" },
+                        layout.max_entries
+                    )?;
+                }
+                Ok(())
+            }
+            Self::RecordEndpoint(endpoint) => {
+                write!(
+                    f,
+                    "record endpoint {} {} on {}",
+                    endpoint.id, endpoint.name, endpoint.interface
+                )?;
+                write!(f, " in generation {}", endpoint.generation)
+            }
+            Self::Load(load) => {
+                write!(
+                    f,
+                    "load {} of endpoint {} {} from {}",
+                    load.hook, load.endpoint, load.name, load.object
+                )
+            }
+            Self::Attach {
+                endpoint,
+                hook,
+                interface,
+                ifindex: _,
+            } => {
+                write!(
+                    f,
+                    "attach {hook} of endpoint {endpoint} to {interface}, {}",
+                    hook.place()
+                )
+            }
+            Self::Switch {
+                endpoint,
+                hook,
+                from,
+            } => {
+                write!(f, "replace {hook} of endpoint {endpoint} (program {from})")
+            }
+            Self::SetAddress {
+                generation,
+                address,
+                index,
+                base: _,
+            } => {
+                write!(
+                    f,
+                    "set {address} to identity index {index} in generation {generation}"
+                )
+            }
+            Self::ForgetConnections(address) => write!(f, "forget connections of {address}"),
+            Self::SetCurrent(generation) => {
+                write!(f, "make generation {generation} the current one")
+            }
+            Self::RemoveEndpoint(id) => write!(f, "detach and remove endpoint {id}"),
+            Self::RemoveClass(digest) => write!(f, "remove class {digest}"),
+            Self::RemoveGeneration(number) => write!(f, "remove the maps of generation {number}"),
+            Self::RemoveDocuments(number) => {
+                write!(f, "remove the documents of generation {number}")
+            }
+            Self::RemoveNode { folders } => {
+                write!(f, "remove")?;
+                folders
+                    .iter()
+                    .try_for_each(|folder| write!(f, " {}", folder.display()))
+            }
+        }
+    }
+}
+
+/// A digest, short enough for a line.
+pub fn short(digest: &str) -> &str {
+    digest.get(..12).unwrap_or(digest)
+}

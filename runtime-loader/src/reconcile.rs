@@ -1,0 +1,390 @@
+//! Act: takes the steps of a plan.
+//!
+//! When a step fails, what this run made is removed again, newest first: a failed command leaves nothing. Once a
+//! running program was replaced there is no way back that cuts nobody, so from then on what was made stays, and the
+//! next run goes on from there.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use ciliumc_abi::conntrack::{CtKey4, CtKey6};
+use ciliumc_abi::manifest::{IPCACHE_FILE, MANIFEST_FILE, PROVENANCE_FILE};
+use ciliumc_abi::names;
+
+use crate::bundle::Bundle;
+use crate::error::{Context, Error};
+use crate::ipcache;
+use crate::maps::{self, Writable};
+use crate::names::Hook;
+use crate::pins::{Pins, aside};
+use crate::plan::{Load, Plan, Publication, Step};
+use crate::program::Loader;
+use crate::state;
+use crate::sys::bpf;
+use crate::sys::files;
+use crate::sys::mapping::Mapping;
+
+/// Takes the steps in order. `bundle` is the one that the plan was made from; `del` and `unload` have none.
+pub fn run(pins: &Pins, bundle: Option<&Bundle>, plan: &Plan) -> Result<(), Error> {
+    let mut ctx = Ctx {
+        pins,
+        bundle,
+        loader: None,
+        loaded: BTreeMap::new(),
+        undo: Vec::new(),
+    };
+    for step in &plan.steps {
+        if let Err(error) = ctx.step(step) {
+            ctx.undo();
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+/// How to take back what a step made.
+enum Undo {
+    /// Remove a file, a pin, or a folder with what is in it.
+    Remove(PathBuf),
+    /// Give an address back.
+    Address {
+        generation: u32,
+        address: IpAddr,
+        base: u32,
+    },
+}
+
+struct Ctx<'a> {
+    pins: &'a Pins,
+    bundle: Option<&'a Bundle>,
+    loader: Option<Loader<'a>>,
+    loaded: BTreeMap<(u16, Hook), OwnedFd>,
+    undo: Vec<Undo>,
+}
+
+impl<'a> Ctx<'a> {
+    fn step(&mut self, step: &'a Step) -> Result<(), Error> {
+        let pins = self.pins;
+        match step {
+            Step::RemoveLeftover(path) => remove(path),
+            Step::CreateNodeMap { name, layout } => {
+                let path = pins.node().join(name);
+                self.folder(&pins.node())?;
+                self.undo.push(Undo::Remove(path.clone()));
+                maps::create(&path, name, layout, &[], Writable::Later).map(drop)
+            }
+            Step::PublishClass {
+                digest,
+                file,
+                tables,
+            } => self.publish_class(digest, file, tables),
+            Step::PublishGeneration(publication) => self.publish_generation(publication),
+            Step::RecordEndpoint(record) => {
+                let path = pins.endpoint_record(record.id);
+                self.folder(&pins.endpoint_records())?;
+                if !path.exists() {
+                    self.undo.push(Undo::Remove(path.clone()));
+                }
+                state::write(&path, record)
+            }
+            Step::Load(load) => self.load(load),
+            Step::Attach {
+                endpoint,
+                hook,
+                interface,
+                ifindex,
+            } => self.attach(*endpoint, *hook, interface, *ifindex),
+            Step::Switch {
+                endpoint,
+                hook,
+                from,
+            } => self.switch(*endpoint, *hook, *from),
+            Step::SetAddress {
+                generation,
+                address,
+                index,
+                base,
+            } => {
+                let (generation, address, base) = (*generation, *address, *base);
+                self.undo.push(Undo::Address {
+                    generation,
+                    address,
+                    base,
+                });
+                set_address(pins, generation, address, *index)
+            }
+            Step::ForgetConnections(address) => forget_connections(pins, *address),
+            Step::SetCurrent(generation) => {
+                self.folder(&pins.state)?;
+                state::write(
+                    &pins.current(),
+                    &state::Current {
+                        generation: *generation,
+                    },
+                )
+            }
+            Step::RemoveEndpoint(id) => {
+                // The links end with their pins; then nothing judges the endpoint's packets.
+                remove(&pins.endpoint(*id))?;
+                remove(&pins.endpoint_record(*id))
+            }
+            Step::RemoveClass(digest) => remove(&pins.class(digest)),
+            Step::RemoveGeneration(number) => remove(&pins.generation(*number)),
+            Step::RemoveDocuments(number) => remove(&pins.documents(*number)),
+            Step::RemoveNode { folders } => {
+                folders.iter().try_for_each(|folder| remove(folder))?;
+                files::remove_if_empty(&pins.root)
+                    .context(|| format!("cannot remove `{}`", pins.root.display()))
+            }
+        }
+    }
+
+    /// Makes a folder, and remembers the topmost one that was not there.
+    fn folder(&mut self, path: &Path) -> Result<(), Error> {
+        let missing = path
+            .ancestors()
+            .take_while(|folder| !folder.exists())
+            .last();
+        if let Some(missing) = missing {
+            self.undo.push(Undo::Remove(missing.to_owned()));
+        }
+        files::make_folder(path).context(|| format!("cannot make the folder `{}`", path.display()))
+    }
+
+    /// A folder in which to make what a rename commits.
+    fn folder_aside(&mut self, path: &Path) -> Result<PathBuf, Error> {
+        let folder = aside(path);
+        self.folder(path.parent().unwrap_or(path))?;
+        remove(&folder)?;
+        self.undo.push(Undo::Remove(folder.clone()));
+        files::make_folder(&folder)
+            .context(|| format!("cannot make the folder `{}`", folder.display()))?;
+        Ok(folder)
+    }
+
+    fn commit(&mut self, path: &Path) -> Result<(), Error> {
+        self.undo.push(Undo::Remove(path.to_owned()));
+        rename(&aside(path), path)
+    }
+
+    fn publish_class(
+        &mut self,
+        digest: &str,
+        file: &str,
+        tables: &[(String, ciliumc_abi::manifest::Section, bpf::Layout)],
+    ) -> Result<(), Error> {
+        let path = self.pins.class(digest);
+        let folder = self.folder_aside(&path)?;
+        for (name, _, layout) in tables {
+            let (_, bytes) = self.bundle()?.table(file, name)?;
+            // Identities that come later get their rows there; all else is final.
+            let writable = if name == names::ID_ROW {
+                Writable::Later
+            } else {
+                Writable::Never
+            };
+            maps::create(&folder.join(name), name, layout, bytes, writable)?;
+        }
+        self.commit(&path)
+    }
+
+    fn publish_generation(&mut self, publication: &Publication) -> Result<(), Error> {
+        let number = publication.generation.number;
+        let documents = self.pins.documents(number);
+        let aside_documents = self.folder_aside(&documents)?;
+        let bundle = self.bundle()?;
+        let copies = [
+            (MANIFEST_FILE, MANIFEST_FILE),
+            (PROVENANCE_FILE, PROVENANCE_FILE),
+            (IPCACHE_FILE, state::RECORDS_FILE),
+        ];
+        for (from, to) in copies {
+            let path = aside_documents.join(to);
+            let bytes = bundle.file(from)?;
+            files::write_atomic(&path, bytes)
+                .context(|| format!("cannot write `{}`", path.display()))?;
+        }
+        state::write(
+            &aside_documents.join(state::GENERATION_FILE),
+            &publication.generation,
+        )?;
+        self.commit(&documents)?;
+
+        let path = self.pins.generation(number);
+        let folder = self.folder_aside(&path)?;
+        for (name, layout) in &publication.maps {
+            let (bytes, writable) = match name.as_str() {
+                names::IPCACHE4 => (ipcache::bytes4(&publication.tries.v4), Writable::Later),
+                names::IPCACHE6 => (ipcache::bytes6(&publication.tries.v6), Writable::Later),
+                _ => {
+                    let numbers = publication
+                        .identities
+                        .iter()
+                        .flat_map(|number| number.to_ne_bytes());
+                    (numbers.collect(), Writable::Never)
+                }
+            };
+            maps::create(&folder.join(name), name, layout, &bytes, writable)?;
+        }
+        self.commit(&path)
+    }
+
+    fn load(&mut self, load: &'a Load) -> Result<(), Error> {
+        self.folder(&self.pins.endpoint(load.endpoint))?;
+        if let Some(layout) = &load.counters {
+            let path = aside(&self.pins.counters(load.endpoint, load.hook));
+            remove(&path)?;
+            self.undo.push(Undo::Remove(path.clone()));
+            maps::create(&path, names::COUNTERS, layout, &[], Writable::Later)?;
+        }
+        // aya makes a map whose pin it cannot open: whatever is missing has to be found here.
+        for binding in &load.bindings {
+            maps::open(&binding.path)?;
+        }
+        let bundle = self.bundle()?;
+        let object = bundle.file(&load.object)?;
+        let loader = self.loader.get_or_insert_with(Loader::default);
+        let program = loader.load(
+            &load.object,
+            object,
+            load.hook.program(),
+            &load.scalars,
+            &load.bindings,
+        )?;
+        self.loaded.insert((load.endpoint, load.hook), program);
+        Ok(())
+    }
+
+    fn attach(
+        &mut self,
+        endpoint: u16,
+        hook: Hook,
+        interface: &str,
+        ifindex: u32,
+    ) -> Result<(), Error> {
+        let program = self.take(endpoint, hook)?;
+        let path = self.pins.link(endpoint, hook);
+        // A link whose interface went away.
+        remove(&path)?;
+        let link = bpf::tcx_attach(program.as_fd(), ifindex, hook.attach_type())
+            .context(|| format!("cannot attach {hook} to {interface} ({})", hook.place()))?;
+        self.undo.push(Undo::Remove(path.clone()));
+        bpf::obj_pin(link.as_fd(), &path)
+            .context(|| format!("cannot pin the link `{}`", path.display()))?;
+        self.counters(endpoint, hook)
+    }
+
+    fn switch(&mut self, endpoint: u16, hook: Hook, from: u32) -> Result<(), Error> {
+        let program = self.take(endpoint, hook)?;
+        let path = self.pins.link(endpoint, hook);
+        let link =
+            bpf::obj_get(&path).context(|| format!("cannot open the link `{}`", path.display()))?;
+        let old = bpf::prog_by_id(from)
+            .context(|| format!("cannot open program {from} of endpoint {endpoint}"))?;
+        bpf::link_update(link.as_fd(), program.as_fd(), old.as_fd()).context(|| {
+            format!("cannot replace {hook} of endpoint {endpoint}: somebody else may have replaced program {from}")
+        })?;
+        // The old program is gone: what was made for the new one is in use.
+        self.undo.clear();
+        self.counters(endpoint, hook)
+    }
+
+    /// The counters of the program that runs now take the place of the old ones.
+    fn counters(&mut self, endpoint: u16, hook: Hook) -> Result<(), Error> {
+        let path = self.pins.counters(endpoint, hook);
+        if aside(&path).exists() {
+            rename(&aside(&path), &path)
+        } else {
+            remove(&path)
+        }
+    }
+
+    fn take(&mut self, endpoint: u16, hook: Hook) -> Result<OwnedFd, Error> {
+        let program = self.loaded.remove(&(endpoint, hook));
+        program.ok_or_else(|| Error::Bug(format!("{hook} of endpoint {endpoint} was not loaded")))
+    }
+
+    fn bundle(&self) -> Result<&'a Bundle, Error> {
+        self.bundle
+            .ok_or_else(|| Error::Bug("the plan needs a bundle".to_owned()))
+    }
+
+    fn undo(&mut self) {
+        for undo in self.undo.drain(..).rev() {
+            // The error that led here is the one to tell; the next run removes what stays behind.
+            let _ = match undo {
+                Undo::Remove(path) => remove(&path),
+                Undo::Address {
+                    generation,
+                    address,
+                    base,
+                } => set_address(self.pins, generation, address, base),
+            };
+        }
+    }
+}
+
+fn remove(path: &Path) -> Result<(), Error> {
+    files::remove(path).context(|| format!("cannot remove `{}`", path.display()))
+}
+
+fn rename(from: &Path, to: &Path) -> Result<(), Error> {
+    files::rename(from, to)
+        .context(|| format!("cannot rename `{}` to `{}`", from.display(), to.display()))
+}
+
+fn set_address(pins: &Pins, generation: u32, address: IpAddr, index: u32) -> Result<(), Error> {
+    let name = if address.is_ipv4() {
+        names::IPCACHE4
+    } else {
+        names::IPCACHE6
+    };
+    let path = pins.generation(generation).join(name);
+    let map = maps::open(&path)?;
+    let mapping = Mapping::new(map.as_fd())
+        .context(|| format!("cannot map `{}` into memory", path.display()))?;
+    ipcache::set_host(&mapping, address, index).map_err(|what| {
+        Error::Machine(format!(
+            "cannot set {address} in `{}`: {what}",
+            path.display()
+        ))
+    })
+}
+
+/// Removes the entries whose local end is `address`: a new owner must not inherit connections.
+fn forget_connections(pins: &Pins, address: IpAddr) -> Result<(), Error> {
+    let (name, local): (_, Vec<u8>) = match address {
+        IpAddr::V4(address) => (names::CONNTRACK4, address.octets().to_vec()),
+        IpAddr::V6(address) => (names::CONNTRACK6, address.octets().to_vec()),
+    };
+    const {
+        assert!(
+            std::mem::offset_of!(CtKey4, local_be) == 0 && std::mem::offset_of!(CtKey6, local) == 0
+        )
+    };
+    let path = pins.node().join(name);
+    if !path.exists() {
+        // The bundle has this family switched off.
+        return Ok(());
+    }
+    let map = maps::open(&path)?;
+    let keys =
+        bpf::hash_keys(map.as_fd()).context(|| format!("cannot read `{}`", path.display()))?;
+    for key in keys.iter().filter(|key| key.starts_with(&local)) {
+        match bpf::map_delete(map.as_fd(), key) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).context(|| {
+                    format!(
+                        "cannot remove a connection of {address} from `{}`",
+                        path.display()
+                    )
+                });
+            }
+            // Gone by itself meanwhile is as good.
+            _ => {}
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,125 @@
+//! What a node remembers beside its pins: who an endpoint is, and what a generation was made from.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ciliumc_abi::ipcache::Record;
+use ciliumc_abi::manifest::{self, Manifest};
+use ciliumc_abi::provenance::Provenance;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::bundle;
+use crate::error::{Context, Error};
+use crate::names::Hook;
+use crate::pins::Pins;
+use crate::sys::files;
+
+/// File name of [`Generation`] among the documents of a generation.
+pub const GENERATION_FILE: &str = "generation.json";
+/// File name of the bundle's addresses among the documents of a generation.
+pub const RECORDS_FILE: &str = "ipcache.bin";
+
+/// An endpoint on this node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// Number on this node, 1-65535.
+    pub id: u16,
+    /// Name in the bundle.
+    pub name: String,
+    /// Host side of its veth.
+    pub interface: String,
+    /// Number of that interface.
+    pub ifindex: u32,
+    /// Namespace file of that interface, when it is not in the loader's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub netns: Option<String>,
+    /// Its addresses, at most one of each family.
+    pub addresses: Vec<IpAddr>,
+    /// Identity in Cilium's encoding.
+    pub identity: u32,
+    /// Class in the bundle.
+    pub class: u32,
+    /// Generation whose programs it runs.
+    pub generation: u32,
+    /// Published tables of each program that reads any.
+    pub tables: BTreeMap<Hook, String>,
+}
+
+/// A published bundle.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Generation {
+    /// Number, growing.
+    pub number: u32,
+    /// SHA-256 of the manifest.
+    pub bundle: String,
+    /// Node of the bundle that this one is.
+    pub node: Option<String>,
+}
+
+/// The generation that new endpoints get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Current {
+    /// Its number.
+    pub generation: u32,
+}
+
+/// A generation with what the bundle said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Documents {
+    /// What was published.
+    pub generation: Generation,
+    /// The bundle's manifest.
+    pub manifest: Manifest,
+    /// The bundle's addresses.
+    pub records: Vec<Record>,
+}
+
+/// Reads a generation's documents; `None` when they are not (all) there.
+pub fn documents(pins: &Pins, number: u32) -> Result<Option<Documents>, Error> {
+    let folder = pins.documents(number);
+    let Some(generation) = read(&folder.join(GENERATION_FILE))? else {
+        return Ok(None);
+    };
+    let Some(manifest) = read(&folder.join(manifest::MANIFEST_FILE))? else {
+        return Ok(None);
+    };
+    let path = folder.join(RECORDS_FILE);
+    let records =
+        files::read_optional(&path).context(|| format!("cannot read `{}`", path.display()))?;
+    let Some(records) = records else {
+        return Ok(None);
+    };
+    Ok(Some(Documents {
+        generation,
+        manifest,
+        records: bundle::records(&records)?,
+    }))
+}
+
+/// Reads the rules of a generation; `None` when they are not there.
+pub fn provenance(pins: &Pins, number: u32) -> Result<Option<Provenance>, Error> {
+    read(&pins.documents(number).join(manifest::PROVENANCE_FILE))
+}
+
+/// Reads a document of the state; `None` when there is none.
+pub fn read<T: DeserializeOwned>(path: &std::path::Path) -> Result<Option<T>, Error> {
+    let bytes =
+        files::read_optional(path).context(|| format!("cannot read `{}`", path.display()))?;
+    let Some(bytes) = bytes else { return Ok(None) };
+    let parsed = serde_json::from_slice(&bytes);
+    parsed.map(Some).map_err(|error| {
+        Error::Machine(format!(
+            "`{}` is damaged: {error}; remove it, or start over with `unload`",
+            path.display()
+        ))
+    })
+}
+
+/// Writes a document of the state.
+pub fn write<T: Serialize>(path: &std::path::Path, value: &T) -> Result<(), Error> {
+    let mut text = serde_json::to_vec(value)
+        .map_err(|error| Error::Bug(format!("cannot write JSON: {error}")))?;
+    text.push(b'\n');
+    files::write_atomic(path, &text).context(|| format!("cannot write `{}`", path.display()))
+}

@@ -1,0 +1,10 @@
+//! System calls: the only module with `unsafe`, and the only one that touches files.
+//!
+//! Every function is one call or one idea, takes and returns checked types, and leaves policy to its callers.
+
+pub mod bpf;
+pub mod files;
+pub mod lock;
+pub mod mapping;
+pub mod net;
+pub mod probe;

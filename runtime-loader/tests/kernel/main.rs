@@ -1,0 +1,13 @@
+//! The loader on this kernel: real objects, network namespaces and packets.
+//!
+//! Needs root, clang-19 and Linux 6.6. Without them every test says why it is skipped, unless
+//! CILIUMC_REQUIRE_KERNEL=1 makes that a failure.
+
+#[path = "../support/handmade.rs"]
+mod handmade;
+mod lab;
+
+mod crash;
+mod endpoint;
+mod refuse;
+mod switch;
