@@ -12,10 +12,17 @@ use crate::identity::{IdentityIndex, NumericIdentity};
 pub const SCHEMA: u32 = 1;
 /// File name of the manifest.
 pub const MANIFEST_FILE: &str = "manifest.json";
+/// File name of the manifest's own digest, so that no flipped byte of a bundle goes unseen.
+pub const MANIFEST_DIGEST_FILE: &str = "manifest.sha256";
 /// File name of the provenance.
 pub const PROVENANCE_FILE: &str = "provenance.json";
 /// File name of the addresses that every node knows ([`crate::ipcache::Record`]s).
 pub const IPCACHE_FILE: &str = "tables/ipcache.bin";
+
+/// What [`MANIFEST_DIGEST_FILE`] holds: a line that `sha256sum -c` reads. `sha256` is hexadecimal, lower case.
+pub fn manifest_digest_line(sha256: &str) -> String {
+    format!("{sha256}  {MANIFEST_FILE}\n")
+}
 
 /// The manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,7 +51,7 @@ pub struct Manifest {
     pub endpoints: BTreeMap<String, Endpoint>,
     /// The nodes that the input named, by name. Empty: one plain variant, number 0.
     pub nodes: BTreeMap<String, Node>,
-    /// SHA-256 and size of every other file of the bundle, by path.
+    /// SHA-256 and size of every other file of the bundle but [`MANIFEST_DIGEST_FILE`], by path.
     pub files: BTreeMap<String, File>,
 }
 

@@ -357,3 +357,22 @@ pub struct IcmpField {
     /// Where it was written.
     pub span: Span,
 }
+
+impl Entity {
+    /// The word of the API.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::World => "world",
+            Self::Cluster => "cluster",
+            Self::Host => "host",
+            Self::Init => "init",
+            Self::Ingress => "ingress",
+            Self::Unmanaged => "unmanaged",
+            Self::RemoteNode => "remote-node",
+            Self::Health => "health",
+            Self::None => "none",
+            Self::KubeApiserver => "kube-apiserver",
+        }
+    }
+}

@@ -1,1 +1,310 @@
-//! The internal rule: every policy object lowered to one form.
+//! The internal rule (spec §0.4): every policy object lowered to one form, every endpoint and node in one list.
+//!
+//! In: [`front::objects::Objects`](crate::front::objects::Objects). Out: a [`Cluster`]. Selectors are scoped to
+//! namespace and cluster here (§0.6), absent and empty lists are told apart for the last time (§2.4), and the order of
+//! everything is the sorted one: no later stage depends on the order of documents.
+//!
+//! This module does not know identities.
+
+pub mod build;
+mod cilium_policy;
+pub mod labels;
+mod network_policy;
+pub mod options;
+mod scope;
+pub use scope::CLUSTER_KEY;
+pub mod text;
+pub mod verify;
+mod workloads;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+pub use crate::front::objects::{Entity, Protocol};
+
+use crate::diag::{ObjectRef, Span};
+use labels::Selector;
+use options::Options;
+
+/// A rule: one allow or deny element of a policy object. Ids follow the sorted order, so they do not depend on the
+/// order of documents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RuleId(pub u32);
+
+/// Position in [`Cluster::policies`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PolicyIndex(pub u32);
+
+/// Position in [`Cluster::endpoints`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EndpointIndex(pub u32);
+
+/// Position in [`Cluster::nodes`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeIndex(pub u32);
+
+/// Everything that verdicts depend on.
+#[derive(Debug, Clone)]
+pub struct Cluster {
+    /// The agent's options.
+    pub options: Options,
+    /// Labels of every namespace that is described or used.
+    pub namespaces: BTreeMap<String, BTreeMap<String, String>>,
+    /// Nodes, by name. Empty: one plain node that nobody described.
+    pub nodes: Vec<Node>,
+    /// Endpoints, by name.
+    pub endpoints: Vec<Endpoint>,
+    /// Pods on the host network: no endpoints, but as peers they are their node.
+    pub host_pods: Vec<HostPod>,
+    /// Addresses of the API server (backends of `default/kubernetes`).
+    pub api_servers: BTreeSet<IpAddr>,
+    /// Policies: one for each `spec` of each object, sorted by kind, namespace, name and spec index.
+    pub policies: Vec<Policy>,
+    /// Rules, by [`RuleId`]: sorted by policy, direction, and place in the object.
+    pub rules: Vec<Rule>,
+}
+
+impl Cluster {
+    /// The policy that a rule belongs to.
+    pub fn policy_of(&self, rule: RuleId) -> &Policy {
+        &self.policies[self.rule(rule).policy.0 as usize]
+    }
+
+    /// A rule.
+    pub fn rule(&self, rule: RuleId) -> &Rule {
+        &self.rules[rule.0 as usize]
+    }
+
+    /// Rules with their ids.
+    pub fn rules(&self) -> impl Iterator<Item = (RuleId, &Rule)> {
+        (0..).map(RuleId).zip(&self.rules)
+    }
+}
+
+/// A node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// Name.
+    pub name: String,
+    /// Kubernetes labels.
+    pub labels: BTreeMap<String, String>,
+    /// Its addresses.
+    pub addresses: BTreeSet<IpAddr>,
+    /// Address of its health endpoint.
+    pub health: BTreeSet<IpAddr>,
+    /// Address of its ingress proxy.
+    pub ingress: BTreeSet<IpAddr>,
+}
+
+/// A pod with a Cilium endpoint, or a workload whose pods will be some.
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    /// `namespace/name` of a pod, `kind/namespace/name` of a workload.
+    pub name: String,
+    /// Kind of the object.
+    pub kind: String,
+    /// Namespace.
+    pub namespace: String,
+    /// Labels of the pod, as written.
+    pub labels: BTreeMap<String, String>,
+    /// Service account; `default` when none is named.
+    pub service_account: String,
+    /// Ports that have a name.
+    pub named_ports: BTreeSet<NamedPort>,
+    /// Node, when the input tells.
+    pub node: Option<NodeIndex>,
+    /// Addresses, when the input tells.
+    pub addresses: BTreeSet<IpAddr>,
+    /// Where the object begins.
+    pub span: Span,
+}
+
+/// A pod on the host network.
+#[derive(Debug, Clone)]
+pub struct HostPod {
+    /// `namespace/name`.
+    pub name: String,
+    /// Its node, when the input tells.
+    pub node: Option<NodeIndex>,
+}
+
+/// A container port with a name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NamedPort {
+    /// Name, in lower case.
+    pub name: String,
+    /// Protocol.
+    pub protocol: Protocol,
+    /// Number.
+    pub port: u16,
+}
+
+/// Direction, seen from the endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Direction {
+    /// Towards the endpoint.
+    Ingress,
+    /// From the endpoint.
+    Egress,
+}
+
+impl Direction {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Ingress, Self::Egress];
+
+    /// `ingress` or `egress`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Ingress => "ingress",
+            Self::Egress => "egress",
+        }
+    }
+}
+
+/// One `spec` of a policy object.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// The object.
+    pub object: ObjectRef,
+    /// 0 for `spec`, from 1 on for the items of `specs`.
+    pub spec_index: u32,
+    /// `spec` or `specs[i]`.
+    pub path: String,
+    /// What it constrains.
+    pub subject: Subject,
+    /// Namespace it is confined to; `None` for cluster-wide policies.
+    pub namespace: Option<String>,
+    /// Whether it isolates ingress and egress, where it has rules (spec §3.2).
+    pub default_deny: DefaultDeny,
+    /// Text for flow logs.
+    pub log: Option<String>,
+    /// Where it begins.
+    pub span: Span,
+}
+
+/// `enableDefaultDeny`, always filled in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DefaultDeny {
+    /// For ingress.
+    pub ingress: bool,
+    /// For egress.
+    pub egress: bool,
+}
+
+impl DefaultDeny {
+    /// For one direction.
+    pub fn of(self, direction: Direction) -> bool {
+        match direction {
+            Direction::Ingress => self.ingress,
+            Direction::Egress => self.egress,
+        }
+    }
+}
+
+/// What a policy constrains.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subject {
+    /// Endpoints, never the host.
+    Endpoints(Selector),
+    /// The host endpoint of matching nodes; inert without the host firewall.
+    Nodes(Selector),
+}
+
+/// What a rule does with the traffic it matches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RuleAction {
+    /// Allow.
+    Allow,
+    /// Deny: beats every allow.
+    Deny,
+}
+
+/// One allow or deny element.
+#[derive(Debug, Clone)]
+pub struct Rule {
+    /// Policy it belongs to.
+    pub policy: PolicyIndex,
+    /// Direction.
+    pub direction: Direction,
+    /// Allow or deny.
+    pub action: RuleAction,
+    /// Path in the object: `spec.ingress[0]`.
+    pub path: String,
+    /// Where it was written.
+    pub span: Span,
+    /// The L3 part.
+    pub peers: Peers,
+    /// The L4 part.
+    pub ports: Ports,
+}
+
+/// Peers of a rule, after spec §2.4's table of absent and empty lists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Peers {
+    /// Nobody: the rule isolates and allows nothing.
+    Nobody,
+    /// Everyone, known or not.
+    Everyone,
+    /// Whoever one of these selects.
+    AnyOf(Vec<Peer>),
+}
+
+/// One way to name peers.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Peer {
+    /// Identities whose labels match.
+    Labels(Selector),
+    /// Addresses outside of the cluster.
+    Cidr(CidrPeer),
+    /// A reserved word.
+    Entity(Entity),
+}
+
+/// A prefix with exceptions (spec §2.8).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CidrPeer {
+    /// Prefix, host bits zero.
+    pub net: IpNet,
+    /// Exceptions: they shrink this peer and deny nothing.
+    pub except: Vec<IpNet>,
+    /// Written as a CIDR set (or `ipBlock`): decides what a /0 means in a single-stack cluster (G-43).
+    pub set: bool,
+}
+
+/// The L4 part of a rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ports {
+    /// Every protocol and port, ICMP included.
+    All,
+    /// Only these; an empty list matches nothing.
+    AnyOf(Vec<Port>),
+}
+
+/// One way to name ports.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Port {
+    /// Destination ports, inclusive; 0-65535 is every port of the protocol.
+    Range {
+        /// Protocol.
+        protocol: Protocol,
+        /// First.
+        first: u16,
+        /// Last.
+        last: u16,
+    },
+    /// A container port's name, in lower case.
+    Named {
+        /// Protocol.
+        protocol: Protocol,
+        /// Name.
+        name: String,
+        /// Where it was written.
+        span: Span,
+    },
+    /// ICMP type; type 0 means every type (G-40).
+    Icmp(u8),
+    /// ICMPv6 type; type 0 means every type (G-40).
+    Icmp6(u8),
+}

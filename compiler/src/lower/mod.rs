@@ -1,3 +1,203 @@
 //! Resolved policy to verdict tables.
+//!
+//! In: a [`Resolved`]. Out: a [`Lowered`]: for each class and direction a [`Shape`] (what the C is specialised to) and,
+//! unless the shape is a constant, a set of tables (what the maps hold).
+//!
+//! For one class and direction the verdict is a finite function of (peer, protocol, port). [`factor`] computes it
+//! exactly and merges equal rows and columns; [`tables`] lays the result out as pages. This module sees no label and
+//! knows nothing of `eval`: the two are held against each other by tests and by `validate`.
 
+mod factor;
 pub mod shape;
+pub mod tables;
+pub mod text;
+pub mod verify;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use ciliumc_abi::identity::IdentityIndex;
+
+use crate::ir::options::Options;
+use crate::ir::{Direction, RuleId};
+use crate::resolve::{DirectionPolicy, Resolved};
+use factor::{ActionKey, Factored};
+use shape::{CellWidth, NodeConfig, PolicyMode, Program, Shape};
+use tables::Tables;
+
+/// Bound of one class table.
+pub const TABLE_BYTES_MAX: usize = 16 << 20;
+
+/// Index into [`Lowered::tables`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TablesIndex(pub u32);
+
+/// Everything the objects and maps are made from.
+#[derive(Debug, Clone)]
+pub struct Lowered {
+    /// What all objects of the cluster are built with.
+    pub node: NodeConfig,
+    /// By cause number: the rules that decide. Entry 0 is empty.
+    pub causes: Vec<Vec<RuleId>>,
+    /// Distinct tables.
+    pub tables: Vec<Tables>,
+    /// By [`crate::resolve::ClassIndex`].
+    pub classes: Vec<LoweredClass>,
+}
+
+/// One class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LoweredClass {
+    /// Program `to_container`.
+    pub ingress: LoweredDirection,
+    /// Program `from_container`.
+    pub egress: LoweredDirection,
+}
+
+impl LoweredClass {
+    /// One direction.
+    pub fn direction(&self, direction: Direction) -> &LoweredDirection {
+        match direction {
+            Direction::Ingress => &self.ingress,
+            Direction::Egress => &self.egress,
+        }
+    }
+}
+
+/// One direction of a class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LoweredDirection {
+    /// What its object is specialised to.
+    pub shape: Shape,
+    /// Its tables, unless the shape reads none.
+    pub tables: Option<TablesIndex>,
+    /// Cause of drops that no table decides.
+    pub default_cause: u32,
+}
+
+/// Why a policy has no tables.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum LowerError {
+    /// More cells than a table may have.
+    #[error(
+        "the {direction} policy of identity {identity} needs {rows} rows of {classes} port classes, more than 16 MiB: \
+         rows come from peers that different sets of rules select, port classes from different sets of ports"
+    )]
+    TooLarge {
+        /// `ingress` or `egress`.
+        direction: &'static str,
+        /// Identity of the class.
+        identity: IdentityIndex,
+        /// Distinct rows.
+        rows: usize,
+        /// Distinct port classes.
+        classes: usize,
+    },
+    /// More than 16 bits can number.
+    #[error("the {direction} policy of identity {identity} needs {count} {what}, more than 65536")]
+    TooMany {
+        /// `ingress` or `egress`.
+        direction: &'static str,
+        /// Identity of the class.
+        identity: IdentityIndex,
+        /// What there is too much of.
+        what: &'static str,
+        /// How many.
+        count: usize,
+    },
+}
+
+/// Lowers every class.
+pub fn lower(options: &Options, resolved: &Resolved) -> Result<Lowered, LowerError> {
+    let known: Vec<IdentityIndex> = resolved.identities.keys().copied().collect();
+    let index_end = known.last().map_or(1, |last| last.0 + 1);
+
+    // Classes of one policy share one factoring: many identities are selected by exactly the same rules.
+    let mut distinct: Vec<(&DirectionPolicy, Factored)> = Vec::new();
+    let mut known_policies: HashMap<&DirectionPolicy, usize> = HashMap::new();
+    let mut places = Vec::new();
+    for class in &resolved.classes {
+        let mut place = |direction: Direction| {
+            let policy = class.policy(direction);
+            *known_policies.entry(policy).or_insert_with(|| {
+                distinct.push((policy, factor::factor(policy, &known)));
+                distinct.len() - 1
+            })
+        };
+        places.push((place(Direction::Ingress), place(Direction::Egress)));
+    }
+
+    let mut causes: BTreeSet<Vec<RuleId>> = BTreeSet::from([Vec::new()]);
+    for (_, factored) in &distinct {
+        causes.insert(factored.default_action.rules.clone());
+        causes.extend(factored.actions().map(|action| action.rules.clone()));
+    }
+    let causes: Vec<Vec<RuleId>> = causes.into_iter().collect();
+    // The set is sorted and holds every list, so the search finds it; 0 is "no rule".
+    let cause_of = |action: &ActionKey| causes.binary_search(&action.rules).unwrap_or(0) as u32;
+
+    let mut tables: Vec<Tables> = Vec::new();
+    let mut known_tables: BTreeMap<Tables, TablesIndex> = BTreeMap::new();
+    let mut classes = Vec::new();
+    for (class, (ingress, egress)) in resolved.classes.iter().zip(places) {
+        let mut direction = |direction: Direction, place: usize| {
+            let (policy, factored) = &distinct[place];
+            let program = match direction {
+                Direction::Ingress => Program::ToContainer,
+                Direction::Egress => Program::FromContainer,
+            };
+            let default_cause = cause_of(&factored.default_action);
+            let constant = |mode| LoweredDirection {
+                shape: Shape {
+                    program,
+                    mode,
+                    row: CellWidth::U8,
+                    class: CellWidth::U8,
+                    action: CellWidth::U8,
+                    class_shift: 0,
+                    audit: policy.audit && mode != PolicyMode::AllowAll,
+                },
+                tables: None,
+                default_cause,
+            };
+            match factored.mode {
+                PolicyMode::AllowAll | PolicyMode::DenyAll => Ok(constant(factored.mode)),
+                PolicyMode::L3Only | PolicyMode::Tables => {
+                    let built = tables::layout(factored, index_end, &cause_of).map_err(|e| e.of(direction, class.identity))?;
+                    let shape = Shape {
+                        row: built.row_width,
+                        class: built.class_width,
+                        action: built.action_width,
+                        class_shift: built.class_shift,
+                        ..constant(factored.mode).shape
+                    };
+                    let index = *known_tables.entry(built).or_insert_with_key(|built| {
+                        tables.push(built.clone());
+                        TablesIndex(tables.len() as u32 - 1)
+                    });
+                    Ok(LoweredDirection { shape, tables: Some(index), default_cause })
+                }
+            }
+        };
+        classes.push(LoweredClass {
+            ingress: direction(Direction::Ingress, ingress)?,
+            egress: direction(Direction::Egress, egress)?,
+        });
+    }
+    Ok(Lowered { node: node_config(options, resolved), causes, tables, classes })
+}
+
+fn node_config(options: &Options, resolved: &Resolved) -> NodeConfig {
+    NodeConfig {
+        ipv4: options.ipv4,
+        ipv6: options.ipv6,
+        sctp: options.sctp,
+        allow_icmp_frag_needed: options.allow_icmp_frag_needed,
+        world_ipv4: resolved.addresses.world_ipv4.0,
+        world_ipv6: resolved.addresses.world_ipv6.0,
+        ct_entries_max: options.ct_entries_max,
+        ct_tcp_timeout_secs: options.ct_tcp_timeout_secs,
+        ct_tcp_syn_timeout_secs: options.ct_tcp_syn_timeout_secs,
+        ct_tcp_fin_timeout_secs: options.ct_tcp_fin_timeout_secs,
+        ct_any_timeout_secs: options.ct_any_timeout_secs,
+    }
+}

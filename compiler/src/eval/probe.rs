@@ -1,0 +1,184 @@
+//! Questions about flows, one a line: `endpoint direction peer proto dport`, separated by tabs.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use ciliumc_abi::identity::{IdentityIndex, reserved};
+
+use super::{Decision, Flow, L4, Reason, Verdict, decide};
+use crate::ir::{Cluster, Direction, EndpointIndex, NodeIndex, Protocol};
+use crate::resolve::{ClassIndex, Resolved};
+
+/// One question, as written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Probe {
+    /// Endpoint whose policy is asked.
+    pub endpoint: String,
+    /// Direction, seen from it.
+    pub direction: Direction,
+    /// The other end, as written.
+    pub peer: String,
+    /// Protocol, as written.
+    pub protocol: String,
+    /// Port or ICMP type.
+    pub port: u16,
+}
+
+/// An answered question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// Verdict and reason.
+    pub decision: Decision,
+    /// Class whose policy decided.
+    pub class: ClassIndex,
+    /// Identity of the peer.
+    pub peer: IdentityIndex,
+    /// The peer as reports show it: `pod:ns/name`, or the labels of its identity.
+    pub peer_text: String,
+}
+
+/// Reads a file of probes. Every bad line is named.
+pub fn parse(text: &str) -> Result<Vec<Probe>, Vec<String>> {
+    let mut probes = Vec::new();
+    let mut problems = Vec::new();
+    for (n, line) in text.lines().enumerate() {
+        if line.trim().is_empty() || line.starts_with('#') {
+            continue;
+        }
+        match parse_line(line) {
+            Ok(probe) => probes.push(probe),
+            Err(problem) => problems.push(format!("line {}: {problem}", n + 1)),
+        }
+    }
+    if problems.is_empty() { Ok(probes) } else { Err(problems) }
+}
+
+fn parse_line(line: &str) -> Result<Probe, String> {
+    let fields: Vec<&str> = line.split('\t').collect();
+    let [endpoint, direction, peer, protocol, port] = fields.as_slice() else {
+        return Err(format!("{} fields separated by tabs, not 5 (endpoint direction peer proto dport)", fields.len()));
+    };
+    let direction = match *direction {
+        "ingress" => Direction::Ingress,
+        "egress" => Direction::Egress,
+        other => return Err(format!("direction `{other}` is neither ingress nor egress")),
+    };
+    let port = port.parse().map_err(|_| format!("port `{port}` is not a number from 0 to 65535"))?;
+    l4(protocol, port)?;
+    Ok(Probe { endpoint: (*endpoint).into(), direction, peer: (*peer).into(), protocol: (*protocol).into(), port })
+}
+
+fn l4(protocol: &str, port: u16) -> Result<L4, String> {
+    let icmp_type = || u8::try_from(port).map_err(|_| format!("ICMP type {port} is above 255"));
+    match protocol {
+        "TCP" => Ok(L4::Port(Protocol::Tcp, port)),
+        "UDP" => Ok(L4::Port(Protocol::Udp, port)),
+        "SCTP" => Ok(L4::Port(Protocol::Sctp, port)),
+        "ICMP" => Ok(L4::Icmp(icmp_type()?)),
+        "ICMPv6" => Ok(L4::Icmp6(icmp_type()?)),
+        other => Err(format!("protocol `{other}` is none of TCP, UDP, SCTP, ICMP, ICMPv6")),
+    }
+}
+
+/// Answers one probe.
+pub fn answer(cluster: &Cluster, resolved: &Resolved, probe: &Probe) -> Result<Answer, String> {
+    let endpoint = endpoint(cluster, &probe.endpoint)
+        .ok_or_else(|| format!("endpoint `{}` is not in the input", probe.endpoint))?;
+    let node = cluster.endpoints[endpoint.0 as usize].node.or((!cluster.nodes.is_empty()).then_some(NodeIndex(0)));
+    let numbers = &resolved.endpoints[endpoint.0 as usize];
+    let class = match node {
+        Some(node) => numbers.classes.get(&resolved.node_variants[node.0 as usize]),
+        None => numbers.classes.values().next(),
+    };
+    let class = *class.ok_or_else(|| format!("endpoint `{}` has no class on its node", probe.endpoint))?;
+    let (peer, peer_text) = peer(cluster, resolved, node, &probe.peer)?;
+    let l4 = l4(&probe.protocol, probe.port)?;
+    let policy = resolved.classes[class.0 as usize].policy(probe.direction);
+    let decision = match l4 {
+        L4::Port(Protocol::Sctp, _) if !cluster.options.sctp => {
+            Decision { verdict: Verdict::Deny, reason: Reason::ProtocolDisabled, rules: Vec::new(), audited: false }
+        }
+        _ => decide(resolved, policy, Flow { peer, l4 }),
+    };
+    Ok(Answer { decision, class, peer, peer_text })
+}
+
+fn endpoint(cluster: &Cluster, name: &str) -> Option<EndpointIndex> {
+    let place = cluster.endpoints.binary_search_by(|e| e.name.as_str().cmp(name)).ok()?;
+    Some(EndpointIndex(place as u32))
+}
+
+/// `pod:ns/name`, `entity:NAME` or `ip:ADDR`, seen from a node.
+fn peer(
+    cluster: &Cluster,
+    resolved: &Resolved,
+    node: Option<NodeIndex>,
+    text: &str,
+) -> Result<(IdentityIndex, String), String> {
+    let labels = |index: IdentityIndex| resolved.identities.get(&index).map_or("-".into(), |i| i.labels.to_string());
+    let (kind, name) = text.split_once(':').ok_or_else(|| format!("peer `{text}` is none of pod:, entity:, ip:"))?;
+    match kind {
+        "pod" => {
+            if let Some(found) = endpoint(cluster, name) {
+                return Ok((resolved.endpoints[found.0 as usize].identity, text.to_string()));
+            }
+            let host_pod = cluster.host_pods.iter().find(|p| p.name == name);
+            let host_pod = host_pod.ok_or_else(|| format!("pod `{name}` is not in the input"))?;
+            let index = host_pod_identity(cluster, node, host_pod.node.or(Some(NodeIndex(0))));
+            Ok((index, labels(index)))
+        }
+        "entity" => {
+            let index = IdentityIndex(entity(name).ok_or_else(|| format!("entity `{name}` is not known"))?);
+            Ok((index, labels(index)))
+        }
+        "ip" => {
+            let address: IpAddr = name.parse().map_err(|_| format!("`{name}` is not an address"))?;
+            let own = node.map(|n| &cluster.nodes[n.0 as usize].addresses);
+            let index = resolved.identity_of(address, own.unwrap_or(&BTreeSet::new()));
+            Ok((index, labels(index)))
+        }
+        other => Err(format!("peer kind `{other}` is none of pod, entity, ip")),
+    }
+}
+
+/// A pod on the host network is its node: the local host to the endpoints beside it, else a remote node.
+fn host_pod_identity(cluster: &Cluster, node: Option<NodeIndex>, its: Option<NodeIndex>) -> IdentityIndex {
+    if node == its {
+        return IdentityIndex(reserved::HOST);
+    }
+    let runs_api_server = its
+        .and_then(|n| cluster.nodes.get(n.0 as usize))
+        .is_some_and(|n| n.addresses.iter().any(|a| cluster.api_servers.contains(a)));
+    IdentityIndex(if runs_api_server { reserved::KUBE_APISERVER } else { reserved::REMOTE_NODE })
+}
+
+fn entity(name: &str) -> Option<u32> {
+    Some(match name {
+        "host" => reserved::HOST,
+        "world" => reserved::WORLD,
+        "unmanaged" => reserved::UNMANAGED,
+        "health" => reserved::HEALTH,
+        "init" => reserved::INIT,
+        "remote-node" => reserved::REMOTE_NODE,
+        "kube-apiserver" => reserved::KUBE_APISERVER,
+        "ingress" => reserved::INGRESS,
+        "world-ipv4" => reserved::WORLD_IPV4,
+        "world-ipv6" => reserved::WORLD_IPV6,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_bad_line_is_named() {
+        let good = "ns/a\tingress\tpod:ns/b\tTCP\t80\n";
+        assert_eq!(parse(good).unwrap().len(), 1);
+        let bad = "ns/a\tup\tpod:ns/b\tTCP\t80\nns/a\tegress\tip:1.1.1.1\tICMP\t256\nx\n";
+        let problems = parse(bad).unwrap_err();
+        assert_eq!(problems.len(), 3);
+        assert!(problems[2].starts_with("line 3: 1 fields"));
+    }
+}

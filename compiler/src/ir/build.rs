@@ -1,0 +1,135 @@
+//! Objects to a [`Cluster`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::options::{self, Options};
+use super::{
+    Cluster, Direction, Peers, Policy, PolicyIndex, Ports, Rule, RuleAction, cilium_policy, network_policy, workloads,
+};
+use crate::diag::{Code, Diagnostic, ObjectRef, Span};
+use crate::front::objects::Objects;
+
+/// State of the construction; rules are sorted and numbered at the end.
+pub struct Ctx<'a> {
+    options: &'a Options,
+    policies: Vec<Policy>,
+    rules: Vec<Rule>,
+    diagnostics: &'a mut Vec<Diagnostic>,
+}
+
+impl Ctx<'_> {
+    /// The agent's options.
+    pub fn options(&self) -> &Options {
+        self.options
+    }
+
+    /// Adds a policy.
+    pub fn policy(&mut self, policy: Policy) -> PolicyIndex {
+        self.policies.push(policy);
+        PolicyIndex(self.policies.len() as u32 - 1)
+    }
+
+    /// Adds a rule.
+    #[expect(clippy::too_many_arguments, reason = "one for each field of the rule; a struct would repeat `Rule`")]
+    pub fn rule(
+        &mut self,
+        policy: PolicyIndex,
+        direction: Direction,
+        action: RuleAction,
+        path: String,
+        span: Span,
+        peers: Peers,
+        ports: Ports,
+    ) {
+        self.rules.push(Rule { policy, direction, action, path, span, peers, ports });
+    }
+
+    /// Reports a problem of an object.
+    pub fn report(&mut self, diagnostic: Diagnostic, object: &ObjectRef) {
+        self.diagnostics.push(diagnostic.object(object.clone()));
+    }
+}
+
+/// Builds the cluster. What is wrong becomes a diagnostic; the result is complete for all that was right.
+pub fn build(objects: &Objects, diagnostics: &mut Vec<Diagnostic>) -> Cluster {
+    let options = options::read(&objects.config, diagnostics);
+
+    let mut ctx = Ctx { options: &options, policies: Vec::new(), rules: Vec::new(), diagnostics };
+    for object in &objects.network_policies {
+        network_policy::add(&mut ctx, object);
+    }
+    for object in &objects.cilium_policies {
+        cilium_policy::add(&mut ctx, object);
+    }
+    let (policies, rules) = sort(ctx.policies, ctx.rules);
+
+    let nodes = workloads::nodes(objects);
+    let workloads = workloads::collect(objects, &nodes, diagnostics);
+    let namespaces = namespaces(objects, &workloads.endpoints, diagnostics);
+    let api_servers = objects
+        .slices
+        .iter()
+        .filter(|slice| slice.meta.object.namespace == "default" && slice.service == "kubernetes")
+        .flat_map(|slice| slice.addresses.iter().copied())
+        .collect();
+
+    Cluster {
+        options,
+        namespaces,
+        nodes,
+        endpoints: workloads.endpoints,
+        host_pods: workloads.host_pods,
+        api_servers,
+        policies,
+        rules,
+    }
+}
+
+/// Sorts policies by kind, namespace, name and spec index, and rules by policy, direction and place, so that ids do not
+/// depend on the order of documents.
+fn sort(policies: Vec<Policy>, mut rules: Vec<Rule>) -> (Vec<Policy>, Vec<Rule>) {
+    let mut order: Vec<usize> = (0..policies.len()).collect();
+    order.sort_by(|&a, &b| {
+        let key = |i: usize| (&policies[i].object, policies[i].spec_index);
+        key(a).cmp(&key(b))
+    });
+    let mut place = vec![0u32; policies.len()];
+    for (new, &old) in order.iter().enumerate() {
+        place[old] = new as u32;
+    }
+    for rule in &mut rules {
+        rule.policy = PolicyIndex(place[rule.policy.0 as usize]);
+    }
+    // Stable: inside one policy and direction, allow elements come before deny elements, each in list order.
+    rules.sort_by_key(|rule| (rule.policy, rule.direction));
+    let mut slots: Vec<Option<Policy>> = policies.into_iter().map(Some).collect();
+    let policies = order.into_iter().filter_map(|old| slots[old].take()).collect();
+    (policies, rules)
+}
+
+/// A namespace that no document describes is assumed with its name label alone, and said.
+fn namespaces(
+    objects: &Objects,
+    endpoints: &[super::Endpoint],
+    diagnostics: &mut Vec<Diagnostic>,
+) -> BTreeMap<String, BTreeMap<String, String>> {
+    let name_label = |name: &str| ("kubernetes.io/metadata.name".to_string(), name.to_string());
+    let mut out: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+    for namespace in &objects.namespaces {
+        let name = &namespace.meta.object.name;
+        let mut labels: BTreeMap<_, _> = namespace.meta.labels.iter().cloned().collect();
+        labels.extend([name_label(name)]);
+        out.insert(name.clone(), labels);
+    }
+    let used: BTreeSet<&str> = endpoints.iter().map(|e| e.namespace.as_str()).collect();
+    let assumed: Vec<&str> = used.into_iter().filter(|name| !out.contains_key(*name)).collect();
+    if !assumed.is_empty() {
+        let message = format!("no document describes namespace {}; assumed with its name label alone", assumed.join(", "));
+        let hint = "add the Namespace objects if policies select by namespace labels";
+        diagnostics.push(Diagnostic::info(Code("F-202"), None, message).hint(hint));
+    }
+    for name in assumed {
+        out.insert(name.to_string(), BTreeMap::from([name_label(name)]));
+    }
+    out
+}

@@ -1,0 +1,264 @@
+//! The agent's options, from `kube-system/cilium-config` (spec §0.2).
+
+use crate::diag::{Code, Diagnostic, Spanned};
+
+/// `enable-policy`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EnablePolicy {
+    /// Per endpoint and direction, by the rules that select it.
+    Default,
+    /// Always enforced.
+    Always,
+    /// Never enforced.
+    Never,
+}
+
+/// One item of the label filter (spec §5.2) as the operator wrote it: `[!][source:]regex`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LabelFilterItem {
+    /// Source, if given.
+    pub source: Option<String>,
+    /// Regular expression on the key, matched from its first character.
+    pub pattern: String,
+    /// `!`: a matching label is left out.
+    pub exclude: bool,
+}
+
+/// Options that change verdicts or the datapath.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// `enable-policy`.
+    pub enable_policy: EnablePolicy,
+    /// `allow-localhost` is `always` or `auto`.
+    pub allow_localhost: bool,
+    /// `enable-host-firewall`.
+    pub host_firewall: bool,
+    /// `policy-cidr-match-mode` names `nodes`.
+    pub cidr_match_nodes: bool,
+    /// `enable-non-default-deny-policies`.
+    pub non_default_deny: bool,
+    /// `policy-default-local-cluster`.
+    pub default_local_cluster: bool,
+    /// `allow-icmp-frag-needed`.
+    pub allow_icmp_frag_needed: bool,
+    /// `policy-audit-mode`.
+    pub audit: bool,
+    /// `enable-ipv4`.
+    pub ipv4: bool,
+    /// `enable-ipv6`.
+    pub ipv6: bool,
+    /// `enable-sctp`.
+    pub sctp: bool,
+    /// `cluster-name`.
+    pub cluster_name: String,
+    /// `cluster-id`, 0-255.
+    pub cluster_id: u32,
+    /// `labels`.
+    pub labels: Vec<LabelFilterItem>,
+    /// `bpf-ct-global-tcp-max`: entries.
+    pub ct_entries_max: u32,
+    /// `bpf-ct-timeout-regular-tcp`.
+    pub ct_tcp_timeout_secs: u32,
+    /// `bpf-ct-timeout-regular-tcp-syn`.
+    pub ct_tcp_syn_timeout_secs: u32,
+    /// `bpf-ct-timeout-regular-tcp-fin`.
+    pub ct_tcp_fin_timeout_secs: u32,
+    /// `bpf-ct-timeout-regular-any`.
+    pub ct_any_timeout_secs: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            enable_policy: EnablePolicy::Default,
+            allow_localhost: true,
+            host_firewall: false,
+            cidr_match_nodes: false,
+            non_default_deny: true,
+            default_local_cluster: false,
+            allow_icmp_frag_needed: true,
+            audit: false,
+            ipv4: true,
+            ipv6: true,
+            sctp: false,
+            cluster_name: "default".into(),
+            cluster_id: 0,
+            labels: Vec::new(),
+            // Cilium's default for a map without dynamic sizing.
+            ct_entries_max: 524_288,
+            ct_tcp_timeout_secs: 8000,
+            ct_tcp_syn_timeout_secs: 60,
+            ct_tcp_fin_timeout_secs: 10,
+            ct_any_timeout_secs: 60,
+        }
+    }
+}
+
+impl Options {
+    /// Both families: the world has an identity for each (spec §4.6).
+    pub fn dual_stack(&self) -> bool {
+        self.ipv4 && self.ipv6
+    }
+}
+
+/// Reads the options; a value that cannot be read is an error, a key that does not concern us is none.
+pub fn read(config: &[(Spanned<String>, Spanned<String>)], diagnostics: &mut Vec<Diagnostic>) -> Options {
+    let mut options = Options::default();
+    for (key, value) in config {
+        let result = set(&mut options, &key.value, &value.value);
+        if let Err(problem) = result {
+            let code = Code("F-201");
+            let message = format!("{}: {problem}", key.value);
+            diagnostics.push(Diagnostic::error(code, value.span, message).hint(
+                "this option changes verdicts, so it is not ignored; correct it or take it out of the input",
+            ));
+        }
+    }
+    if !options.ipv4 && !options.ipv6 {
+        let span = config.iter().find(|(k, _)| k.value == "enable-ipv6").map(|(_, v)| v.span);
+        let message = "enable-ipv4 and enable-ipv6 are both off";
+        diagnostics.push(Diagnostic::error(Code("F-201"), span, message).hint("switch one of them on"));
+    }
+    options
+}
+
+fn set(options: &mut Options, key: &str, value: &str) -> Result<(), String> {
+    match key {
+        "enable-policy" => {
+            options.enable_policy = match value.to_ascii_lowercase().as_str() {
+                "default" => EnablePolicy::Default,
+                "always" => EnablePolicy::Always,
+                "never" => EnablePolicy::Never,
+                _ => return Err(format!("`{value}` is none of default, always, never")),
+            }
+        }
+        "allow-localhost" => {
+            options.allow_localhost = match value {
+                "always" | "auto" => true,
+                "policy" => false,
+                _ => return Err(format!("`{value}` is none of auto, always, policy")),
+            }
+        }
+        "policy-cidr-match-mode" => {
+            options.cidr_match_nodes = match value.trim() {
+                "" => false,
+                "nodes" => true,
+                _ => return Err(format!("`{value}` is not `nodes`")),
+            }
+        }
+        "enable-host-firewall" => refuse_true(value)?,
+        "enable-node-selector-labels" => refuse_true(value)?,
+        "enable-well-known-identities" => refuse_true(value)?,
+        "enable-icmp-rules" => {
+            if !boolean(value)? {
+                return Err("ICMP rules switched off are not supported yet".into());
+            }
+        }
+        "enable-non-default-deny-policies" => options.non_default_deny = boolean(value)?,
+        "policy-default-local-cluster" => options.default_local_cluster = boolean(value)?,
+        "allow-icmp-frag-needed" => options.allow_icmp_frag_needed = boolean(value)?,
+        "policy-audit-mode" => options.audit = boolean(value)?,
+        "enable-ipv4" => options.ipv4 = boolean(value)?,
+        "enable-ipv6" => options.ipv6 = boolean(value)?,
+        "enable-sctp" => options.sctp = boolean(value)?,
+        "cluster-name" => options.cluster_name = value.into(),
+        "cluster-id" => {
+            options.cluster_id = match value.parse() {
+                Ok(id) if id <= 255 => id,
+                _ => return Err(format!("`{value}` is not a number from 0 to 255")),
+            }
+        }
+        "labels" => options.labels = value.split_whitespace().map(label_filter_item).collect::<Result<_, _>>()?,
+        "bpf-ct-global-tcp-max" => options.ct_entries_max = positive(value)?,
+        "bpf-ct-timeout-regular-tcp" => options.ct_tcp_timeout_secs = seconds(value)?,
+        "bpf-ct-timeout-regular-tcp-syn" => options.ct_tcp_syn_timeout_secs = seconds(value)?,
+        "bpf-ct-timeout-regular-tcp-fin" => options.ct_tcp_fin_timeout_secs = seconds(value)?,
+        "bpf-ct-timeout-regular-any" => options.ct_any_timeout_secs = seconds(value)?,
+        _ => {}
+    }
+    Ok(())
+}
+
+/// The words Go's `strconv.ParseBool` knows: the agent reads its options with it.
+fn boolean(value: &str) -> Result<bool, String> {
+    match value {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err(format!("`{value}` is not a boolean")),
+    }
+}
+
+fn refuse_true(value: &str) -> Result<(), String> {
+    match boolean(value)? {
+        true => Err("switched on, which is not supported yet".into()),
+        false => Ok(()),
+    }
+}
+
+fn positive(value: &str) -> Result<u32, String> {
+    match value.parse() {
+        Ok(n) if n > 0 => Ok(n),
+        _ => Err(format!("`{value}` is not a positive number")),
+    }
+}
+
+/// A Go duration of hours, minutes and seconds: `2h13m20s`.
+fn seconds(value: &str) -> Result<u32, String> {
+    let wrong = || format!("`{value}` is not a duration such as 60s or 2h13m20s");
+    let mut total = 0u64;
+    let mut rest = value;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+        let number: u64 = rest[..digits].parse().map_err(|_| wrong())?;
+        let unit = match rest.as_bytes()[digits] {
+            b'h' => 3600,
+            b'm' => 60,
+            b's' => 1,
+            _ => return Err(wrong()),
+        };
+        total = number.checked_mul(unit).and_then(|n| n.checked_add(total)).ok_or_else(wrong)?;
+        rest = &rest[digits + 1..];
+    }
+    match u32::try_from(total) {
+        Ok(secs) if secs > 0 => Ok(secs),
+        _ => Err(wrong()),
+    }
+}
+
+fn label_filter_item(text: &str) -> Result<LabelFilterItem, String> {
+    let (source, rest) = match text.split_once(':') {
+        Some((source, rest)) => (Some(source.to_string()), rest),
+        None => (None, text),
+    };
+    let (exclude, pattern) = match rest.strip_prefix('!') {
+        Some(pattern) => (true, pattern),
+        None => (false, rest),
+    };
+    if let Err(error) = regex::Regex::new(pattern) {
+        return Err(format!("`{pattern}` is not a regular expression: {error}"));
+    }
+    Ok(LabelFilterItem { source, pattern: pattern.into(), exclude })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_gos() {
+        assert_eq!(seconds("2h13m20s"), Ok(8000));
+        assert_eq!(seconds("60s"), Ok(60));
+        for wrong in ["", "60", "1x", "h", "-1s", "99999999999999999999s", "0s", "1é"] {
+            assert!(seconds(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_label_filter_item_has_source_sign_and_pattern() {
+        let item = label_filter_item("k8s:!io.kubernetes").unwrap();
+        assert_eq!(item.source.as_deref(), Some("k8s"));
+        assert!(item.exclude);
+        assert_eq!(item.pattern, "io.kubernetes");
+        assert!(label_filter_item("(").is_err());
+    }
+}

@@ -1,0 +1,118 @@
+//! The cluster as text: `--emit ir`.
+
+use std::fmt::Write;
+
+use super::{Cluster, Peer, Peers, Port, Ports, Protocol, RuleAction, Subject};
+
+/// One line per thing, sorted.
+pub fn print(cluster: &Cluster) -> String {
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    let _ = write(cluster, &mut out);
+    out
+}
+
+fn write(cluster: &Cluster, out: &mut String) -> std::fmt::Result {
+    let labels = |labels: &std::collections::BTreeMap<String, String>| {
+        labels.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(",")
+    };
+    for (name, l) in &cluster.namespaces {
+        writeln!(out, "namespace {name} {{{}}}", labels(l))?;
+    }
+    for node in &cluster.nodes {
+        writeln!(out, "node {} {{{}}} {}", node.name, labels(&node.labels), join(&node.addresses))?;
+    }
+    for e in &cluster.endpoints {
+        write!(out, "endpoint {} {{{}}} sa={}", e.name, labels(&e.labels), e.service_account)?;
+        for port in &e.named_ports {
+            write!(out, " {}={}/{}", port.name, port.port, protocol(port.protocol))?;
+        }
+        if let Some(node) = e.node {
+            write!(out, " node={}", cluster.nodes[node.0 as usize].name)?;
+        }
+        writeln!(out, " {}", join(&e.addresses))?;
+    }
+    for pod in &cluster.host_pods {
+        writeln!(out, "host-pod {}", pod.name)?;
+    }
+    if !cluster.api_servers.is_empty() {
+        writeln!(out, "api-server {}", join(&cluster.api_servers))?;
+    }
+    for (n, policy) in cluster.policies.iter().enumerate() {
+        let subject = match &policy.subject {
+            Subject::Endpoints(selector) => format!("endpoints {selector}"),
+            Subject::Nodes(selector) => format!("nodes {selector}"),
+        };
+        let deny = policy.default_deny;
+        writeln!(
+            out,
+            "policy {n} {} {} selects {subject}; default deny ingress={} egress={}",
+            policy.object, policy.path, deny.ingress, deny.egress
+        )?;
+        for (id, rule) in cluster.rules().filter(|(_, r)| r.policy.0 as usize == n) {
+            let action = match rule.action {
+                RuleAction::Allow => "allow",
+                RuleAction::Deny => "deny",
+            };
+            writeln!(
+                out,
+                "  rule {} {} {action} {}: {} on {}",
+                id.0,
+                rule.direction.word(),
+                rule.path,
+                peers(&rule.peers),
+                ports(&rule.ports)
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn join<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
+    items.into_iter().map(|i| i.to_string()).collect::<Vec<_>>().join(",")
+}
+
+fn peers(peers: &Peers) -> String {
+    match peers {
+        Peers::Nobody => "nobody".into(),
+        Peers::Everyone => "everyone".into(),
+        Peers::AnyOf(list) => list.iter().map(peer).collect::<Vec<_>>().join(" or "),
+    }
+}
+
+/// One peer, as explanations and texts show it.
+pub fn peer(peer: &Peer) -> String {
+    match peer {
+        Peer::Labels(selector) => format!("[{selector}]"),
+        Peer::Cidr(cidr) if cidr.except.is_empty() => cidr.net.to_string(),
+        Peer::Cidr(cidr) => format!("{} except {}", cidr.net, join(&cidr.except)),
+        Peer::Entity(entity) => format!("entity {}", entity.word()),
+    }
+}
+
+fn ports(ports: &Ports) -> String {
+    match ports {
+        Ports::All => "everything".into(),
+        Ports::AnyOf(list) if list.is_empty() => "no port".into(),
+        Ports::AnyOf(list) => list.iter().map(port).collect::<Vec<_>>().join(", "),
+    }
+}
+
+fn port(port: &Port) -> String {
+    match port {
+        Port::Range { protocol: p, first: 0, last: u16::MAX } => format!("any {}", protocol(*p)),
+        Port::Range { protocol: p, first, last } if first == last => format!("{first}/{}", protocol(*p)),
+        Port::Range { protocol: p, first, last } => format!("{first}-{last}/{}", protocol(*p)),
+        Port::Named { protocol: p, name, .. } => format!("{name}/{}", protocol(*p)),
+        Port::Icmp(t) => format!("icmp type {t}"),
+        Port::Icmp6(t) => format!("icmpv6 type {t}"),
+    }
+}
+
+fn protocol(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Tcp => "tcp",
+        Protocol::Udp => "udp",
+        Protocol::Sctp => "sctp",
+    }
+}

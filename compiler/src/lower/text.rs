@@ -1,0 +1,114 @@
+//! The tables as text: `--emit lower`.
+
+use std::fmt::Write;
+
+use ciliumc_abi::action::{Action, VERDICT_ALLOW, VERDICT_DENY};
+use ciliumc_abi::table::{CLASS_SHIFTS, PAGE_CELLS};
+
+use super::shape::{PolicyMode, Shape};
+use super::tables::Tables;
+use super::{Lowered, LoweredDirection};
+use crate::ir::Direction;
+
+/// One line per thing, sorted.
+pub fn print(lowered: &Lowered) -> String {
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    let _ = write(lowered, &mut out);
+    out
+}
+
+fn write(lowered: &Lowered, out: &mut String) -> std::fmt::Result {
+    for (n, rules) in lowered.causes.iter().enumerate().skip(1) {
+        writeln!(out, "cause {n} rules {:?}", rules.iter().map(|r| r.0).collect::<Vec<_>>())?;
+    }
+    for (n, class) in lowered.classes.iter().enumerate() {
+        for direction in Direction::ALL {
+            let LoweredDirection { shape, tables, default_cause } = class.direction(direction);
+            write!(out, "class {n} {} {}", direction.word(), self::shape(shape))?;
+            if let Some(tables) = tables {
+                write!(out, " tables {}", tables.0)?;
+            }
+            writeln!(out, " default cause {default_cause}")?;
+        }
+    }
+    for (n, t) in lowered.tables.iter().enumerate() {
+        writeln!(out, "tables {n}")?;
+        tables(t, out)?;
+    }
+    Ok(())
+}
+
+/// One shape as words.
+pub fn shape(shape: &Shape) -> String {
+    let audit = if shape.audit { " audited" } else { "" };
+    let mode = match shape.mode {
+        PolicyMode::AllowAll => "allow all",
+        PolicyMode::DenyAll => "deny all",
+        PolicyMode::L3Only => "by peer",
+        PolicyMode::Tables => "by peer and port",
+    };
+    match shape.mode {
+        PolicyMode::AllowAll | PolicyMode::DenyAll => format!("{mode}{audit}"),
+        PolicyMode::L3Only | PolicyMode::Tables => format!(
+            "{mode}{audit}, row {} class {} action {} bits, shift {}",
+            shape.row.bits(),
+            shape.class.bits(),
+            shape.action.bits(),
+            shape.class_shift
+        ),
+    }
+}
+
+fn tables(t: &Tables, out: &mut String) -> std::fmt::Result {
+    for (n, action) in t.actions.iter().enumerate() {
+        writeln!(out, "  action {n} {}", self::action(action))?;
+    }
+    let rows: Vec<String> = runs(&t.id_row).map(|(first, last, row)| format!("{}={row}", span(first, last))).collect();
+    writeln!(out, "  rows {}", rows.join(" "))?;
+    if !t.port_class.is_empty() {
+        for (d, name) in ["tcp", "udp", "sctp", "icmp", "icmpv6"].iter().enumerate() {
+            let last = if d < 3 { 0xffff } else { 0xff };
+            let classes: Vec<u16> = (0..=last)
+                .map(|port: usize| {
+                    let page = usize::from(t.port_class[d << 8 | port >> 8]);
+                    t.port_class[page << 8 | port & 255]
+                })
+                .collect();
+            let ports: Vec<String> = runs(&classes).map(|(first, last, class)| format!("{}={class}", span(first, last))).collect();
+            writeln!(out, "  {name} {}", ports.join(" "))?;
+        }
+        writeln!(out, "  port pages {}", t.port_class.len() / PAGE_CELLS)?;
+    }
+    let row_end = t.id_row.iter().max().map_or(0, |&row| usize::from(row)) + 1;
+    let width = 1 << t.class_shift;
+    debug_assert!(t.class_shift == 0 || CLASS_SHIFTS.contains(&t.class_shift));
+    for row in 0..row_end.max(2) {
+        let cells = &t.verdict[row * width..(row + 1) * width];
+        let used = cells.iter().rposition(|&cell| cell != 0).map_or(1, |last| last + 1);
+        writeln!(out, "  row {row} {:?}", &cells[..used])?;
+    }
+    Ok(())
+}
+
+fn action(action: &Action) -> String {
+    match action.verdict {
+        VERDICT_ALLOW => format!("allow cause {}", action.cause),
+        VERDICT_DENY => format!("deny {} cause {}", action.reason, action.cause),
+        other => format!("verdict {other} cause {}", action.cause),
+    }
+}
+
+/// Runs of equal cells: (first, last, cell).
+fn runs(cells: &[u16]) -> impl Iterator<Item = (usize, usize, u16)> {
+    let mut at = 0;
+    cells.chunk_by(|a, b| a == b).map(move |run| {
+        let first = at;
+        at += run.len();
+        (first, at - 1, run[0])
+    })
+}
+
+fn span(first: usize, last: usize) -> String {
+    if first == last { first.to_string() } else { format!("{first}-{last}") }
+}

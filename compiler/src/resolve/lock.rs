@@ -1,0 +1,238 @@
+//! `identities.lock`: numbers that never change meaning while the file exists.
+//!
+//! Users commit it like `Cargo.lock`. A number whose labels are gone stays in the file; it is taken again only when its
+//! range is full, the lowest first.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ciliumc_abi::identity::{
+    FIRST_CLUSTER_IDENTITY, FIRST_DYNAMIC_INDEX, IdentityIndex, LAST_CLUSTER_IDENTITY, LOCAL_SCOPE, NumericIdentity,
+    REMOTE_NODE_SCOPE,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::ir::labels::LabelSet;
+
+/// Bound of the dense indices: one byte of `id_row` each, and a table may have 16 MiB.
+const INDEX_MAX: u32 = (16 << 20) - 1;
+
+/// Why a lock cannot be used.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum LockError {
+    /// Not YAML of the expected form.
+    #[error("identities.lock does not parse: {0}")]
+    Malformed(String),
+    /// Written by another version.
+    #[error("identities.lock has version {0}, this build reads version 1")]
+    Version(u32),
+    /// Two entries claim one number, or a number is outside of its range.
+    #[error("identities.lock: {0}")]
+    Inconsistent(String),
+    /// No number left.
+    #[error("no number is left for identity `{labels}`: all {count} of its range are in use")]
+    Full {
+        /// Canonical labels.
+        labels: String,
+        /// Size of the range.
+        count: u32,
+    },
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    version: u32,
+    identities: Vec<Entry>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Numbers {
+    index: u32,
+    identity: u32,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    index: u32,
+    identity: u32,
+    labels: String,
+}
+
+/// The lock, by canonical labels.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Lock {
+    entries: BTreeMap<String, (u32, u32)>,
+}
+
+/// Numeric range that a label set is numbered in (spec §4.6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Range {
+    first: u32,
+    last: u32,
+}
+
+impl Range {
+    fn of(labels: &LabelSet, cluster_id: u32) -> Self {
+        if labels.has_reserved("remote-node") {
+            return Self { first: REMOTE_NODE_SCOPE + 1, last: REMOTE_NODE_SCOPE + LOCAL_SCOPE - 1 };
+        }
+        let local = |source: &str| matches!(source, "cidr" | "fqdn" | "cidrgroup" | "reserved");
+        if labels.has_reserved("ingress") || labels.iter().all(|l| local(&l.source)) {
+            return Self { first: LOCAL_SCOPE + 1, last: 2 * LOCAL_SCOPE - 1 };
+        }
+        match cluster_id {
+            0 => Self { first: FIRST_CLUSTER_IDENTITY, last: LAST_CLUSTER_IDENTITY },
+            id => Self { first: id << 16, last: (id << 16) + 0xffff },
+        }
+    }
+
+    fn contains(self, identity: u32) -> bool {
+        (self.first..=self.last).contains(&identity)
+    }
+}
+
+impl Lock {
+    /// Reads a lock file.
+    pub fn parse(text: &str) -> Result<Self, LockError> {
+        let document: Document = serde_yaml::from_str(text).map_err(|e| LockError::Malformed(e.to_string()))?;
+        if document.version != 1 {
+            return Err(LockError::Version(document.version));
+        }
+        let mut lock = Self::default();
+        let (mut indices, mut identities) = (BTreeSet::new(), BTreeSet::new());
+        for entry in document.identities {
+            if !(FIRST_DYNAMIC_INDEX..=INDEX_MAX).contains(&entry.index) || !indices.insert(entry.index) {
+                return Err(LockError::Inconsistent(format!("index {} is reserved or given twice", entry.index)));
+            }
+            if entry.identity < FIRST_CLUSTER_IDENTITY || !identities.insert(entry.identity) {
+                let message = format!("identity {} is reserved or given twice", entry.identity);
+                return Err(LockError::Inconsistent(message));
+            }
+            if lock.entries.insert(entry.labels.clone(), (entry.index, entry.identity)).is_some() {
+                return Err(LockError::Inconsistent(format!("labels `{}` stand twice", entry.labels)));
+            }
+        }
+        Ok(lock)
+    }
+
+    /// The file's text: sorted by index, so that a new identity is a line at the end of a diff.
+    pub fn to_text(&self) -> String {
+        let mut identities: Vec<Entry> = self
+            .entries
+            .iter()
+            .map(|(labels, &(index, identity))| Entry { index, identity, labels: labels.clone() })
+            .collect();
+        identities.sort_by_key(|entry| entry.index);
+        let document = Document { version: 1, identities };
+        let banner = "# Written by `ciliumc build`. Commit this file: no number in it ever changes its meaning.\n";
+        // A tree of numbers and strings always serialises.
+        banner.to_string() + &serde_yaml::to_string(&document).unwrap_or_default()
+    }
+
+    /// Numbers for every label set: those of the lock, then new ones in the order of the canonical text.
+    pub fn allocate(
+        &mut self,
+        wanted: &BTreeMap<String, LabelSet>,
+        cluster_id: u32,
+    ) -> Result<BTreeMap<String, (IdentityIndex, NumericIdentity)>, LockError> {
+        let mut out = BTreeMap::new();
+        let mut new = Vec::new();
+        for (text, labels) in wanted {
+            let range = Range::of(labels, cluster_id);
+            match self.entries.get(text) {
+                // A number from before the cluster id changed is not one of this cluster.
+                Some(&(index, identity)) if range.contains(identity) => {
+                    out.insert(text.clone(), (IdentityIndex(index), NumericIdentity(identity)));
+                }
+                _ => new.push((text, range)),
+            }
+        }
+        for (text, range) in new {
+            self.entries.remove(text);
+            let numbers = self.next(text, range, wanted)?;
+            self.entries.insert(text.clone(), (numbers.index, numbers.identity));
+            out.insert(text.clone(), (IdentityIndex(numbers.index), NumericIdentity(numbers.identity)));
+        }
+        Ok(out)
+    }
+
+    fn next(&mut self, text: &str, range: Range, wanted: &BTreeMap<String, LabelSet>) -> Result<Numbers, LockError> {
+        let taken = self.entries.values().map(|&(_, identity)| identity).filter(|&i| range.contains(i)).max();
+        let index = self.entries.values().map(|&(index, _)| index).max().map_or(FIRST_DYNAMIC_INDEX, |i| i + 1);
+        let identity = taken.map_or(range.first, |i| i + 1);
+        if identity <= range.last && index <= INDEX_MAX {
+            return Ok(Numbers { index, identity });
+        }
+        // The range is full: the lowest retired number of it is taken again, index and all.
+        let retired = self
+            .entries
+            .iter()
+            .filter(|(labels, (_, identity))| range.contains(*identity) && !wanted.contains_key(*labels))
+            .min_by_key(|(_, (_, identity))| *identity)
+            .map(|(labels, &(index, identity))| (labels.clone(), Numbers { index, identity }));
+        match retired {
+            Some((labels, numbers)) => {
+                self.entries.remove(&labels);
+                Ok(numbers)
+            }
+            None => Err(LockError::Full { labels: text.to_string(), count: range.last - range.first + 1 }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ir::labels::Label;
+
+    fn wanted(apps: &[&str]) -> BTreeMap<String, LabelSet> {
+        let sets = apps.iter().map(|app| LabelSet::from_iter([Label::k8s("app", *app)]));
+        sets.map(|set| (set.canonical(), set)).collect()
+    }
+
+    #[test]
+    fn numbers_follow_the_text_and_stay() {
+        let mut lock = Lock::default();
+        let first = lock.allocate(&wanted(&["b", "c"]), 0).unwrap();
+        assert_eq!(first["k8s:app=b;"], (IdentityIndex(256), NumericIdentity(256)));
+        let mut lock = Lock::parse(&lock.to_text()).unwrap();
+        let second = lock.allocate(&wanted(&["a", "c"]), 0).unwrap();
+        assert_eq!(second["k8s:app=c;"], first["k8s:app=c;"]);
+        // `b` is retired, not reused.
+        assert_eq!(second["k8s:app=a;"], (IdentityIndex(258), NumericIdentity(258)));
+        assert!(lock.to_text().contains("k8s:app=b;"));
+    }
+
+    #[test]
+    fn a_full_range_takes_the_lowest_retired_number() {
+        let mut lock = Lock::default();
+        lock.entries.insert("gone".into(), (300, 500));
+        lock.entries.insert("gone-too".into(), (301, LAST_CLUSTER_IDENTITY));
+        let numbers = lock.allocate(&wanted(&["a"]), 0).unwrap();
+        assert_eq!(numbers["k8s:app=a;"], (IdentityIndex(300), NumericIdentity(500)));
+        assert!(!lock.entries.contains_key("gone"));
+    }
+
+    #[test]
+    fn local_scopes_have_the_flag() {
+        let cidr = LabelSet::from_iter([Label::cidr("10.0.0.0/8".parse().unwrap()), Label::reserved("world-ipv4")]);
+        let wanted = BTreeMap::from([(cidr.canonical(), cidr.clone())]);
+        let numbers = Lock::default().allocate(&wanted, 0).unwrap();
+        assert_eq!(numbers[&cidr.canonical()].1, NumericIdentity((1 << 24) + 1));
+    }
+
+    #[test]
+    fn a_bad_lock_is_refused() {
+        for bad in [
+            "x",
+            "version: 2\nidentities: []\n",
+            "version: 1\nidentities: [{index: 3, identity: 300, labels: a}]\n",
+            "version: 1\nidentities: [{index: 300, identity: 1, labels: a}]\n",
+            "version: 1\nidentities: [{index: 300, identity: 300, labels: a}, {index: 300, identity: 301, labels: b}]\n",
+            "version: 1\nidentities: [{index: 300, identity: 300, labels: a}, {index: 301, identity: 301, labels: a}]\n",
+        ] {
+            assert!(Lock::parse(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! The resolved cluster as text: `--emit resolve`.
+
+use std::fmt::Write;
+
+use super::{Enforcement, L4Match, PeerSet, Resolved};
+use crate::ir::{Cluster, Direction, Protocol, RuleAction};
+
+/// One line per thing, sorted.
+pub fn print(cluster: &Cluster, resolved: &Resolved) -> String {
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    let _ = write(cluster, resolved, &mut out);
+    out
+}
+
+fn write(cluster: &Cluster, resolved: &Resolved, out: &mut String) -> std::fmt::Result {
+    for (index, identity) in resolved.identities.iter().filter(|(index, _)| index.0 >= 256) {
+        writeln!(out, "identity {index} number {} {}", identity.numeric, identity.labels)?;
+    }
+    for (net, index) in resolved.addresses.rows() {
+        writeln!(out, "address {net} -> {index}")?;
+    }
+    for (n, variant) in resolved.variants.iter().enumerate() {
+        writeln!(out, "variant {n} host {}", variant.host_labels)?;
+    }
+    for (node, variant) in cluster.nodes.iter().zip(&resolved.node_variants) {
+        writeln!(out, "node {} variant {}", node.name, variant.0)?;
+    }
+    for (endpoint, numbers) in cluster.endpoints.iter().zip(&resolved.endpoints) {
+        let classes: Vec<_> = numbers.classes.iter().map(|(v, c)| format!("{} on variant {}", c.0, v.0)).collect();
+        writeln!(out, "endpoint {} identity {} class {}", endpoint.name, numbers.identity, classes.join(", "))?;
+    }
+    for (n, class) in resolved.classes.iter().enumerate() {
+        writeln!(out, "class {n} identity {} variant {}", class.identity, class.variant.0)?;
+        for direction in Direction::ALL {
+            let policy = class.policy(direction);
+            let enforcement = match &policy.enforcement {
+                Enforcement::Open => "open".to_string(),
+                Enforcement::DefaultAllow => "default allow".into(),
+                Enforcement::DefaultDeny(rules) => {
+                    format!("default deny by rules {:?}", rules.iter().map(|r| r.0).collect::<Vec<_>>())
+                }
+            };
+            let audit = if policy.audit { ", audited" } else { "" };
+            writeln!(out, "  {} {enforcement}{audit}", direction.word())?;
+            for filter in &policy.filters {
+                let action = match filter.action {
+                    RuleAction::Allow => "allow",
+                    RuleAction::Deny => "deny",
+                };
+                let rule = filter.rule.map_or("implicit".into(), |r| format!("rule {}", r.0));
+                let peers = match &filter.peers {
+                    PeerSet::Everyone => "everyone".into(),
+                    PeerSet::These(list) => format!("{:?}", list.iter().map(|i| i.0).collect::<Vec<_>>()),
+                };
+                writeln!(out, "    {rule} {action} {peers} {}", l4(filter.l4))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn l4(l4: L4Match) -> String {
+    let word = |protocol| match protocol {
+        Protocol::Tcp => "tcp",
+        Protocol::Udp => "udp",
+        Protocol::Sctp => "sctp",
+    };
+    match l4 {
+        L4Match::All => "everything".into(),
+        L4Match::Ports { protocol, first, last } if first == last => format!("{first}/{}", word(protocol)),
+        L4Match::Ports { protocol, first, last } => format!("{first}-{last}/{}", word(protocol)),
+        L4Match::Icmp(t) => format!("icmp type {t}"),
+        L4Match::Icmp6(t) => format!("icmpv6 type {t}"),
+    }
+}
