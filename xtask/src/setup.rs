@@ -111,7 +111,7 @@ fn missing(need: Need) -> Vec<Missing> {
             ("ip", "iproute2"),
             ("curl", "curl"),
             ("ping", "iputils-ping"),
-            ("python3", "python3-minimal libpython3-stdlib"), // its http.server; a package that starts no service
+            ("python3", "python3"), // its http.server: a web server package would start a service
         ] {
             want(on_path(program), program, package);
         }

@@ -56,10 +56,7 @@ pub fn build() -> Result<Tools> {
         ],
         flags,
     )?;
-    Ok(Tools {
-        ciliumc: self::target().join("release/ciliumc"),
-        loader: self::target().join(target).join("loader/ciliumc-loader"),
-    })
+    Ok(tools)
 }
 
 fn cargo(arguments: &[&str], rustflags: &str) -> Result<()> {

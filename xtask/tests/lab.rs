@@ -73,8 +73,7 @@ fn an_empty_lab_forwards_everything_and_leaves_nothing() {
         "node, two pods, two outside: {names}"
     );
     assert!(
-        lab.netns(&"pod:a/z".parse().expect("a place"))
-            .is_err(),
+        lab.netns(&"pod:a/z".parse().expect("a place")).is_err(),
         "a pod of another node has no place here"
     );
     {
