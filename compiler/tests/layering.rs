@@ -10,26 +10,18 @@ const IMPORTS: [(&str, &[&str]); 15] = [
     ("front", &["diag", "source"]),
     ("ir", &["diag", "front"]),
     ("resolve", &["diag", "ir"]),
-    ("eval", &["ir", "resolve"]), // knows nothing of lower or codegen: it judges them
+    ("eval", &["ir", "resolve"]),  // knows nothing of lower or codegen: it judges them
     ("lower", &["ir", "resolve"]), // of `ir` the protocols and rule ids; never a label
     ("codegen", &["ir", "lower", "resolve"]),
     ("clang", &["codegen"]),
     ("object", &["clang", "codegen", "lower"]),
-    (
-        "bundle",
-        &[
-            "clang", "codegen", "diag", "ir", "lower", "object", "resolve",
-        ],
-    ),
-    (
-        "validate",
-        &["codegen", "eval", "ir", "lower", "object", "resolve"],
-    ), // the only one that sees both readings
+    ("bundle", &["clang", "codegen", "diag", "ir", "lower", "object", "resolve"]),
+    ("validate", &["codegen", "eval", "ir", "lower", "object", "resolve"]), // the only one that sees both readings
     (
         "driver",
         &[
-            "bundle", "clang", "codegen", "diag", "eval", "front", "ir", "lower", "object",
-            "resolve", "source", "validate",
+            "bundle", "clang", "codegen", "diag", "eval", "front", "ir", "lower", "object", "resolve", "source",
+            "validate",
         ],
     ),
     ("cli", &["clang", "diag", "driver", "eval"]),
@@ -85,10 +77,7 @@ fn the_machine_is_touched_in_few_places() {
 
 #[test]
 fn compiler_and_loader_do_not_know_each_other() {
-    for (manifest, other) in [
-        ("Cargo.toml", "ciliumc-loader"),
-        ("../runtime-loader/Cargo.toml", "ciliumc"),
-    ] {
+    for (manifest, other) in [("Cargo.toml", "ciliumc-loader"), ("../runtime-loader/Cargo.toml", "ciliumc")] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(manifest);
         let text = std::fs::read_to_string(&path).expect("a manifest");
         let depends = |line: &str| line.split([' ', '=', '.']).next() == Some(other);
@@ -102,26 +91,14 @@ fn modules() -> BTreeMap<String, String> {
     let mut modules = BTreeMap::<String, String>::new();
     for path in rust_files(&root) {
         let inside = path.strip_prefix(&root).expect("under src");
-        let name = inside
-            .components()
-            .next()
-            .expect("a name")
-            .as_os_str()
-            .to_string_lossy();
+        let name = inside.components().next().expect("a name").as_os_str().to_string_lossy();
         let name = name.trim_end_matches(".rs");
         if name != "lib" {
             let text = std::fs::read_to_string(&path).expect("a source file");
-            modules
-                .entry(name.to_owned())
-                .or_default()
-                .push_str(&code(&text));
+            modules.entry(name.to_owned()).or_default().push_str(&code(&text));
         }
     }
-    assert!(
-        modules.len() > 10,
-        "the walk found only {:?}",
-        modules.keys()
-    );
+    assert!(modules.len() > 10, "the walk found only {:?}", modules.keys());
     modules
 }
 
@@ -131,9 +108,7 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
         let path = entry.expect("an entry").path();
         if path.is_dir() {
             files.extend(rust_files(&path));
-        } else if path.extension().is_some_and(|e| e == "rs")
-            && path.file_stem().is_some_and(|s| s != "tests")
-        {
+        } else if path.extension().is_some_and(|e| e == "rs") && path.file_stem().is_some_and(|s| s != "tests") {
             files.push(path);
         }
     }
@@ -142,13 +117,8 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
 
 /// Unit tests stand at the end of a file.
 fn code(text: &str) -> String {
-    let lines = text
-        .lines()
-        .take_while(|line| line.trim() != "#[cfg(test)]");
-    lines
-        .filter(|line| !line.trim_start().starts_with("//"))
-        .map(|line| format!("{line}\n"))
-        .collect()
+    let lines = text.lines().take_while(|line| line.trim() != "#[cfg(test)]");
+    lines.filter(|line| !line.trim_start().starts_with("//")).map(|line| format!("{line}\n")).collect()
 }
 
 /// What follows `root::`, one by one or in braces.
@@ -188,9 +158,7 @@ fn heads(list: &str) -> Vec<String> {
 }
 
 fn word(text: &str) -> String {
-    text.chars()
-        .take_while(|c| c.is_alphanumeric() || *c == '_')
-        .collect()
+    text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
 }
 
 #[test]

@@ -28,11 +28,7 @@ pub fn run(report: Report) -> Result<()> {
 
     let demo = tools::root().join("testdata/demo/star-wars");
     let cold = median(&tools, &demo, scratch.path(), true)?;
-    rows.push(vec![
-        "demo, cold cache".to_owned(),
-        millis(cold),
-        millis(DEMO_COLD_MAX),
-    ]);
+    rows.push(vec!["demo, cold cache".to_owned(), millis(cold), millis(DEMO_COLD_MAX)]);
     if cold > DEMO_COLD_MAX {
         broken.push("the demo builds too slowly");
     }
@@ -45,20 +41,10 @@ pub fn run(report: Report) -> Result<()> {
         let input = scratch.path().join(format!("{pods}.yaml"));
         std::fs::write(&input, cluster(pods)).map_err(|e| Error::io("write", &input, &e))?;
         let time = median(&tools, &input, scratch.path(), true)?;
-        rows.push(vec![
-            format!("{pods} pods, cold cache"),
-            millis(time),
-            String::new(),
-        ]);
+        rows.push(vec![format!("{pods} pods, cold cache"), millis(time), String::new()]);
     }
-    let size = std::fs::metadata(&tools.loader)
-        .map_err(|e| Error::io("read", &tools.loader, &e))?
-        .len();
-    rows.push(vec![
-        "loader".to_owned(),
-        format!("{size} B"),
-        format!("{LOADER_BYTES_MAX} B"),
-    ]);
+    let size = std::fs::metadata(&tools.loader).map_err(|e| Error::io("read", &tools.loader, &e))?.len();
+    rows.push(vec!["loader".to_owned(), format!("{size} B"), format!("{LOADER_BYTES_MAX} B")]);
     if size > LOADER_BYTES_MAX {
         broken.push("the loader is too large");
     }
@@ -66,11 +52,7 @@ pub fn run(report: Report) -> Result<()> {
     for line in report::columns(&rows) {
         report.line(line);
     }
-    if broken.is_empty() {
-        Ok(())
-    } else {
-        Err(Error::Failed(broken.join("; ")))
-    }
+    if broken.is_empty() { Ok(()) } else { Err(Error::Failed(broken.join("; "))) }
 }
 
 /// Median time of `ciliumc build`, with an empty cache each time or with a filled one.
@@ -78,24 +60,14 @@ fn median(tools: &Tools, input: &Path, scratch: &Path, cold: bool) -> Result<Dur
     let cache = scratch.join("cache");
     let mut times = Vec::new();
     for _ in 0..RUNS {
-        for folder in [scratch.join("bundle")]
-            .into_iter()
-            .chain(cold.then(|| cache.clone()))
-        {
+        for folder in [scratch.join("bundle")].into_iter().chain(cold.then(|| cache.clone())) {
             if folder.exists() {
                 std::fs::remove_dir_all(&folder).map_err(|e| Error::io("remove", &folder, &e))?;
             }
         }
         let mut command = Command::new(&tools.ciliumc);
-        command
-            .arg("build")
-            .arg(input)
-            .arg("--out")
-            .arg(scratch.join("bundle"));
-        command
-            .arg("--lock")
-            .arg(scratch.join("lock"))
-            .env("XDG_CACHE_HOME", &cache);
+        command.arg("build").arg(input).arg("--out").arg(scratch.join("bundle"));
+        command.arg("--lock").arg(scratch.join("lock")).env("XDG_CACHE_HOME", &cache);
         let begin = Instant::now();
         process::stdout(&mut command)?;
         times.push(begin.elapsed());

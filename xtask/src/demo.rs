@@ -29,20 +29,10 @@ const SERVER_PATIENCE: Duration = Duration::from_secs(10);
 /// [`Error::Failed`] when a flow went another way than `ciliumc trace` says, or a drop was not explained.
 pub fn run(report: Report) -> Result<()> {
     let gap = setup::kernel_gap();
-    setup::ensure(
-        if gap.is_some() {
-            Need::Build
-        } else {
-            Need::Kernel
-        },
-        report,
-    )?;
+    setup::ensure(if gap.is_some() { Need::Build } else { Need::Kernel }, report)?;
     let tools = tools::build()?;
     let folder = tools::root().join("testdata/demo");
-    let flows: Vec<Flow> = flow::read_table(&folder.join("flows.tsv"))?
-        .into_iter()
-        .map(|(flow, _)| flow)
-        .collect();
+    let flows: Vec<Flow> = flow::read_table(&folder.join("flows.tsv"))?.into_iter().map(|(flow, _)| flow).collect();
     let input = folder.join("star-wars");
     let scratch = tools::target().join("demo");
     let bundle = build(&tools, &input, &scratch, gap.is_none(), report)?;
@@ -56,47 +46,26 @@ pub fn run(report: Report) -> Result<()> {
     let _servers = serve(&lab, &flows, &scratch)?;
     let begin = Instant::now();
     lab.attach()?;
-    report.line(format!(
-        "all endpoints attached in {} ms",
-        begin.elapsed().as_millis()
-    ));
+    report.line(format!("all endpoints attached in {} ms", begin.elapsed().as_millis()));
     let monitor = Monitor::start(&lab)?;
     judge(&lab, &monitor, &flows, &expected, report)
 }
 
 /// Builds the bundle, timed, and shows one generated header.
-fn build(
-    tools: &Tools,
-    input: &Path,
-    scratch: &Path,
-    verify: bool,
-    report: Report,
-) -> Result<PathBuf> {
+fn build(tools: &Tools, input: &Path, scratch: &Path, verify: bool, report: Report) -> Result<PathBuf> {
     let bundle = scratch.join("bundle");
     if scratch.exists() {
         std::fs::remove_dir_all(scratch).map_err(|e| Error::io("remove", scratch, &e))?;
     }
     std::fs::create_dir_all(scratch).map_err(|e| Error::io("make", scratch, &e))?;
     let mut command = Command::new(&tools.ciliumc);
-    command
-        .arg("build")
-        .arg(relative(input))
-        .arg("--out")
-        .arg(relative(&bundle))
-        .arg("--lock");
-    command
-        .arg(relative(&scratch.join("identities.lock")))
-        .current_dir(tools::root());
+    command.arg("build").arg(relative(input)).arg("--out").arg(relative(&bundle)).arg("--lock");
+    command.arg(relative(&scratch.join("identities.lock"))).current_dir(tools::root());
     if verify {
         command.arg("--verify");
     }
-    report.line(report.paint(
-        Tone::Strong,
-        &format!(
-            "$ {}",
-            process::line(&command).replace(&*tool(tools), "ciliumc")
-        ),
-    ));
+    report
+        .line(report.paint(Tone::Strong, &format!("$ {}", process::line(&command).replace(&*tool(tools), "ciliumc"))));
     let begin = Instant::now();
     let output = process::capture(&mut command)?;
     let elapsed = begin.elapsed();
@@ -126,10 +95,7 @@ fn header(tools: &Tools, input: &Path) -> Result<String> {
     command.arg("build").arg(input).args(["--emit", "codegen"]);
     let text = process::stdout(&mut command)?;
     let mut lines = text.lines().skip_while(|line| !line.starts_with("#define"));
-    let header: Vec<&str> = lines
-        .by_ref()
-        .take_while(|line| line.starts_with("#define"))
-        .collect();
+    let header: Vec<&str> = lines.by_ref().take_while(|line| line.starts_with("#define")).collect();
     Ok(header.join("\n"))
 }
 
@@ -146,34 +112,22 @@ fn offline(flows: &[Flow], expected: &[Verdict], gap: &str, report: Report) {
 fn serve(lab: &Lab, flows: &[Flow], scratch: &Path) -> Result<Vec<Guard>> {
     let pages = scratch.join("pages");
     std::fs::create_dir_all(&pages).map_err(|e| Error::io("make", &pages, &e))?;
-    std::fs::write(pages.join("index.html"), "Ship landed\n")
-        .map_err(|e| Error::io("write", &pages, &e))?;
-    let targets: BTreeSet<(&Place, u16)> = flows
-        .iter()
-        .filter(|f| f.transport == Transport::Tcp)
-        .map(|f| (&f.to, f.port))
-        .collect();
+    std::fs::write(pages.join("index.html"), "Ship landed\n").map_err(|e| Error::io("write", &pages, &e))?;
+    let targets: BTreeSet<(&Place, u16)> =
+        flows.iter().filter(|f| f.transport == Transport::Tcp).map(|f| (&f.to, f.port)).collect();
     let mut servers = Vec::new();
     for (place, port) in &targets {
         let mut command = Command::new("python3");
-        command
-            .args(["-m", "http.server", "--bind", "::", "--directory"])
-            .arg(&pages)
-            .arg(port.to_string());
+        command.args(["-m", "http.server", "--bind", "::", "--directory"]).arg(&pages).arg(port.to_string());
         command.stdout(Stdio::null()).stderr(Stdio::null());
         servers.push(lab.netns(place)?.within(|| Guard::spawn(&mut command))??);
     }
     for (place, port) in targets {
         let deadline = Instant::now() + SERVER_PATIENCE;
-        while !lab
-            .netns(place)?
-            .within(|| std::net::TcpStream::connect(("::1", port)).is_ok())?
-        {
+        while !lab.netns(place)?.within(|| std::net::TcpStream::connect(("::1", port)).is_ok())? {
             process::check()?;
             if Instant::now() > deadline {
-                return Err(Error::Failed(format!(
-                    "the HTTP server of {place} does not listen on port {port}"
-                )));
+                return Err(Error::Failed(format!("the HTTP server of {place} does not listen on port {port}")));
             }
             thread::sleep(Duration::from_millis(20));
         }
@@ -182,28 +136,15 @@ fn serve(lab: &Lab, flows: &[Flow], scratch: &Path) -> Result<Vec<Guard>> {
 }
 
 /// Sends one flow after the other, so that every drop in the monitor belongs to the flow before it.
-fn judge(
-    lab: &Lab,
-    monitor: &Monitor,
-    flows: &[Flow],
-    expected: &[Verdict],
-    report: Report,
-) -> Result<()> {
+fn judge(lab: &Lab, monitor: &Monitor, flows: &[Flow], expected: &[Verdict], report: Report) -> Result<()> {
     report.heading("Real packets");
     let width = flows.iter().map(|f| f.to_string().len()).max().unwrap_or(0);
-    report.line(report.paint(
-        Tone::Faint,
-        &format!("{:<width$}  expected  observed", "flow"),
-    ));
+    report.line(report.paint(Tone::Faint, &format!("{:<width$}  expected  observed", "flow")));
     let mut wrong = 0;
     for (flow, &expected) in flows.iter().zip(expected) {
         let mark = monitor.mark();
         let observed = observe(lab, flow)?;
-        let drop = if observed == Verdict::Deny {
-            monitor.drop_since(mark, lab, flow)?
-        } else {
-            None
-        };
+        let drop = if observed == Verdict::Deny { monitor.drop_since(mark, lab, flow)? } else { None };
         let good = observed == expected && (observed == Verdict::Allow || drop.is_some());
         wrong += usize::from(!good);
         let tone = if good { Tone::Good } else { Tone::Bad };
@@ -211,24 +152,17 @@ fn judge(
         let verdict = report.paint(tone, &format!("{:<8}  {observed}", expected.to_string()));
         report.line(format!("{flow:<width$}  {verdict}"));
         match (observed, drop) {
-            (Verdict::Deny, Some(line)) => {
-                report.line(report.paint(Tone::Faint, &format!("    {line}")))
+            (Verdict::Deny, Some(line)) => report.line(report.paint(Tone::Faint, &format!("    {line}"))),
+            (Verdict::Deny, None) => {
+                report.line(report.paint(Tone::Bad, "    the monitor names no file and line for it"))
             }
-            (Verdict::Deny, None) => report
-                .line(report.paint(Tone::Bad, "    the monitor names no file and line for it")),
             (Verdict::Allow, _) => {}
         }
     }
     if wrong > 0 {
-        return Err(Error::Failed(format!(
-            "{wrong} of {} flows are not as expected",
-            flows.len()
-        )));
+        return Err(Error::Failed(format!("{wrong} of {} flows are not as expected", flows.len())));
     }
-    report.line(format!(
-        "\nall {} flows as expected, every drop explained",
-        flows.len()
-    ));
+    report.line(format!("\nall {} flows as expected, every drop explained", flows.len()));
     Ok(())
 }
 
@@ -238,39 +172,19 @@ fn observe(lab: &Lab, flow: &Flow) -> Result<Verdict> {
     match flow.transport {
         Transport::Tcp => {
             command = Command::new("curl");
-            let host = if flow.ipv6 {
-                format!("[{address}]")
-            } else {
-                address.to_string()
-            };
-            command.args([
-                "--silent",
-                "--fail",
-                "--noproxy",
-                "*",
-                "--globoff",
-                "--connect-timeout",
-                PATIENCE_SECS,
-            ]);
-            command
-                .args(["--max-time", "3"])
-                .arg(format!("http://{host}:{}/", flow.port));
+            let host = if flow.ipv6 { format!("[{address}]") } else { address.to_string() };
+            command.args(["--silent", "--fail", "--noproxy", "*", "--globoff", "--connect-timeout", PATIENCE_SECS]);
+            command.args(["--max-time", "3"]).arg(format!("http://{host}:{}/", flow.port));
         }
         Transport::Ping => {
             command = Command::new("ping");
-            command
-                .args(["-n", "-q", "-c", "1", "-W", PATIENCE_SECS])
-                .arg(address.to_string());
+            command.args(["-n", "-q", "-c", "1", "-W", PATIENCE_SECS]).arg(address.to_string());
         }
         Transport::Udp => {
-            return Err(Error::Failed(format!(
-                "{flow}: the demo speaks HTTP and ping"
-            )));
+            return Err(Error::Failed(format!("{flow}: the demo speaks HTTP and ping")));
         }
     }
-    let output = lab
-        .netns(&flow.from)?
-        .within(|| process::capture(&mut command))??;
+    let output = lab.netns(&flow.from)?.within(|| process::capture(&mut command))??;
     // curl 28: timed out; ping 1: no answer.
     match (flow.transport, output.status.and_then(|s| s.code())) {
         (_, Some(0)) => Ok(Verdict::Allow),
@@ -295,25 +209,15 @@ impl Monitor {
         let mut child = lab.monitor()?;
         let lines = Arc::<Mutex<Vec<String>>>::default();
         let sink = Arc::clone(&lines);
-        let pipe = child
-            .0
-            .stdout
-            .take()
-            .ok_or_else(|| Error::Failed("the monitor has no output".to_owned()))?;
+        let pipe = child.0.stdout.take().ok_or_else(|| Error::Failed("the monitor has no output".to_owned()))?;
         thread::spawn(move || {
-            for line in BufReader::new(pipe)
-                .lines()
-                .map_while(std::result::Result::ok)
-            {
+            for line in BufReader::new(pipe).lines().map_while(std::result::Result::ok) {
                 locked(&sink).push(line);
             }
         });
         // It must be reading before the first packet; the ring buffer keeps what comes earlier, so a moment is enough.
         thread::sleep(Duration::from_millis(100));
-        Ok(Monitor {
-            lines,
-            _child: child,
-        })
+        Ok(Monitor { lines, _child: child })
     }
 
     /// How many lines there are.
@@ -323,11 +227,7 @@ impl Monitor {
 
     /// The line after `mark` that reports the drop of `flow` with file and line.
     fn drop_since(&self, mark: usize, lab: &Lab, flow: &Flow) -> Result<Option<String>> {
-        let ends = [
-            lab.address(&flow.from, flow.ipv6)?,
-            lab.address(&flow.to, flow.ipv6)?,
-        ]
-        .map(|a| a.to_string());
+        let ends = [lab.address(&flow.from, flow.ipv6)?, lab.address(&flow.to, flow.ipv6)?].map(|a| a.to_string());
         let deadline = Instant::now() + MONITOR_PATIENCE;
         loop {
             let found = locked(&self.lines)[mark..]
@@ -344,16 +244,12 @@ impl Monitor {
 }
 
 fn locked(lines: &Mutex<Vec<String>>) -> std::sync::MutexGuard<'_, Vec<String>> {
-    lines
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
+    lines.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 /// Whether a monitor line holds `FILE.yaml:NUMBER`.
 fn names_a_line(line: &str) -> bool {
-    line.split(".yaml:")
-        .skip(1)
-        .any(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+    line.split(".yaml:").skip(1).any(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 #[cfg(test)]
@@ -362,9 +258,7 @@ mod tests {
 
     #[test]
     fn a_drop_must_name_file_and_line() {
-        assert!(names_a_line(
-            "DROP a -> b by policies.yaml:17 landing-permit"
-        ));
+        assert!(names_a_line("DROP a -> b by policies.yaml:17 landing-permit"));
         assert!(!names_a_line("DROP a -> b by policies.yaml"));
         assert!(!names_a_line("DROP a -> b by policies.yaml: nothing"));
     }

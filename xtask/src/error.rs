@@ -19,10 +19,7 @@ pub enum Error {
 impl Error {
     /// A file that could not be used.
     pub fn io(what: &str, path: impl AsRef<std::path::Path>, error: &std::io::Error) -> Self {
-        Error::Machine(format!(
-            "cannot {what} {}: {error}",
-            path.as_ref().display()
-        ))
+        Error::Machine(format!("cannot {what} {}: {error}", path.as_ref().display()))
     }
 
     /// Exit code of the process.

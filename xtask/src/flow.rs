@@ -74,10 +74,7 @@ impl Flow {
 
     /// The questions to `ciliumc trace`: one for each side that is an endpoint.
     fn probes(&self) -> Vec<String> {
-        let sides = [
-            (&self.from, "egress", &self.to),
-            (&self.to, "ingress", &self.from),
-        ];
+        let sides = [(&self.from, "egress", &self.to), (&self.to, "ingress", &self.from)];
         let probe = |(endpoint, direction, peer): (&Place, &str, &Place)| match endpoint {
             Place::Pod(name) => {
                 let peer = match peer {
@@ -85,11 +82,7 @@ impl Flow {
                     Place::Host => "entity:host".to_owned(),
                     Place::Outside(address) => format!("ip:{address}"),
                 };
-                Some(format!(
-                    "{name}\t{direction}\t{peer}\t{}\t{}",
-                    self.protocol(),
-                    self.port
-                ))
+                Some(format!("{name}\t{direction}\t{peer}\t{}\t{}", self.protocol(), self.port))
             }
             Place::Host | Place::Outside(_) => None,
         };
@@ -98,27 +91,13 @@ impl Flow {
 }
 
 /// Asks `ciliumc trace` about flows over `input`. `scratch` is a folder for the questions.
-pub fn expectations(
-    tools: &Tools,
-    input: &Path,
-    scratch: &Path,
-    flows: &[Flow],
-) -> Result<Vec<Verdict>> {
+pub fn expectations(tools: &Tools, input: &Path, scratch: &Path, flows: &[Flow]) -> Result<Vec<Verdict>> {
     let questions: Vec<Vec<String>> = flows.iter().map(Flow::probes).collect();
-    let text: String = questions
-        .iter()
-        .flatten()
-        .map(|probe| format!("{probe}\n"))
-        .collect();
+    let text: String = questions.iter().flatten().map(|probe| format!("{probe}\n")).collect();
     let file = scratch.join("probes.tsv");
     std::fs::write(&file, text).map_err(|e| Error::io("write", &file, &e))?;
     let mut command = Command::new(&tools.ciliumc);
-    command
-        .arg("trace")
-        .arg(input)
-        .arg("--probes")
-        .arg(&file)
-        .args(["-o", "tsv"]);
+    command.arg("trace").arg(input).arg("--probes").arg(&file).args(["-o", "tsv"]);
     let answers = process::stdout(&mut command)?;
     let mut answers = answers.lines();
     let mut verdict = |probes: &Vec<String>| {
@@ -129,9 +108,7 @@ pub fn expectations(
                 Some("allow") => {}
                 Some(_) => verdict = Verdict::Deny, // a redirect is dropped too while there is no proxy
                 None => {
-                    return Err(Error::Failed(format!(
-                        "`ciliumc trace` gave no row for `{probe}`"
-                    )));
+                    return Err(Error::Failed(format!("`ciliumc trace` gave no row for `{probe}`")));
                 }
             }
         }
@@ -143,18 +120,13 @@ pub fn expectations(
 /// Reads a table of flows, one a line, `#` for comments. A fifth column is the verdict that somebody wrote down.
 pub fn read_table(path: &Path) -> Result<Vec<(Flow, Option<Verdict>)>> {
     let text = std::fs::read_to_string(path).map_err(|e| Error::io("read", path, &e))?;
-    let lines = text
-        .lines()
-        .enumerate()
-        .filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
     let row = |(number, line): (usize, &str)| {
         let (flow, verdict) = match line.trim_end().rsplit_once(char::is_whitespace) {
             Some((flow, word)) if word.parse::<Verdict>().is_ok() => (flow, word.parse().ok()),
             _ => (line, None),
         };
-        let flow = flow
-            .parse()
-            .map_err(|e| Error::Failed(format!("{}:{}: {e}", path.display(), number + 1)))?;
+        let flow = flow.parse().map_err(|e| Error::Failed(format!("{}:{}: {e}", path.display(), number + 1)))?;
         Ok((flow, verdict))
     };
     lines.map(row).collect()
@@ -168,10 +140,7 @@ pub fn outside(flows: &[Flow]) -> Vec<IpAddr> {
         Place::Outside(address) => Some(*address),
         Place::Pod(_) | Place::Host => None,
     };
-    ends.filter_map(address)
-        .collect::<BTreeSet<_>>()
-        .into_iter()
-        .collect()
+    ends.filter_map(address).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 impl FromStr for Place {
@@ -184,13 +153,9 @@ impl FromStr for Place {
         if let Some(name) = text.strip_prefix("pod:") {
             return Ok(Place::Pod(name.to_owned()));
         }
-        let address = text
-            .strip_prefix("ip:")
-            .ok_or_else(|| format!("`{text}` is not pod:NS/NAME, host or ip:ADDR"))?;
-        address
-            .parse()
-            .map(Place::Outside)
-            .map_err(|e| format!("`{text}`: {e}"))
+        let address =
+            text.strip_prefix("ip:").ok_or_else(|| format!("`{text}` is not pod:NS/NAME, host or ip:ADDR"))?;
+        address.parse().map(Place::Outside).map_err(|e| format!("`{text}`: {e}"))
     }
 }
 
@@ -200,11 +165,7 @@ impl FromStr for Flow {
 
     fn from_str(text: &str) -> std::result::Result<Self, String> {
         let mut words = text.split_whitespace();
-        let mut word = |what: &str| {
-            words
-                .next()
-                .ok_or_else(|| format!("`{text}` has no {what}"))
-        };
+        let mut word = |what: &str| words.next().ok_or_else(|| format!("`{text}` has no {what}"));
         let (from, to) = (word("source")?.parse()?, word("destination")?.parse()?);
         let (transport, ipv6) = match word("protocol")? {
             "tcp4" => (Transport::Tcp, false),
@@ -214,27 +175,17 @@ impl FromStr for Flow {
             "ping4" => (Transport::Ping, false),
             "ping6" => (Transport::Ping, true),
             other => {
-                return Err(format!(
-                    "`{other}` is not tcp4, tcp6, udp4, udp6, ping4 or ping6"
-                ));
+                return Err(format!("`{other}` is not tcp4, tcp6, udp4, udp6, ping4 or ping6"));
             }
         };
         let port = match transport {
             Transport::Ping if ipv6 => 128,
             Transport::Ping => 8,
-            Transport::Tcp | Transport::Udp => word("port")?
-                .parse()
-                .map_err(|e| format!("port in `{text}`: {e}"))?,
+            Transport::Tcp | Transport::Udp => word("port")?.parse().map_err(|e| format!("port in `{text}`: {e}"))?,
         };
         match words.next() {
             Some(extra) => Err(format!("`{extra}` is too much in `{text}`")),
-            None => Ok(Flow {
-                from,
-                to,
-                transport,
-                ipv6,
-                port,
-            }),
+            None => Ok(Flow { from, to, transport, ipv6, port }),
         }
     }
 }
@@ -289,13 +240,7 @@ mod tests {
     #[test]
     fn a_flow_asks_both_endpoints() {
         let flow: Flow = "pod:a/x pod:a/y tcp6 80".parse().expect("a flow");
-        assert_eq!(
-            flow.probes(),
-            [
-                "a/x\tegress\tpod:a/y\tTCP\t80",
-                "a/y\tingress\tpod:a/x\tTCP\t80"
-            ]
-        );
+        assert_eq!(flow.probes(), ["a/x\tegress\tpod:a/y\tTCP\t80", "a/y\tingress\tpod:a/x\tTCP\t80"]);
     }
 
     #[test]
@@ -308,23 +253,8 @@ mod tests {
 
     #[test]
     fn nonsense_is_named() {
-        assert!(
-            "pod:a/x pod:a/y"
-                .parse::<Flow>()
-                .expect_err("short")
-                .contains("protocol")
-        );
-        assert!(
-            "pod:a/x a/y tcp4 1"
-                .parse::<Flow>()
-                .expect_err("bare")
-                .contains("a/y")
-        );
-        assert!(
-            "host host tcp4 1 2"
-                .parse::<Flow>()
-                .expect_err("long")
-                .contains("`2`")
-        );
+        assert!("pod:a/x pod:a/y".parse::<Flow>().expect_err("short").contains("protocol"));
+        assert!("pod:a/x a/y tcp4 1".parse::<Flow>().expect_err("bare").contains("a/y"));
+        assert!("host host tcp4 1 2".parse::<Flow>().expect_err("long").contains("`2`"));
     }
 }

@@ -51,13 +51,7 @@ struct Loaded {
 impl Lab {
     /// Wires the pods of `bundle` that have addresses, and `outside`. `kind` is a word in the names of namespaces and
     /// pins; leftovers of ended processes with the same word are removed first.
-    pub fn wire(
-        kind: &str,
-        number: u32,
-        tools: &Tools,
-        bundle: &Path,
-        outside: &[IpAddr],
-    ) -> Result<Self> {
+    pub fn wire(kind: &str, number: u32, tools: &Tools, bundle: &Path, outside: &[IpAddr]) -> Result<Self> {
         let stem = format!("ciliumc-{kind}-");
         sweep(&stem);
         let manifest = read_manifest(bundle)?;
@@ -70,11 +64,7 @@ impl Lab {
         std::fs::create_dir_all(&loaded.state).map_err(|e| Error::io("make", &loaded.state, &e))?;
         let (node_name, addresses) = node_of(&manifest)?;
         let netns = Netns::create(format!("{prefix}-node"))?;
-        let node = Site {
-            netns,
-            addresses,
-            interface: String::new(),
-        };
+        let node = Site { netns, addresses, interface: String::new() };
         let lab = Lab {
             prefix,
             tools: tools.clone(),
@@ -92,9 +82,7 @@ impl Lab {
             IpAddr::V4(_) => format!("address add {address}/32 dev lo"),
             IpAddr::V6(_) => format!("address add {address}/128 dev lo nodad"),
         };
-        self.node
-            .netns
-            .ip(&self.node.addresses.iter().map(local).collect::<Vec<_>>())?;
+        self.node.netns.ip(&self.node.addresses.iter().map(local).collect::<Vec<_>>())?;
         self.node.netns.sysctl("ipv4/ip_forward", "1")?;
         self.node.netns.sysctl("ipv6/conf/all/forwarding", "1")?;
         for (name, endpoint) in &manifest.endpoints {
@@ -116,10 +104,7 @@ impl Lab {
         let netns = Netns::create(format!("{}-{number}", self.prefix))?;
         let node = |ipv6: bool| self.node.addresses.iter().find(|a| a.is_ipv6() == ipv6);
         let mut near = vec![
-            format!(
-                "link add {interface} type veth peer name eth0 netns {}",
-                netns.name()
-            ),
+            format!("link add {interface} type veth peer name eth0 netns {}", netns.name()),
             format!("link set {interface} up"),
         ];
         let mut far = vec!["link set eth0 up".to_owned()];
@@ -129,35 +114,20 @@ impl Lab {
         }
         for address in &addresses {
             let ipv6 = address.is_ipv6();
-            let (bits, any, flag) = if ipv6 {
-                (128, "::/0", " nodad")
-            } else {
-                (32, "0.0.0.0/0", "")
-            };
+            let (bits, any, flag) = if ipv6 { (128, "::/0", " nodad") } else { (32, "0.0.0.0/0", "") };
             let Some(gateway) = node(ipv6) else {
                 return Err(Error::Failed(format!(
                     "{place} has {address}, but its node has no address of that family"
                 )));
             };
-            near.push(format!(
-                "route add {address}/{bits} dev {interface} src {gateway}"
-            ));
+            near.push(format!("route add {address}/{bits} dev {interface} src {gateway}"));
             far.push(format!("address add {address}/{bits} dev eth0{flag}"));
             far.push(format!("route add {gateway}/{bits} dev eth0"));
-            far.push(format!(
-                "route add {any} via {gateway} dev eth0 src {address}"
-            ));
+            far.push(format!("route add {any} via {gateway} dev eth0 src {address}"));
         }
         self.node.netns.ip(&near)?;
         netns.ip(&far)?;
-        self.sites.insert(
-            place,
-            Site {
-                netns,
-                addresses,
-                interface,
-            },
-        );
+        self.sites.insert(place, Site { netns, addresses, interface });
         Ok(())
     }
 
@@ -166,12 +136,7 @@ impl Lab {
         for (place, site) in &self.sites {
             let Place::Pod(name) = place else { continue };
             let mut command = self.loader(&["endpoint", "add"]);
-            command.arg("--bundle").arg(&self.bundle).args([
-                "--endpoint",
-                name,
-                "--interface",
-                &site.interface,
-            ]);
+            command.arg("--bundle").arg(&self.bundle).args(["--endpoint", name, "--interface", &site.interface]);
             if let Some(node) = &self.node_name {
                 command.args(["--node", node]);
             }
@@ -183,29 +148,19 @@ impl Lab {
     /// Forgets every neighbour, so that ARP and neighbour discovery happen again, now under the programs' eyes.
     pub fn forget_neighbours(&self) -> Result<()> {
         let flush = ["neigh flush all".to_owned()];
-        self.sites
-            .values()
-            .chain([&self.node])
-            .try_for_each(|site| site.netns.ip(&flush))
+        self.sites.values().chain([&self.node]).try_for_each(|site| site.netns.ip(&flush))
     }
 
     /// Starts `ciliumc-loader monitor` on the node, its standard output piped.
     pub fn monitor(&self) -> Result<process::Guard> {
         let mut command = self.loader(&["monitor"]);
         command.stdout(std::process::Stdio::piped());
-        self.node
-            .netns
-            .within(|| process::Guard::spawn(&mut command))?
+        self.node.netns.within(|| process::Guard::spawn(&mut command))?
     }
 
     fn loader(&self, words: &[&str]) -> Command {
         let mut command = Command::new(&self.tools.loader);
-        command
-            .args(words)
-            .arg("--root")
-            .arg(&self.loaded.pins)
-            .arg("--state-dir")
-            .arg(&self.loaded.state);
+        command.args(words).arg("--root").arg(&self.loaded.pins).arg("--state-dir").arg(&self.loaded.state);
         command
     }
 
@@ -217,23 +172,16 @@ impl Lab {
     /// The address of a place in one family.
     pub fn address(&self, place: &Place, ipv6: bool) -> Result<IpAddr> {
         let family = if ipv6 { "IPv6" } else { "IPv4" };
-        let found = self
-            .site(place)?
-            .addresses
-            .iter()
-            .find(|a| a.is_ipv6() == ipv6);
-        found
-            .copied()
-            .ok_or_else(|| Error::Failed(format!("{place} has no {family} address")))
+        let found = self.site(place)?.addresses.iter().find(|a| a.is_ipv6() == ipv6);
+        found.copied().ok_or_else(|| Error::Failed(format!("{place} has no {family} address")))
     }
 
     fn site(&self, place: &Place) -> Result<&Site> {
         match place {
             Place::Host => Ok(&self.node),
-            Place::Pod(_) | Place::Outside(_) => self
-                .sites
-                .get(place)
-                .ok_or_else(|| Error::Failed(format!("{place} is not in the lab"))),
+            Place::Pod(_) | Place::Outside(_) => {
+                self.sites.get(place).ok_or_else(|| Error::Failed(format!("{place} is not in the lab")))
+            }
         }
     }
 }
@@ -243,13 +191,7 @@ impl Drop for Loaded {
         // Not through `process`: a clean-up after an interrupt must not be interrupted. What the loader does not
         // remove (it may be what failed) goes with the folder.
         let mut unload = Command::new(&self.loader);
-        let _ = unload
-            .arg("unload")
-            .arg("--root")
-            .arg(&self.pins)
-            .arg("--state-dir")
-            .arg(&self.state)
-            .output();
+        let _ = unload.arg("unload").arg("--root").arg(&self.pins).arg("--state-dir").arg(&self.state).output();
         let _ = std::fs::remove_dir_all(&self.pins);
         let _ = std::fs::remove_dir_all(&self.state);
     }
@@ -261,9 +203,7 @@ fn sweep(stem: &str) {
     for folder in [PathBuf::from(BPFFS), std::env::temp_dir()] {
         for entry in folder.read_dir().into_iter().flatten().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
-            let pid = name
-                .strip_prefix(stem)
-                .and_then(|rest| rest.split('-').next()?.parse::<u32>().ok());
+            let pid = name.strip_prefix(stem).and_then(|rest| rest.split('-').next()?.parse::<u32>().ok());
             if pid.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists()) {
                 // The next run tries again.
                 let _ = std::fs::remove_dir_all(entry.path());
@@ -280,16 +220,11 @@ fn read_manifest(bundle: &Path) -> Result<Manifest> {
 
 /// The node that the first pod runs on, with its addresses.
 fn node_of(manifest: &Manifest) -> Result<(Option<String>, Vec<IpAddr>)> {
-    let mut pods = manifest
-        .endpoints
-        .values()
-        .filter(|e| !e.addresses.is_empty());
+    let mut pods = manifest.endpoints.values().filter(|e| !e.addresses.is_empty());
     let name = pods.next().and_then(|e| e.node.clone());
     let node = name.as_ref().and_then(|name| manifest.nodes.get(name));
     match node {
         Some(node) => Ok((name, node.addresses.clone())),
-        None => Err(Error::Failed(
-            "the input has no pod with an address on a node that it describes".to_owned(),
-        )),
+        None => Err(Error::Failed("the input has no pod with an address on a node that it describes".to_owned())),
     }
 }

@@ -43,22 +43,18 @@ impl Netns {
 
     /// Runs lines of `ip` in the namespace, all in one process; the first that fails ends it.
     pub fn ip(&self, lines: &[String]) -> Result<()> {
-        let mut batch = tempfile::NamedTempFile::new()
-            .map_err(|e| Error::io("make", "a temporary file", &e))?;
+        let mut batch = tempfile::NamedTempFile::new().map_err(|e| Error::io("make", "a temporary file", &e))?;
         std::io::Write::write_all(&mut batch, (lines.join("\n") + "\n").as_bytes())
             .map_err(|e| Error::io("write", batch.path(), &e))?;
         let mut command = Command::new("ip");
         command.args(["-n", &self.name, "-batch"]).arg(batch.path());
-        process::stdout(&mut command)
-            .map(drop)
-            .map_err(|e| Error::Machine(format!("{e}\nin:\n{}", lines.join("\n"))))
+        process::stdout(&mut command).map(drop).map_err(|e| Error::Machine(format!("{e}\nin:\n{}", lines.join("\n"))))
     }
 
     /// Sets `/proc/sys/net/KEY`.
     pub fn sysctl(&self, key: &str, value: &str) -> Result<()> {
         let path = Path::new("/proc/sys/net").join(key);
-        self.within(|| std::fs::write(&path, value))?
-            .map_err(|e| Error::io("write", &path, &e))
+        self.within(|| std::fs::write(&path, value))?.map_err(|e| Error::io("write", &path, &e))
     }
 
     /// Runs `work` in the namespace. Sockets and children that it makes stay there.
@@ -71,10 +67,7 @@ impl Netns {
         });
         match result {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(errno)) => Err(Error::Machine(format!(
-                "cannot enter network namespace {}: {errno}",
-                self.name
-            ))),
+            Ok(Err(errno)) => Err(Error::Machine(format!("cannot enter network namespace {}: {errno}", self.name))),
             Err(panic) => std::panic::resume_unwind(panic),
         }
     }
@@ -121,10 +114,7 @@ fn end_processes(name: &str) {
     };
     for pid in pids.lines().filter_map(|line| line.trim().parse().ok()) {
         // It may have ended in between.
-        let _ = nix::sys::signal::kill(
-            nix::unistd::Pid::from_raw(pid),
-            nix::sys::signal::Signal::SIGKILL,
-        );
+        let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
     }
 }
 

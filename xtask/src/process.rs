@@ -21,11 +21,7 @@ pub fn catch_interrupts() -> Result<()> {
 
 /// Fails once an interrupt came.
 pub fn check() -> Result<()> {
-    if INTERRUPTED.load(Ordering::SeqCst) {
-        Err(Error::Interrupted)
-    } else {
-        Ok(())
-    }
+    if INTERRUPTED.load(Ordering::SeqCst) { Err(Error::Interrupted) } else { Ok(()) }
 }
 
 /// What a finished command left.
@@ -54,10 +50,7 @@ pub fn capture(command: &mut Command) -> Result<Output> {
 
 /// Like [`capture`], but kills the command when `limit` has passed.
 pub fn capture_within(command: &mut Command, limit: Duration) -> Result<Output> {
-    run(
-        command.stdout(Stdio::piped()).stderr(Stdio::piped()),
-        Some(limit),
-    )
+    run(command.stdout(Stdio::piped()).stderr(Stdio::piped()), Some(limit))
 }
 
 /// Runs a command that must succeed and returns its standard output.
@@ -66,11 +59,7 @@ pub fn stdout(command: &mut Command) -> Result<String> {
     if output.success() {
         return Ok(output.stdout);
     }
-    Err(Error::Failed(format!(
-        "`{}` failed: {}",
-        line(command),
-        output.stderr.trim()
-    )))
+    Err(Error::Failed(format!("`{}` failed: {}", line(command), output.stderr.trim())))
 }
 
 /// Runs a command whose output goes to the user's terminal. Returns whether it succeeded.
@@ -82,10 +71,7 @@ pub fn passthrough(command: &mut Command) -> Result<bool> {
 #[must_use]
 pub fn line(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
-    words
-        .map(|w| w.to_string_lossy())
-        .collect::<Vec<_>>()
-        .join(" ")
+    words.map(|w| w.to_string_lossy()).collect::<Vec<_>>().join(" ")
 }
 
 fn run(command: &mut Command, limit: Option<Duration>) -> Result<Output> {
@@ -96,11 +82,7 @@ fn run(command: &mut Command, limit: Option<Duration>) -> Result<Output> {
     let err = err.map(|pipe| thread::spawn(move || drain(pipe)));
     let deadline = limit.map(|limit| Instant::now() + limit);
     let status = loop {
-        if let Some(status) = child
-            .0
-            .try_wait()
-            .map_err(|e| Error::Machine(format!("cannot wait: {e}")))?
-        {
+        if let Some(status) = child.0.try_wait().map_err(|e| Error::Machine(format!("cannot wait: {e}")))? {
             break Some(status);
         }
         check()?;
@@ -110,14 +92,8 @@ fn run(command: &mut Command, limit: Option<Duration>) -> Result<Output> {
         thread::sleep(POLL);
     };
     drop(child); // ends the pipes when the deadline did not wait for the child
-    let text = |reader: Option<thread::JoinHandle<String>>| {
-        reader.and_then(|r| r.join().ok()).unwrap_or_default()
-    };
-    Ok(Output {
-        status,
-        stdout: text(out),
-        stderr: text(err),
-    })
+    let text = |reader: Option<thread::JoinHandle<String>>| reader.and_then(|r| r.join().ok()).unwrap_or_default();
+    Ok(Output { status, stdout: text(out), stderr: text(err) })
 }
 
 fn drain(mut pipe: impl Read) -> String {
@@ -135,9 +111,7 @@ impl Guard {
     /// Starts a command with its standard input closed.
     pub fn spawn(command: &mut Command) -> Result<Self> {
         let child = command.stdin(Stdio::null()).spawn();
-        child
-            .map(Guard)
-            .map_err(|e| Error::Machine(format!("cannot run `{}`: {e}", line(command))))
+        child.map(Guard).map_err(|e| Error::Machine(format!("cannot run `{}`: {e}", line(command))))
     }
 }
 

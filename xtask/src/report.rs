@@ -27,9 +27,7 @@ impl Report {
     /// Writes to standard output, in colour when that is a terminal and `NO_COLOR` is not set.
     #[must_use]
     pub fn stdout() -> Self {
-        Report {
-            colour: std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
-        }
+        Report { colour: std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() }
     }
 
     /// One line.
@@ -53,11 +51,7 @@ impl Report {
             Tone::Bad => "31",
             Tone::Faint => "2",
         };
-        if self.colour {
-            format!("\x1b[{code}m{text}\x1b[0m")
-        } else {
-            text.to_owned()
-        }
+        if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 }
 
@@ -70,19 +64,10 @@ pub fn error(text: &str) {
 #[must_use]
 pub fn columns(rows: &[Vec<String>]) -> Vec<String> {
     let count = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |c: usize| {
-        rows.iter()
-            .filter_map(|r| r.get(c))
-            .map(|s| s.chars().count())
-            .max()
-            .unwrap_or(0)
-    };
+    let width = |c: usize| rows.iter().filter_map(|r| r.get(c)).map(|s| s.chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..count).map(width).collect();
     let line = |row: &Vec<String>| {
-        let cells = row
-            .iter()
-            .zip(&widths)
-            .map(|(cell, &w)| format!("{cell:<w$}"));
+        let cells = row.iter().zip(&widths).map(|(cell, &w)| format!("{cell:<w$}"));
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
     rows.iter().map(line).collect()
@@ -94,19 +79,13 @@ mod tests {
 
     #[test]
     fn columns_align_and_do_not_trail() {
-        let rows = [
-            vec!["a".to_owned(), "bb".to_owned()],
-            vec!["ccc".to_owned(), "d".to_owned()],
-        ];
+        let rows = [vec!["a".to_owned(), "bb".to_owned()], vec!["ccc".to_owned(), "d".to_owned()]];
         assert_eq!(columns(&rows), ["a    bb", "ccc  d"]);
     }
 
     #[test]
     fn colour_only_where_it_is_wanted() {
         assert_eq!(Report { colour: false }.paint(Tone::Bad, "x"), "x");
-        assert_eq!(
-            Report { colour: true }.paint(Tone::Bad, "x"),
-            "\x1b[31mx\x1b[0m"
-        );
+        assert_eq!(Report { colour: true }.paint(Tone::Bad, "x"), "\x1b[31mx\x1b[0m");
     }
 }

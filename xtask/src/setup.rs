@@ -42,11 +42,7 @@ pub fn ensure(need: Need, report: Report) -> Result<()> {
     if !missing.is_empty() {
         install(&missing, report)?;
     }
-    if need == Need::Kernel && is_root() {
-        mount_bpffs(report)
-    } else {
-        Ok(())
-    }
+    if need == Need::Kernel && is_root() { mount_bpffs(report) } else { Ok(()) }
 }
 
 /// Whether this process may load programs and make namespaces.
@@ -59,17 +55,12 @@ pub fn is_root() -> bool {
 #[must_use]
 pub fn kernel_gap() -> Option<String> {
     if !is_root() {
-        return Some(
-            "not root: programs cannot be loaded and namespaces cannot be made".to_owned(),
-        );
+        return Some("not root: programs cannot be loaded and namespaces cannot be made".to_owned());
     }
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     match kernel_version(&release) {
         Some(version) if version >= (6, 6) => None,
-        Some(_) | None => Some(format!(
-            "kernel {} has no tcx: 6.6 or later is needed",
-            release.trim()
-        )),
+        Some(_) | None => Some(format!("kernel {} has no tcx: 6.6 or later is needed", release.trim())),
     }
 }
 
@@ -82,26 +73,12 @@ fn missing(need: Need) -> Vec<Missing> {
     let mut missing = Vec::new();
     let mut want = |there: bool, thing: &str, package: &str| {
         if !there {
-            missing.push(Missing {
-                thing: thing.to_owned(),
-                package: package.to_owned(),
-            });
+            missing.push(Missing { thing: thing.to_owned(), package: package.to_owned() });
         }
     };
-    let clang = CLANG_VERSIONS
-        .into_iter()
-        .find(|&v| llvm_tool("clang", v))
-        .unwrap_or(CLANG_INSTALLED);
-    want(
-        llvm_tool("clang", clang),
-        "clang (16 to 21)",
-        &format!("clang-{clang}"),
-    );
-    want(
-        llvm_tool("llvm-strip", clang),
-        "llvm-strip",
-        &format!("llvm-{clang}"),
-    );
+    let clang = CLANG_VERSIONS.into_iter().find(|&v| llvm_tool("clang", v)).unwrap_or(CLANG_INSTALLED);
+    want(llvm_tool("clang", clang), "clang (16 to 21)", &format!("clang-{clang}"));
+    want(llvm_tool("llvm-strip", clang), "llvm-strip", &format!("llvm-{clang}"));
     if need >= Need::Test {
         want(libclang(clang), "libclang", &format!("libclang1-{clang}"));
     }
@@ -120,16 +97,8 @@ fn missing(need: Need) -> Vec<Missing> {
 }
 
 fn install(missing: &[Missing], report: Report) -> Result<()> {
-    let things = missing
-        .iter()
-        .map(|m| m.thing.as_str())
-        .collect::<Vec<_>>()
-        .join(", ");
-    let packages = missing
-        .iter()
-        .map(|m| m.package.as_str())
-        .collect::<Vec<_>>()
-        .join(" ");
+    let things = missing.iter().map(|m| m.thing.as_str()).collect::<Vec<_>>().join(", ");
+    let packages = missing.iter().map(|m| m.package.as_str()).collect::<Vec<_>>().join(" ");
     let apt = format!("apt-get update && apt-get install --yes --no-install-recommends {packages}");
     if !on_path("apt-get") {
         return Err(Error::Machine(format!(
@@ -137,58 +106,38 @@ fn install(missing: &[Missing], report: Report) -> Result<()> {
         )));
     }
     if !is_root() {
-        return Err(Error::Machine(format!(
-            "missing: {things}. Run: sudo sh -c '{apt}'"
-        )));
+        return Err(Error::Machine(format!("missing: {things}. Run: sudo sh -c '{apt}'")));
     }
     report.line(format!("installing {things}: {apt}"));
     let mut command = Command::new("sh");
-    command
-        .args(["-c", &apt.replace("apt-get ", "apt-get -qq ")])
-        .env("DEBIAN_FRONTEND", "noninteractive");
+    command.args(["-c", &apt.replace("apt-get ", "apt-get -qq ")]).env("DEBIAN_FRONTEND", "noninteractive");
     let output = process::capture(&mut command)?;
     if output.success() {
         return Ok(());
     }
-    Err(Error::Machine(format!(
-        "`{apt}` failed:\n{}{}",
-        output.stdout, output.stderr
-    )))
+    Err(Error::Machine(format!("`{apt}` failed:\n{}{}", output.stdout, output.stderr)))
 }
 
 fn mount_bpffs(report: Report) -> Result<()> {
-    let mounts = std::fs::read_to_string("/proc/mounts")
-        .map_err(|e| Error::io("read", "/proc/mounts", &e))?;
-    if mounts
-        .lines()
-        .any(|line| line.split(' ').skip(1).take(2).eq([BPFFS, "bpf"]))
-    {
+    let mounts = std::fs::read_to_string("/proc/mounts").map_err(|e| Error::io("read", "/proc/mounts", &e))?;
+    if mounts.lines().any(|line| line.split(' ').skip(1).take(2).eq([BPFFS, "bpf"])) {
         return Ok(());
     }
     report.line(format!("mounting the BPF file system on {BPFFS}"));
     process::stdout(Command::new("mount").args(["-t", "bpf", "bpf", BPFFS]))
         .map(drop)
-        .map_err(|e| {
-            Error::Machine(format!(
-                "no BPF file system on {BPFFS} ({e}). Run: mount -t bpf bpf {BPFFS}"
-            ))
-        })
+        .map_err(|e| Error::Machine(format!("no BPF file system on {BPFFS} ({e}). Run: mount -t bpf bpf {BPFFS}")))
 }
 
 /// Debian's `clang-19`, upstream's `/usr/lib/llvm-19/bin/clang`.
 fn llvm_tool(name: &str, version: u32) -> bool {
-    on_path(&format!("{name}-{version}"))
-        || Path::new(&format!("/usr/lib/llvm-{version}/bin/{name}")).exists()
+    on_path(&format!("{name}-{version}")) || Path::new(&format!("/usr/lib/llvm-{version}/bin/{name}")).exists()
 }
 
 fn libclang(version: u32) -> bool {
     let prefix = format!("libclang-{version}.so");
     let own = PathBuf::from(format!("/usr/lib/llvm-{version}/lib"));
-    let places = [
-        own.as_path(),
-        Path::new("/usr/lib/x86_64-linux-gnu"),
-        Path::new("/usr/lib/aarch64-linux-gnu"),
-    ];
+    let places = [own.as_path(), Path::new("/usr/lib/x86_64-linux-gnu"), Path::new("/usr/lib/aarch64-linux-gnu")];
     std::env::var_os("LIBCLANG_PATH").is_some()
         || own.join("libclang.so.1").exists()
         || places.iter().any(|place| holds(place, &prefix))
@@ -198,18 +147,14 @@ fn holds(folder: &Path, prefix: &str) -> bool {
     let Ok(entries) = folder.read_dir() else {
         return false;
     };
-    entries
-        .flatten()
-        .any(|entry| entry.file_name().to_string_lossy().starts_with(prefix))
+    entries.flatten().any(|entry| entry.file_name().to_string_lossy().starts_with(prefix))
 }
 
 fn on_path(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     // Plain users often lack the sbin folders; the programs are there all the same.
     let sbin = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from);
-    std::env::split_paths(&path)
-        .chain(sbin)
-        .any(|folder| folder.join(program).is_file())
+    std::env::split_paths(&path).chain(sbin).any(|folder| folder.join(program).is_file())
 }
 
 #[cfg(test)]
@@ -225,19 +170,11 @@ mod tests {
 
     #[test]
     fn a_missing_thing_names_its_command() {
-        let missing = [Missing {
-            thing: "clang".to_owned(),
-            package: "clang-19".to_owned(),
-        }];
+        let missing = [Missing { thing: "clang".to_owned(), package: "clang-19".to_owned() }];
         if is_root() && on_path("apt-get") {
             return; // it would install
         }
         let error = install(&missing, Report::stdout()).expect_err("nothing may be installed");
-        assert!(
-            error
-                .to_string()
-                .contains("apt-get install --yes --no-install-recommends clang-19"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("apt-get install --yes --no-install-recommends clang-19"), "{error}");
     }
 }

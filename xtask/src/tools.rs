@@ -19,9 +19,7 @@ pub struct Tools {
 #[must_use]
 pub fn root() -> &'static Path {
     // This crate is a folder in the root.
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .unwrap_or(Path::new("."))
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
 }
 
 /// Where cargo writes.
@@ -32,30 +30,18 @@ pub fn target() -> PathBuf {
 
 /// Builds both programs; quick when nothing changed.
 pub fn build() -> Result<Tools> {
-    cargo(
-        &["build", "--quiet", "--release", "--package", "ciliumc"],
-        "",
-    )?;
     let target = loader_target()?;
-    // glibc links statically only when asked; musl does it by itself.
-    let flags = if target.ends_with("-gnu") {
-        "-C target-feature=+crt-static"
-    } else {
-        ""
+    let tools = Tools {
+        ciliumc: self::target().join("release/ciliumc"),
+        loader: self::target().join(&target).join("loader/ciliumc-loader"),
     };
-    cargo(
-        &[
-            "build",
-            "--quiet",
-            "--profile",
-            "loader",
-            "--package",
-            "ciliumc-loader",
-            "--target",
-            &target,
-        ],
-        flags,
-    )?;
+    // The first build takes minutes: then cargo shows what it does.
+    let volume: &[&str] = if tools.loader.exists() { &["--quiet"] } else { &[] };
+    cargo(&[&["build", "--release", "--package", "ciliumc"], volume].concat(), "")?;
+    // glibc links statically only when asked; musl does it by itself.
+    let flags = if target.ends_with("-gnu") { "-C target-feature=+crt-static" } else { "" };
+    let loader = ["build", "--profile", "loader", "--package", "ciliumc-loader", "--target", &target];
+    cargo(&[&loader, volume].concat(), flags)?;
     Ok(tools)
 }
 
@@ -68,29 +54,14 @@ fn cargo(arguments: &[&str], rustflags: &str) -> Result<()> {
     if process::passthrough(&mut command)? {
         return Ok(());
     }
-    Err(Error::Failed(format!(
-        "`cargo {}` failed",
-        arguments.join(" ")
-    )))
+    Err(Error::Failed(format!("`cargo {}` failed", arguments.join(" "))))
 }
 
 /// The musl target of this machine when it is installed, else the machine's own.
 fn loader_target() -> Result<String> {
     let architecture = std::env::consts::ARCH;
     let musl = format!("{architecture}-unknown-linux-musl");
-    let sysroot = process::stdout(
-        Command::new("rustc")
-            .args(["--print", "sysroot"])
-            .current_dir(root()),
-    )?;
-    let installed = Path::new(sysroot.trim())
-        .join("lib/rustlib")
-        .join(&musl)
-        .join("lib")
-        .is_dir();
-    Ok(if installed {
-        musl
-    } else {
-        format!("{architecture}-unknown-linux-gnu")
-    })
+    let sysroot = process::stdout(Command::new("rustc").args(["--print", "sysroot"]).current_dir(root()))?;
+    let installed = Path::new(sysroot.trim()).join("lib/rustlib").join(&musl).join("lib").is_dir();
+    Ok(if installed { musl } else { format!("{architecture}-unknown-linux-gnu") })
 }

@@ -31,37 +31,21 @@ pub struct Servers {
 impl Servers {
     /// Starts one echo server for each destination of `flows` that needs one.
     pub fn start(lab: &Lab, flows: &[Flow]) -> Result<Self> {
-        let wanted: BTreeSet<(&Place, Transport, bool, u16)> = flows
-            .iter()
-            .map(|f| (&f.to, f.transport, f.ipv6, f.port))
-            .collect();
-        let mut servers = Servers {
-            stop: Arc::default(),
-            threads: Vec::new(),
-        };
+        let wanted: BTreeSet<(&Place, Transport, bool, u16)> =
+            flows.iter().map(|f| (&f.to, f.transport, f.ipv6, f.port)).collect();
+        let mut servers = Servers { stop: Arc::default(), threads: Vec::new() };
         for (place, transport, ipv6, port) in wanted {
             let address = SocketAddr::new(lab.address(place, ipv6)?, port);
             let stop = Arc::clone(&servers.stop);
-            let failed =
-                |e: io::Error| Error::Failed(format!("cannot listen on {address} of {place}: {e}"));
+            let failed = |e: io::Error| Error::Failed(format!("cannot listen on {address} of {place}: {e}"));
             match transport {
                 Transport::Tcp => {
-                    let listener = lab
-                        .netns(place)?
-                        .within(|| listen(address))?
-                        .map_err(failed)?;
-                    servers
-                        .threads
-                        .push(thread::spawn(move || serve_tcp(&listener, &stop)));
+                    let listener = lab.netns(place)?.within(|| listen(address))?.map_err(failed)?;
+                    servers.threads.push(thread::spawn(move || serve_tcp(&listener, &stop)));
                 }
                 Transport::Udp => {
-                    let socket = lab
-                        .netns(place)?
-                        .within(|| bind(address))?
-                        .map_err(failed)?;
-                    servers
-                        .threads
-                        .push(thread::spawn(move || serve_udp(&socket, &stop)));
+                    let socket = lab.netns(place)?.within(|| bind(address))?.map_err(failed)?;
+                    servers.threads.push(thread::spawn(move || serve_udp(&socket, &stop)));
                 }
                 Transport::Ping => {} // the kernel answers
             }
@@ -126,17 +110,8 @@ fn serve_udp(socket: &UdpSocket, stop: &AtomicBool) {
 /// A flow that was neither answered nor lost (refused, unreachable) is a fault of the lab.
 pub fn observe(lab: &Lab, flows: &[Flow]) -> Result<Vec<Verdict>> {
     thread::scope(|scope| {
-        let clients: Vec<_> = flows
-            .iter()
-            .map(|flow| scope.spawn(|| send(lab, flow)))
-            .collect();
-        clients
-            .into_iter()
-            .map(|c| {
-                c.join()
-                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            })
-            .collect()
+        let clients: Vec<_> = flows.iter().map(|flow| scope.spawn(|| send(lab, flow))).collect();
+        clients.into_iter().map(|c| c.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
     })
 }
 
@@ -170,11 +145,7 @@ fn ask_tcp(target: SocketAddr) -> io::Result<bool> {
 }
 
 fn ask_udp(target: SocketAddr) -> io::Result<bool> {
-    let any: IpAddr = if target.is_ipv4() {
-        Ipv4Addr::UNSPECIFIED.into()
-    } else {
-        Ipv6Addr::UNSPECIFIED.into()
-    };
+    let any: IpAddr = if target.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let socket = UdpSocket::bind(SocketAddr::new(any, 0))?;
     socket.connect(target)?;
     socket.set_read_timeout(Some(PATIENCE))?;
@@ -188,9 +159,7 @@ fn ask_udp(target: SocketAddr) -> io::Result<bool> {
 
 fn ping(address: IpAddr) -> io::Result<bool> {
     let mut command = Command::new("ping");
-    command
-        .args(["-n", "-q", "-c", "1", "-W", "1"])
-        .arg(address.to_string());
+    command.args(["-n", "-q", "-c", "1", "-W", "1"]).arg(address.to_string());
     let output = process::capture(&mut command).map_err(io::Error::other)?;
     match output.status.and_then(|s| s.code()) {
         Some(0) => Ok(true),

@@ -47,35 +47,15 @@ fn an_empty_lab_forwards_everything_and_leaves_nothing() {
     std::fs::write(bundle.path().join("manifest.json"), MANIFEST).expect("a manifest");
     // No process has this pid: the kernel's limit is 2^22.
     let leftover = "ciliumc-labtest-4194305-node";
-    assert!(
-        Command::new("ip")
-            .args(["netns", "add", leftover])
-            .status()
-            .expect("ip")
-            .success()
-    );
+    assert!(Command::new("ip").args(["netns", "add", leftover]).status().expect("ip").success());
 
-    let flows: Vec<Flow> = FLOWS
-        .iter()
-        .map(|text| text.parse().expect("a flow"))
-        .collect();
-    let tools = Tools {
-        ciliumc: "true".into(),
-        loader: "true".into(),
-    };
-    let lab =
-        Lab::wire("labtest", 0, &tools, bundle.path(), &flow::outside(&flows)).expect("a lab");
+    let flows: Vec<Flow> = FLOWS.iter().map(|text| text.parse().expect("a flow")).collect();
+    let tools = Tools { ciliumc: "true".into(), loader: "true".into() };
+    let lab = Lab::wire("labtest", 0, &tools, bundle.path(), &flow::outside(&flows)).expect("a lab");
     let names = namespaces();
     assert!(!names.contains(leftover), "a leftover was not swept");
-    assert_eq!(
-        names.matches(&own()).count(),
-        5,
-        "node, two pods, two outside: {names}"
-    );
-    assert!(
-        lab.netns(&"pod:a/z".parse().expect("a place")).is_err(),
-        "a pod of another node has no place here"
-    );
+    assert_eq!(names.matches(&own()).count(), 5, "node, two pods, two outside: {names}");
+    assert!(lab.netns(&"pod:a/z".parse().expect("a place")).is_err(), "a pod of another node has no place here");
     {
         let _servers = Servers::start(&lab, &flows).expect("servers");
         let verdicts = traffic::observe(&lab, &flows).expect("packets");
@@ -95,9 +75,6 @@ fn own() -> String {
 }
 
 fn namespaces() -> String {
-    let output = Command::new("ip")
-        .args(["netns", "list"])
-        .output()
-        .expect("ip");
+    let output = Command::new("ip").args(["netns", "list"]).output().expect("ip");
     String::from_utf8(output.stdout).expect("text")
 }

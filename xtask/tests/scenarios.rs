@@ -32,15 +32,10 @@ fn packets_do_what_trace_says() {
     std::thread::scope(|scope| {
         for _ in 0..WORKERS {
             scope.spawn(|| {
-                while let Some((number, folder)) =
-                    nth(&scenarios, next.fetch_add(1, Ordering::SeqCst))
-                {
-                    let found =
-                        run(&tools, folder, number).unwrap_or_else(|error| vec![error.to_string()]);
+                while let Some((number, folder)) = nth(&scenarios, next.fetch_add(1, Ordering::SeqCst)) {
+                    let found = run(&tools, folder, number).unwrap_or_else(|error| vec![error.to_string()]);
                     let name = folder.file_name().expect("a name").to_string_lossy();
-                    let named = found
-                        .into_iter()
-                        .map(|failure| format!("{name}: {failure}"));
+                    let named = found.into_iter().map(|failure| format!("{name}: {failure}"));
                     failures.lock().expect("no panic").extend(named);
                 }
             });
@@ -56,10 +51,7 @@ fn nth(scenarios: &[PathBuf], index: usize) -> Option<(u32, &Path)> {
 
 fn scenarios() -> Vec<PathBuf> {
     let folder = tools::root().join("testdata/scenarios");
-    let entries = folder
-        .read_dir()
-        .expect("testdata/scenarios")
-        .map(|entry| entry.expect("an entry").path());
+    let entries = folder.read_dir().expect("testdata/scenarios").map(|entry| entry.expect("an entry").path());
     let mut scenarios: Vec<PathBuf> = entries.collect();
     scenarios.sort();
     scenarios
@@ -73,13 +65,7 @@ fn run(tools: &Tools, folder: &Path, number: u32) -> xtask::error::Result<Vec<St
     let flows: Vec<Flow> = table.iter().map(|(flow, _)| flow.clone()).collect();
     let bundle = scratch.path().join("bundle");
     let mut build = Command::new(&tools.ciliumc);
-    build
-        .arg("build")
-        .arg(&input)
-        .arg("--out")
-        .arg(&bundle)
-        .arg("--lock")
-        .arg(scratch.path().join("lock"));
+    build.arg("build").arg(&input).arg("--out").arg(&bundle).arg("--lock").arg(scratch.path().join("lock"));
     process::stdout(&mut build)?;
     let traced = flow::expectations(tools, &input, scratch.path(), &flows)?;
 
@@ -94,16 +80,11 @@ fn run(tools: &Tools, folder: &Path, number: u32) -> xtask::error::Result<Vec<St
     let mut failures = Vec::new();
     for (index, (flow, written)) in table.iter().enumerate() {
         if open[index] != Verdict::Allow {
-            failures.push(format!(
-                "{flow}: does not get through the lab even before a program is attached"
-            ));
+            failures.push(format!("{flow}: does not get through the lab even before a program is attached"));
         }
         let written = written.unwrap_or(traced[index]);
         if written != traced[index] || observed[index] != traced[index] {
-            failures.push(format!(
-                "{flow}: written {written}, trace {}, packets {}",
-                traced[index], observed[index]
-            ));
+            failures.push(format!("{flow}: written {written}, trace {}, packets {}", traced[index], observed[index]));
         }
     }
     Ok(failures)
