@@ -180,7 +180,7 @@ fn observe(lab: &Lab, flow: &Flow) -> Result<Verdict> {
             command = Command::new("ping");
             command.args(["-n", "-q", "-c", "1", "-W", PATIENCE_SECS]).arg(address.to_string());
         }
-        Transport::Udp => {
+        Transport::Udp | Transport::Fragments => {
             return Err(Error::Failed(format!("{flow}: the demo speaks HTTP and ping")));
         }
     }

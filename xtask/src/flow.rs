@@ -32,6 +32,8 @@ pub enum Transport {
     Tcp,
     /// A UDP question and its answer.
     Udp,
+    /// The same with so much in them that both travel in fragments.
+    Fragments,
     /// An echo request and its reply; the port is the ICMP type, 8 or 128.
     Ping,
 }
@@ -66,7 +68,7 @@ impl Flow {
     pub fn protocol(&self) -> &'static str {
         match (self.transport, self.ipv6) {
             (Transport::Tcp, _) => "TCP",
-            (Transport::Udp, _) => "UDP",
+            (Transport::Udp | Transport::Fragments, _) => "UDP",
             (Transport::Ping, false) => "ICMP",
             (Transport::Ping, true) => "ICMPv6",
         }
@@ -159,7 +161,7 @@ impl FromStr for Place {
     }
 }
 
-/// `FROM TO PROTOCOL PORT`; protocol is `tcp4 tcp6 udp4 udp6 ping4 ping6`, and a ping has no port.
+/// `FROM TO PROTOCOL PORT`; protocol is `tcp`, `udp`, `frag` or `ping` with the family behind it; a ping has no port.
 impl FromStr for Flow {
     type Err = String;
 
@@ -172,16 +174,20 @@ impl FromStr for Flow {
             "tcp6" => (Transport::Tcp, true),
             "udp4" => (Transport::Udp, false),
             "udp6" => (Transport::Udp, true),
+            "frag4" => (Transport::Fragments, false),
+            "frag6" => (Transport::Fragments, true),
             "ping4" => (Transport::Ping, false),
             "ping6" => (Transport::Ping, true),
             other => {
-                return Err(format!("`{other}` is not tcp4, tcp6, udp4, udp6, ping4 or ping6"));
+                return Err(format!("`{other}` is none of tcp udp frag ping with 4 or 6 behind it"));
             }
         };
         let port = match transport {
             Transport::Ping if ipv6 => 128,
             Transport::Ping => 8,
-            Transport::Tcp | Transport::Udp => word("port")?.parse().map_err(|e| format!("port in `{text}`: {e}"))?,
+            Transport::Tcp | Transport::Udp | Transport::Fragments => {
+                word("port")?.parse().map_err(|e| format!("port in `{text}`: {e}"))?
+            }
         };
         match words.next() {
             Some(extra) => Err(format!("`{extra}` is too much in `{text}`")),
@@ -228,6 +234,7 @@ impl fmt::Display for Flow {
         match self.transport {
             Transport::Tcp => write!(f, "tcp{family} {}", self.port),
             Transport::Udp => write!(f, "udp{family} {}", self.port),
+            Transport::Fragments => write!(f, "frag{family} {}", self.port),
             Transport::Ping => write!(f, "ping{family}"),
         }
     }

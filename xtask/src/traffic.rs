@@ -20,6 +20,8 @@ const PATIENCE: Duration = Duration::from_millis(600);
 const IDLE: Duration = Duration::from_millis(10);
 /// What clients send and servers return.
 const QUESTION: &[u8] = b"may I?";
+/// More than two Ethernet frames hold.
+const LONG_QUESTION: &[u8] = &[b'?'; 4000];
 
 /// Servers for the destinations of flows. Dropping it stops them.
 #[derive(Debug)]
@@ -43,7 +45,7 @@ impl Servers {
                     let listener = lab.netns(place)?.within(|| listen(address))?.map_err(failed)?;
                     servers.threads.push(thread::spawn(move || serve_tcp(&listener, &stop)));
                 }
-                Transport::Udp => {
+                Transport::Udp | Transport::Fragments => {
                     let socket = lab.netns(place)?.within(|| bind(address))?.map_err(failed)?;
                     servers.threads.push(thread::spawn(move || serve_udp(&socket, &stop)));
                 }
@@ -95,7 +97,7 @@ fn echo(mut stream: TcpStream) -> io::Result<()> {
 }
 
 fn serve_udp(socket: &UdpSocket, stop: &AtomicBool) {
-    let mut question = [0; 64];
+    let mut question = [0; LONG_QUESTION.len()];
     while !stop.load(Ordering::SeqCst) {
         if let Ok((length, client)) = socket.recv_from(&mut question) {
             // A lost answer shows at the client.
@@ -120,7 +122,8 @@ fn send(lab: &Lab, flow: &Flow) -> Result<Verdict> {
     let target = SocketAddr::new(address, flow.port);
     let answered = lab.netns(&flow.from)?.within(|| match flow.transport {
         Transport::Tcp => ask_tcp(target),
-        Transport::Udp => ask_udp(target),
+        Transport::Udp => ask_udp(target, QUESTION),
+        Transport::Fragments => ask_udp(target, LONG_QUESTION),
         Transport::Ping => ping(address),
     })?;
     match answered {
@@ -144,15 +147,15 @@ fn ask_tcp(target: SocketAddr) -> io::Result<bool> {
     }
 }
 
-fn ask_udp(target: SocketAddr) -> io::Result<bool> {
+fn ask_udp(target: SocketAddr, question: &[u8]) -> io::Result<bool> {
     let any: IpAddr = if target.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let socket = UdpSocket::bind(SocketAddr::new(any, 0))?;
     socket.connect(target)?;
     socket.set_read_timeout(Some(PATIENCE))?;
-    socket.send(QUESTION)?;
-    let mut answer = [0; 64];
+    socket.send(question)?;
+    let mut answer = [0; LONG_QUESTION.len()];
     match socket.recv(&mut answer) {
-        Ok(length) => Ok(&answer[..length] == QUESTION),
+        Ok(length) => Ok(&answer[..length] == question),
         Err(error) => lost(error),
     }
 }

@@ -25,7 +25,7 @@ const MANIFEST: &str = r#"{
   "files": {}
 }"#;
 
-const FLOWS: [&str; 8] = [
+const FLOWS: [&str; 10] = [
     "pod:a/x pod:a/y tcp4 80",
     "pod:a/x pod:a/y tcp6 80",
     "pod:a/y pod:a/x udp6 53",
@@ -33,6 +33,8 @@ const FLOWS: [&str; 8] = [
     "ip:2001:db8::7 pod:a/x tcp6 80",
     "host pod:a/x ping6",
     "pod:a/x host ping4",
+    "pod:a/x pod:a/y frag4 53",
+    "pod:a/y pod:a/x frag6 54",
     "pod:a/x host tcp6 10250",
 ];
 
