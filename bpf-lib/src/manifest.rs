@@ -12,23 +12,20 @@ use crate::identity::{IdentityIndex, NumericIdentity};
 pub const SCHEMA: u32 = 1;
 /// File name of the manifest.
 pub const MANIFEST_FILE: &str = "manifest.json";
-/// File name of the manifest's own digest, so that no flipped byte of a bundle goes unseen.
-pub const MANIFEST_DIGEST_FILE: &str = "manifest.sha256";
 /// File name of the provenance.
 pub const PROVENANCE_FILE: &str = "provenance.json";
 /// File name of the addresses that every node knows ([`crate::ipcache::Record`]s).
 pub const IPCACHE_FILE: &str = "tables/ipcache.bin";
 
-/// What [`MANIFEST_DIGEST_FILE`] holds: a line that `sha256sum -c` reads. `sha256` is hexadecimal, lower case.
-pub fn manifest_digest_line(sha256: &str) -> String {
-    format!("{sha256}  {MANIFEST_FILE}\n")
-}
-
 /// The manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Manifest {
     /// [`SCHEMA`].
     pub schema: u32,
+    /// SHA-256 of the bundle, hexadecimal, lower case: of the compact JSON of [`Manifest::unsealed`]. It names what the
+    /// bundle does, so it stays the same when a document moves to another file.
+    pub digest: String,
     /// Program and version that wrote the bundle.
     pub compiler: String,
     /// The clang that built the objects.
@@ -51,8 +48,19 @@ pub struct Manifest {
     pub endpoints: BTreeMap<String, Endpoint>,
     /// The nodes that the input named, by name. Empty: one plain variant, number 0.
     pub nodes: BTreeMap<String, Node>,
-    /// SHA-256 and size of every other file of the bundle but [`MANIFEST_DIGEST_FILE`], by path.
+    /// SHA-256 and size of every other file of the bundle, by path.
     pub files: BTreeMap<String, File>,
+}
+
+impl Manifest {
+    /// What [`Manifest::digest`] is the digest of: everything but itself and the provenance, whose own digest stands in
+    /// `files` and is checked there.
+    pub fn unsealed(&self) -> Self {
+        let mut out = self.clone();
+        out.digest.clear();
+        out.files.remove(PROVENANCE_FILE);
+        out
+    }
 }
 
 /// The compiler that built the objects.

@@ -1,5 +1,7 @@
 //! Diagnostics: what is wrong in the user's files, with the place and the remedy.
 
+pub mod render;
+
 use std::fmt;
 
 /// A file known to the source map.
@@ -99,7 +101,12 @@ pub struct Diagnostic {
 
 impl Diagnostic {
     /// A diagnostic of the given severity at a place.
-    pub fn new(severity: Severity, code: Code, span: impl Into<Option<Span>>, message: impl Into<String>) -> Self {
+    pub fn new(
+        severity: Severity,
+        code: Code,
+        span: impl Into<Option<Span>>,
+        message: impl Into<String>,
+    ) -> Self {
         Self {
             code,
             severity,

@@ -68,7 +68,8 @@ fn parse_line(line: &str) -> Result<Probe, String> {
     Ok(Probe { endpoint: (*endpoint).into(), direction, peer: (*peer).into(), protocol: (*protocol).into(), port })
 }
 
-fn l4(protocol: &str, port: u16) -> Result<L4, String> {
+/// Protocol word and port (or ICMP type) as a flow.
+pub fn l4(protocol: &str, port: u16) -> Result<L4, String> {
     let icmp_type = || u8::try_from(port).map_err(|_| format!("ICMP type {port} is above 255"));
     match protocol {
         "TCP" => Ok(L4::Port(Protocol::Tcp, port)),
@@ -124,7 +125,7 @@ fn peer(
             }
             let host_pod = cluster.host_pods.iter().find(|p| p.name == name);
             let host_pod = host_pod.ok_or_else(|| format!("pod `{name}` is not in the input"))?;
-            let index = host_pod_identity(cluster, node, host_pod.node.or(Some(NodeIndex(0))));
+            let index = host_pod_identity(cluster, resolved, node, host_pod.node.or(Some(NodeIndex(0))));
             Ok((index, labels(index)))
         }
         "entity" => {
@@ -141,15 +142,18 @@ fn peer(
     }
 }
 
-/// A pod on the host network is its node: the local host to the endpoints beside it, else a remote node.
-fn host_pod_identity(cluster: &Cluster, node: Option<NodeIndex>, its: Option<NodeIndex>) -> IdentityIndex {
+/// A pod on the host network is its node: the local host to the endpoints beside it, else what its address says.
+fn host_pod_identity(
+    cluster: &Cluster,
+    resolved: &Resolved,
+    node: Option<NodeIndex>,
+    its: Option<NodeIndex>,
+) -> IdentityIndex {
     if node == its {
         return IdentityIndex(reserved::HOST);
     }
-    let runs_api_server = its
-        .and_then(|n| cluster.nodes.get(n.0 as usize))
-        .is_some_and(|n| n.addresses.iter().any(|a| cluster.api_servers.contains(a)));
-    IdentityIndex(if runs_api_server { reserved::KUBE_APISERVER } else { reserved::REMOTE_NODE })
+    let address = its.and_then(|n| cluster.nodes.get(n.0 as usize)).and_then(|n| n.addresses.first());
+    address.map_or(IdentityIndex(reserved::REMOTE_NODE), |address| resolved.addresses.lookup(*address))
 }
 
 fn entity(name: &str) -> Option<u32> {

@@ -1,3 +1,62 @@
 //! Documents to typed objects, with every problem reported.
+//!
+//! In: a [`SourceMap`]. Out: [`Objects`] in the order of the documents, without those that have an error, and all
+//! diagnostics. This is the last module that knows YAML; it knows one object at a time and nothing of the cluster they make.
 
+pub mod codes;
 pub mod objects;
+pub mod yaml;
+
+mod cluster;
+mod cnp;
+mod decode;
+mod document;
+mod meta;
+mod names;
+mod np;
+pub mod parse;
+mod selector;
+mod workload;
+
+use crate::diag::Diagnostic;
+use crate::source::SourceMap;
+
+pub use document::{DocumentSummary, Outcome};
+
+use objects::Objects;
+
+/// What the command line says about reading.
+#[derive(Debug, Clone, Default)]
+pub struct FrontOptions {
+    /// Namespace of objects that name none; `default` when absent.
+    pub default_namespace: Option<String>,
+}
+
+/// Everything that was read.
+#[derive(Debug, Clone, Default)]
+pub struct FrontOutput {
+    /// Objects without an error.
+    pub objects: Objects,
+    /// Every problem; an object is refused when one of its diagnostics is an error.
+    pub diagnostics: Vec<Diagnostic>,
+    /// What became of each document.
+    pub documents: Vec<DocumentSummary>,
+}
+
+/// Reads all documents of all files.
+pub fn read(sources: &SourceMap, options: &FrontOptions) -> FrontOutput {
+    let mut documents = Vec::new();
+    let mut fatal = Vec::new();
+    for (id, file) in sources.files() {
+        let parsed = yaml::parse(id, &file.text);
+        documents.extend(parsed.documents);
+        fatal.extend(parsed.fatal);
+    }
+    let (objects, mut diagnostics, documents) = document::read(&documents, options);
+    diagnostics.extend(fatal);
+    FrontOutput {
+        objects,
+        diagnostics,
+        documents,
+    }
+}

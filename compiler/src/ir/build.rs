@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::options::{self, Options};
 use super::{
-    Cluster, Direction, Peers, Policy, PolicyIndex, Ports, Rule, RuleAction, cilium_policy, network_policy, workloads,
+    Cluster, Direction, Peers, Policy, PolicyIndex, Ports, Rule, RuleAction, Service, cilium_policy, network_policy,
+    workloads,
 };
 use crate::diag::{Code, Diagnostic, ObjectRef, Span};
 use crate::front::objects::Objects;
@@ -73,6 +74,18 @@ pub fn build(objects: &Objects, diagnostics: &mut Vec<Diagnostic>) -> Cluster {
         .flat_map(|slice| slice.addresses.iter().copied())
         .collect();
 
+    let mut services: Vec<Service> = objects
+        .services
+        .iter()
+        .map(|service| Service {
+            object: service.meta.object.clone(),
+            cluster_ips: service.cluster_ips.iter().copied().collect(),
+            has_selector: !service.selector.is_empty(),
+            span: service.meta.span,
+        })
+        .collect();
+    services.sort_by(|a, b| a.object.cmp(&b.object));
+
     Cluster {
         options,
         namespaces,
@@ -80,6 +93,7 @@ pub fn build(objects: &Objects, diagnostics: &mut Vec<Diagnostic>) -> Cluster {
         endpoints: workloads.endpoints,
         host_pods: workloads.host_pods,
         api_servers,
+        services,
         policies,
         rules,
     }

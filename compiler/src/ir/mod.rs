@@ -60,6 +60,8 @@ pub struct Cluster {
     pub host_pods: Vec<HostPod>,
     /// Addresses of the API server (backends of `default/kubernetes`).
     pub api_servers: BTreeSet<IpAddr>,
+    /// Services, by namespace and name.
+    pub services: Vec<Service>,
     /// Policies: one for each `spec` of each object, sorted by kind, namespace, name and spec index.
     pub policies: Vec<Policy>,
     /// Rules, by [`RuleId`]: sorted by policy, direction, and place in the object.
@@ -117,6 +119,19 @@ pub struct Endpoint {
     pub node: Option<NodeIndex>,
     /// Addresses, when the input tells.
     pub addresses: BTreeSet<IpAddr>,
+    /// Where the object begins.
+    pub span: Span,
+}
+
+/// A Service.
+#[derive(Debug, Clone)]
+pub struct Service {
+    /// The object.
+    pub object: ObjectRef,
+    /// Its own addresses, which the datapath does not translate.
+    pub cluster_ips: BTreeSet<IpAddr>,
+    /// Whether it selects pods.
+    pub has_selector: bool,
     /// Where the object begins.
     pub span: Span,
 }

@@ -21,7 +21,7 @@ use crate::ir::options::Options;
 use crate::ir::{Direction, RuleId};
 use crate::resolve::{DirectionPolicy, Resolved};
 use factor::{ActionKey, Factored};
-use shape::{CellWidth, NodeConfig, PolicyMode, Program, Shape};
+use shape::{NodeConfig, PolicyMode, Program, Shape};
 use tables::Tables;
 
 /// Bound of one class table.
@@ -148,13 +148,8 @@ pub fn lower(options: &Options, resolved: &Resolved) -> Result<Lowered, LowerErr
             let default_cause = cause_of(&factored.default_action);
             let constant = |mode| LoweredDirection {
                 shape: Shape {
-                    program,
-                    mode,
-                    row: CellWidth::U8,
-                    class: CellWidth::U8,
-                    action: CellWidth::U8,
-                    class_shift: 0,
                     audit: policy.audit && mode != PolicyMode::AllowAll,
+                    ..Shape::constant(program, mode)
                 },
                 tables: None,
                 default_cause,

@@ -61,6 +61,21 @@ pub struct Shape {
     pub audit: bool,
 }
 
+impl Shape {
+    /// A shape that reads no tables.
+    pub fn constant(program: Program, mode: PolicyMode) -> Self {
+        Self {
+            program,
+            mode,
+            row: CellWidth::U8,
+            class: CellWidth::U8,
+            action: CellWidth::U8,
+            class_shift: 0,
+            audit: false,
+        }
+    }
+}
+
 /// What all endpoints of a cluster share: `node_config.h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeConfig {

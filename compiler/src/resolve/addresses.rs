@@ -23,8 +23,9 @@ pub struct AddressTable {
 }
 
 impl AddressTable {
-    pub(super) fn new(cluster: &Cluster, rows: impl Iterator<Item = (IpNet, IdentityIndex)>) -> Self {
-        let dual = cluster.options.dual_stack();
+    /// A table of these rows.
+    pub fn new(options: &Options, rows: impl Iterator<Item = (IpNet, IdentityIndex)>) -> Self {
+        let dual = options.dual_stack();
         let world = |number| IdentityIndex(if dual { number } else { reserved::WORLD });
         Self {
             rows: rows.collect(),

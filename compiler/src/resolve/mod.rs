@@ -211,7 +211,7 @@ pub fn resolve(cluster: &Cluster, mut lock: Lock, diagnostics: &mut Vec<Diagnost
         let (index, numeric) = numbers[text];
         identities.insert(index, Identity { numeric, labels: labels.clone() });
     }
-    let addresses = AddressTable::new(cluster, rows.iter().map(|(net, labels)| (*net, index_of(labels))));
+    let addresses = AddressTable::new(&cluster.options, rows.iter().map(|(net, labels)| (*net, index_of(labels))));
 
     let mut peers = peers::Resolver::new(cluster, &identities, &variants);
     let mut plan: BTreeMap<policy::ClassKey, Vec<(EndpointIndex, VariantIndex)>> = BTreeMap::new();

@@ -1,1 +1,5 @@
-//! Built objects held against a kernel and against the reference model.
+//! Built objects and tables held against a kernel and against the reference model: the only module that sees both
+//! readings of a policy.
+
+pub mod kernel;
+pub mod tables;

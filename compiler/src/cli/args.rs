@@ -1,0 +1,194 @@
+//! What the command line takes.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Compiles Kubernetes and Cilium network policies to BPF objects.
+#[derive(Debug, Parser)]
+#[command(
+    name = "ciliumc",
+    version,
+    about,
+    propagate_version = true,
+    after_help = "Examples:\n  ciliumc build deploy/ --out bundle\n  ciliumc check deploy/\n  \
+                  ciliumc trace deploy/ --probes probes.tsv -o tsv\n\n\
+                  Exit codes: 0 ok; 1 findings; 2 usage; 3 input invalid or refused; 4 analysis incomplete under \
+                  --strict; 5 the machine (clang, kernel, privileges, I/O); 70 a bug in ciliumc."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Build a bundle: objects, tables, manifest and provenance.
+    Build(BuildArgs),
+    /// Check the input and report every problem.
+    Check(CheckArgs),
+    /// Say what happens to flows, and why.
+    Trace(TraceArgs),
+    /// Print a completion script for a shell.
+    #[command(after_help = "Example:\n  ciliumc completions bash > /etc/bash_completion.d/ciliumc")]
+    Completions {
+        /// Shell.
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Print the man page, or write one for each command.
+    #[command(after_help = "Example:\n  ciliumc man | man -l -\n  ciliumc man --dir share/man/man1")]
+    Man {
+        /// Write ciliumc.1, ciliumc-build.1, ... into this folder instead.
+        #[arg(long)]
+        dir: Option<PathBuf>,
+    },
+}
+
+/// Where the input is.
+#[derive(Debug, Args)]
+pub struct InputArgs {
+    /// Files, folders (read recursively: *.yaml, *.yml, *.json), or `-` for standard input.
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<String>,
+    /// Leave out what matches; repeatable.
+    #[arg(long, value_name = "GLOB")]
+    pub exclude: Vec<String>,
+    /// Namespace of objects that name none.
+    #[arg(long, short, value_name = "NS")]
+    pub namespace: Option<String>,
+    /// Drop refused objects and go on, as an agent would.
+    #[arg(long)]
+    pub keep_going: bool,
+    /// Colour of diagnostics.
+    #[arg(long, value_enum, default_value_t = Colour::Auto, value_name = "WHEN")]
+    pub color: Colour,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Colour {
+    /// On a terminal.
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  ciliumc build deploy/ --out bundle\n  helm template . | ciliumc build - --out bundle.tar\n  \
+                  ciliumc build deploy/ --out bundle --locked      # in CI: refuse new identities\n  \
+                  ciliumc build deploy/ --emit lower,codegen       # look at the tables and the C"
+)]
+pub struct BuildArgs {
+    #[command(flatten)]
+    pub input: InputArgs,
+    /// Directory to write, or a FILE.tar. May be left out with --emit.
+    #[arg(long, value_name = "DIR|FILE.tar", required_unless_present = "emit")]
+    pub out: Option<PathBuf>,
+    /// Identity numbers: read, and written when new ones were given.
+    #[arg(long, value_name = "FILE", default_value = "identities.lock")]
+    pub lock: PathBuf,
+    /// Refuse to change the lock (exit code 3).
+    #[arg(long)]
+    pub locked: bool,
+    /// Print the text of these stages.
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "STAGE")]
+    pub emit: Vec<StageArg>,
+    /// clang processes side by side; 0 is one per processor.
+    #[arg(long, short, default_value_t = 0)]
+    pub jobs: usize,
+    /// Load every program in this kernel (needs privileges) and record what its verifier counted.
+    #[arg(long)]
+    pub verify: bool,
+    /// Keep no built objects between runs.
+    #[arg(long)]
+    pub no_cache: bool,
+    /// Report format.
+    #[arg(long, short, value_enum, default_value_t = BuildFormat::Text, value_name = "FORMAT")]
+    pub output: BuildFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum StageArg {
+    Ir,
+    Resolve,
+    Lower,
+    Codegen,
+    Object,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum BuildFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  ciliumc check deploy/\n  ciliumc check deploy/ -o json | jq .diagnostics")]
+pub struct CheckArgs {
+    #[command(flatten)]
+    pub input: InputArgs,
+    /// Report format.
+    #[arg(long, short, value_enum, default_value_t = BuildFormat::Text, value_name = "FORMAT")]
+    pub output: BuildFormat,
+    /// Lowest severity that makes the exit code 1 (refused input is 3).
+    #[arg(long, value_enum, default_value_t = FailOn::Error, value_name = "SEVERITY")]
+    pub fail_on: FailOn,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FailOn {
+    Error,
+    Warning,
+    Info,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  ciliumc trace deploy/ --probes probes.tsv\n  \
+                  printf 'shop/cart\\tingress\\tpod:shop/web\\tTCP\\t7070\\n' | ciliumc trace deploy/ --probes -\n\n\
+                  A probe is a line of five fields separated by tabs:\n  \
+                  endpoint   namespace/pod, or deployment/namespace/name\n  \
+                  direction  ingress or egress, seen from the endpoint\n  \
+                  peer       pod:ns/name, entity:NAME or ip:ADDRESS\n  \
+                  proto      TCP, UDP, SCTP, ICMP or ICMPv6\n  \
+                  dport      destination port, or the ICMP type"
+)]
+pub struct TraceArgs {
+    #[command(flatten)]
+    pub input: InputArgs,
+    /// Probes, one a line; `-` for standard input.
+    #[arg(long, value_name = "FILE")]
+    pub probes: String,
+    /// Who answers: the reference model, or the tables as the object reads them.
+    #[arg(long, value_enum, default_value_t = Engine::Model)]
+    pub engine: Engine,
+    /// Exit with 1 unless every verdict is this one.
+    #[arg(long, value_enum, value_name = "VERDICT")]
+    pub expect: Option<Expect>,
+    /// Exit with 4 when a verdict is unknown.
+    #[arg(long)]
+    pub strict: bool,
+    /// Report format.
+    #[arg(long, short, value_enum, default_value_t = TraceFormat::Text, value_name = "FORMAT")]
+    pub output: TraceFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Engine {
+    Model,
+    Tables,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Expect {
+    Allow,
+    Deny,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TraceFormat {
+    Text,
+    Json,
+    Tsv,
+}

@@ -1,0 +1,54 @@
+//! From arguments to an analysis: what `build`, `check` and `trace` share.
+
+use std::io::IsTerminal;
+
+use super::args::{Colour, InputArgs};
+use crate::diag::{Severity, render};
+use crate::driver::{self, Analysis, Failure};
+use crate::front::FrontOptions;
+use crate::resolve::Lock;
+use crate::source::{self, LoadOptions, SourceMap};
+
+/// Reads the input; every file that cannot be read is named.
+pub fn load(args: &InputArgs) -> Result<SourceMap, Failure> {
+    let options = LoadOptions { paths: args.paths.clone(), exclude: args.exclude.clone() };
+    source::load(&options).map_err(|errors| {
+        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        Failure::Input(lines.join("\nerror: "))
+    })
+}
+
+/// Analyses the input.
+pub fn analyse(args: &InputArgs, sources: &SourceMap, lock: Lock) -> Result<Analysis, Failure> {
+    let options = FrontOptions { default_namespace: args.namespace.clone() };
+    driver::analyse(sources, &options, lock)
+}
+
+/// Whether standard error shows colour.
+pub fn colour(args: &InputArgs) -> bool {
+    match args.color {
+        Colour::Always => true,
+        Colour::Never => false,
+        Colour::Auto => std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+    }
+}
+
+/// Prints the diagnostics as text, then a line that counts them.
+pub fn print_diagnostics(args: &InputArgs, analysis: &Analysis, sources: &SourceMap) {
+    if analysis.diagnostics.is_empty() {
+        return;
+    }
+    eprint!("{}", render::text(&analysis.diagnostics, sources, colour(args)));
+    let count = |severity| analysis.diagnostics.iter().filter(|d| d.severity == severity).count();
+    let counts = [(Severity::Error, "error"), (Severity::Warning, "warning"), (Severity::Info, "remark")]
+        .into_iter()
+        .map(|(severity, word)| (count(severity), word))
+        .filter(|(n, _)| *n > 0)
+        .map(|(n, word)| if n == 1 { format!("1 {word}") } else { format!("{n} {word}s") });
+    eprintln!("{}", counts.collect::<Vec<_>>().join(", "));
+}
+
+/// Refuses to go on with refused objects, unless told to.
+pub fn refuse(args: &InputArgs, analysis: &Analysis) -> Result<(), Failure> {
+    if analysis.has_errors() && !args.keep_going { Err(Failure::Refused) } else { Ok(()) }
+}

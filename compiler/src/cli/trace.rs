@@ -1,0 +1,114 @@
+//! `ciliumc trace`.
+
+use serde_json::json;
+
+use super::args::{Engine, Expect, TraceArgs, TraceFormat};
+use super::{inputs, report};
+use crate::driver::{self, Analysis, Failure};
+use crate::eval::Verdict;
+use crate::eval::probe::{self, Answer, Probe};
+use crate::resolve::Lock;
+use crate::source::{self, SourceMap};
+
+/// Runs the command.
+pub fn run(args: &TraceArgs) -> Result<u8, Failure> {
+    let text = source::text(&args.probes).map_err(Failure::input)?;
+    let probes = probe::parse(&text)
+        .map_err(|problems| Failure::Input(format!("{}: {}", args.probes, problems.join(&format!("\nerror: {}: ", args.probes)))))?;
+    let sources = inputs::load(&args.input)?;
+    let analysis = inputs::analyse(&args.input, &sources, Lock::default())?;
+    inputs::print_diagnostics(&args.input, &analysis, &sources);
+    inputs::refuse(&args.input, &analysis)?;
+
+    let answers = answers(args.engine, &analysis, &probes)?;
+    let mut unknown = 0;
+    let mut unexpected = 0;
+    let mut rows = Vec::new();
+    for (probe, answer) in probes.iter().zip(&answers) {
+        if let Err(problem) = answer {
+            unknown += 1;
+            eprintln!("error: {} {} {}: {problem}", probe.endpoint, probe.direction.word(), probe.peer);
+        }
+        let verdict = answer.as_ref().ok().map(|a| a.decision.verdict);
+        if let Some(expected) = args.expect {
+            let expected = match expected {
+                Expect::Allow => Verdict::Allow,
+                Expect::Deny => Verdict::Deny,
+            };
+            unexpected += usize::from(verdict != Some(expected));
+        }
+        match args.output {
+            TraceFormat::Tsv => println!("{}", tsv(probe, answer)),
+            TraceFormat::Text => println!("{}", line(&sources, &analysis, probe, answer)),
+            TraceFormat::Json => rows.push(row(&sources, &analysis, probe, answer)),
+        }
+    }
+    if args.output == TraceFormat::Json {
+        println!("{:#}", json!({ "schema": "ciliumc/trace/v1", "flows": rows }));
+    }
+    if unexpected > 0 {
+        return Ok(1);
+    }
+    Ok(if unknown > 0 && args.strict { 4 } else { 0 })
+}
+
+fn answers(engine: Engine, analysis: &Analysis, probes: &[Probe]) -> Result<Vec<Result<Answer, String>>, Failure> {
+    let model = |probe| probe::answer(&analysis.cluster, &analysis.resolved, probe);
+    match engine {
+        Engine::Model => Ok(probes.iter().map(model).collect()),
+        Engine::Tables => {
+            let lowered = driver::build::lower(analysis)?;
+            let tables = |probe| {
+                let answer = model(probe)?;
+                Ok(crate::validate::tables::answer(&analysis.cluster, &lowered, probe, answer))
+            };
+            Ok(probes.iter().map(tables).collect())
+        }
+    }
+}
+
+fn verdict(answer: &Result<Answer, String>) -> &'static str {
+    answer.as_ref().map_or("unknown", |a| a.decision.verdict.word())
+}
+
+fn protocol_port(probe: &Probe) -> String {
+    format!("{}/{}", probe.port, probe.protocol)
+}
+
+fn tsv(probe: &Probe, answer: &Result<Answer, String>) -> String {
+    let peer = answer.as_ref().map_or("-", |a| a.peer_text.as_str());
+    format!(
+        "{}\t{}\t{}\t{}\t{}\t{}\t-\t-\t{peer}",
+        probe.endpoint,
+        probe.direction.word(),
+        probe.peer,
+        probe.protocol,
+        probe.port,
+        verdict(answer)
+    )
+}
+
+fn line(sources: &SourceMap, analysis: &Analysis, probe: &Probe, answer: &Result<Answer, String>) -> String {
+    let why = match answer {
+        Ok(answer) => report::why(sources, &analysis.cluster, &answer.decision),
+        Err(problem) => problem.clone(),
+    };
+    let arrow = report::arrow(probe.direction);
+    format!("{:7} {} {arrow} {} {}: {why}", verdict(answer), probe.endpoint, probe.peer, protocol_port(probe))
+}
+
+fn row(sources: &SourceMap, analysis: &Analysis, probe: &Probe, answer: &Result<Answer, String>) -> serde_json::Value {
+    let rules: Vec<_> = answer.iter().flat_map(|a| &a.decision.rules).map(|&id| report::rule(sources, &analysis.cluster, id)).collect();
+    json!({
+        "endpoint": probe.endpoint, "direction": probe.direction.word(), "peer": probe.peer,
+        "protocol": probe.protocol, "port": probe.port,
+        "verdict": verdict(answer), "l7": null, "auth": null,
+        "audited": answer.as_ref().is_ok_and(|a| a.decision.audited),
+        "reason": match answer {
+            Ok(answer) => report::reason(answer.decision.reason).to_string(),
+            Err(problem) => problem.clone(),
+        },
+        "peerIdentity": answer.as_ref().ok().map(|a| a.peer_text.clone()),
+        "rules": rules,
+    })
+}

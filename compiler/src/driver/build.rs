@@ -1,0 +1,155 @@
+//! From an [`Analysis`] to a bundle.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use ciliumc_abi::manifest;
+
+use super::{Analysis, Failure, Stage};
+use crate::bundle::{self, BuiltObject, Bundle};
+use crate::clang::{self, ClangError, Toolchain};
+use crate::codegen::{self, Unit};
+use crate::diag::{Code, Diagnostic};
+use crate::ir::{self, Direction};
+use crate::lower::shape::{PolicyMode, Program, Shape};
+use crate::lower::{self, Lowered};
+use crate::object::{self, ObjectReport};
+use crate::resolve::{self, Enforcement};
+use crate::source::SourceMap;
+use crate::validate::kernel;
+
+/// How to build.
+#[derive(Debug, Clone, Default)]
+pub struct BuildOptions<'a> {
+    /// clang processes side by side; 0 is one per processor.
+    pub jobs: usize,
+    /// Where built objects are kept between runs.
+    pub cache: Option<&'a Path>,
+    /// Load every program in this kernel and record what its verifier counted.
+    pub verify: bool,
+}
+
+/// A built object with what was found in it.
+pub struct Checked {
+    /// What it is specialised to.
+    pub shape: Shape,
+    /// The unit it was built from.
+    pub unit: Unit,
+    /// The ELF file.
+    pub bytes: Vec<u8>,
+    /// What was found in it.
+    pub report: ObjectReport,
+    /// Instructions the verifier walked, if it was asked.
+    pub verified: Option<u32>,
+    /// It came from the cache.
+    pub cached: bool,
+}
+
+/// Tables and shapes, verified.
+pub fn lower(analysis: &Analysis) -> Result<Lowered, Failure> {
+    let lowered = lower::lower(&analysis.cluster.options, &analysis.resolved).map_err(Failure::input)?;
+    lower::verify::verify(&lowered).map_err(Failure::bug("lower"))?;
+    Ok(lowered)
+}
+
+/// What the built datapath does not do for this input: it translates no service address, so an endpoint whose egress is
+/// isolated is judged by the service's address and not by its backend's.
+pub fn warnings(analysis: &Analysis) -> Vec<Diagnostic> {
+    let isolated = analysis.resolved.classes.iter().any(|class| class.egress.enforcement != Enforcement::Open);
+    let services = analysis.cluster.services.iter().filter(|service| isolated && service.has_selector);
+    services
+        .map(|service| {
+            let message = "service addresses are not translated: an endpoint with isolated egress cannot use this one";
+            let hint = "its egress policy is asked about the service's own address; let it address the backends";
+            Diagnostic::warning(Code("F-301"), service.span, message).hint(hint).object(service.object.clone())
+        })
+        .collect()
+}
+
+/// The distinct units of a cluster, sorted by shape. Both programs in their deny-all shape are always among them: the
+/// loader guards an endpoint that no class fits with them.
+pub fn units(lowered: &Lowered) -> Vec<(Shape, Unit)> {
+    let mut shapes: BTreeSet<Shape> = BTreeSet::new();
+    for class in &lowered.classes {
+        shapes.extend(Direction::ALL.map(|direction| class.direction(direction).shape));
+    }
+    for program in [Program::FromContainer, Program::ToContainer] {
+        shapes.insert(Shape::constant(program, PolicyMode::DenyAll));
+    }
+    shapes.into_iter().map(|shape| (shape, codegen::unit(&shape, &lowered.node))).collect()
+}
+
+/// Compiles and checks every unit.
+pub fn objects(
+    toolchain: &Toolchain,
+    units: Vec<(Shape, Unit)>,
+    options: &BuildOptions<'_>,
+) -> Result<Vec<Checked>, Failure> {
+    let sources: Vec<Unit> = units.iter().map(|(_, unit)| unit.clone()).collect();
+    let built = clang::compile_all(toolchain, &sources, options.jobs, options.cache).map_err(clang_failure)?;
+    let mut out = Vec::with_capacity(units.len());
+    for ((shape, unit), built) in units.into_iter().zip(built) {
+        let report = object::inspect(&built.object, &shape)
+            .map_err(|error| Failure::Bug(format!("object {}: {error}", unit.name)))?;
+        let verified = match options.verify {
+            true => Some(kernel::verify(&built.object).map_err(|error| verify_failure(&unit, error))?),
+            false => None,
+        };
+        out.push(Checked { shape, unit, bytes: built.object, report, verified, cached: built.cached });
+    }
+    Ok(out)
+}
+
+fn clang_failure(error: ClangError) -> Failure {
+    if error.is_our_bug() { Failure::Bug(error.to_string()) } else { Failure::machine(error) }
+}
+
+fn verify_failure(unit: &Unit, error: kernel::VerifyError) -> Failure {
+    let text = format!("object {}: {error}", unit.name);
+    if error.is_our_bug() { Failure::Bug(text) } else { Failure::Machine(text) }
+}
+
+/// Puts the bundle together.
+pub fn bundle(
+    sources: &SourceMap,
+    analysis: &Analysis,
+    lowered: &Lowered,
+    toolchain: &Toolchain,
+    objects: Vec<Checked>,
+) -> Result<Bundle, Failure> {
+    let objects: BTreeMap<Shape, BuiltObject> = objects
+        .into_iter()
+        .map(|checked| {
+            let entry = manifest::Object {
+                program: checked.report.program.clone(),
+                shape: codegen::defines(&checked.shape),
+                maps: checked.report.maps.keys().cloned().collect(),
+                helpers: checked.report.helpers.clone(),
+                instructions: checked.report.instructions,
+                verified: checked.verified,
+            };
+            (checked.shape, BuiltObject { bytes: checked.bytes, entry })
+        })
+        .collect();
+    let input = bundle::Input {
+        sources,
+        cluster: &analysis.cluster,
+        resolved: &analysis.resolved,
+        lowered,
+        objects,
+        maps: object::expected_maps(&lowered.node),
+        clang: manifest::Clang { version: toolchain.version().to_string(), flags: clang::flags() },
+    };
+    bundle::assemble(input).map_err(|error| Failure::Bug(format!("bundle: {error}")))
+}
+
+/// The text of a stage.
+pub fn emit(stage: Stage, analysis: &Analysis, lowered: &Lowered, objects: &[Checked]) -> String {
+    match stage {
+        Stage::Ir => ir::text::print(&analysis.cluster),
+        Stage::Resolve => resolve::text::print(&analysis.cluster, &analysis.resolved),
+        Stage::Lower => lower::text::print(lowered),
+        Stage::Codegen => units(lowered).iter().map(|(_, unit)| codegen::text(unit)).collect(),
+        Stage::Object => objects.iter().map(|checked| object::text::print(&checked.unit.name, &checked.report)).collect(),
+    }
+}

@@ -1,0 +1,63 @@
+//! The pipeline as one readable function, and the order of everything.
+//!
+//! `analyse` goes from sources to resolved policy and is what every command starts with; [`build`] goes on to the
+//! bundle. Nothing here prints: diagnostics and failures are returned.
+
+pub mod build;
+mod failure;
+
+pub use failure::Failure;
+
+use crate::diag::{Diagnostic, Severity};
+use crate::front::{self, FrontOptions};
+use crate::ir::{self, Cluster};
+use crate::resolve::{self, Lock, ResolveError, Resolved};
+use crate::source::SourceMap;
+
+/// A stage whose text can be asked for: a module of that name makes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Stage {
+    /// Internal rules.
+    Ir,
+    /// Identities and each class's policy.
+    Resolve,
+    /// Verdict tables.
+    Lower,
+    /// Generated headers and units.
+    Codegen,
+    /// Programs, maps and instructions of the built objects.
+    Object,
+}
+
+/// What every command starts from.
+#[derive(Debug, Clone)]
+pub struct Analysis {
+    /// Everything that was right.
+    pub cluster: Cluster,
+    /// The same with numbers.
+    pub resolved: Resolved,
+    /// Everything that was wrong or odd, over all stages.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+impl Analysis {
+    /// Whether an object was refused.
+    pub fn has_errors(&self) -> bool {
+        self.diagnostics.iter().any(|d| d.severity == Severity::Error)
+    }
+}
+
+/// `front`, `ir` and `resolve`, with their verifiers. Refused objects are left out and named in the diagnostics: it is
+/// for the caller to go on or not.
+pub fn analyse(sources: &SourceMap, options: &FrontOptions, lock: Lock) -> Result<Analysis, Failure> {
+    let read = front::read(sources, options);
+    let mut diagnostics = read.diagnostics;
+    let cluster = ir::build::build(&read.objects, &mut diagnostics);
+    ir::verify::verify(&cluster).map_err(Failure::bug("ir"))?;
+    let resolved = resolve::resolve(&cluster, lock, &mut diagnostics).map_err(|error| match error {
+        ResolveError::Lock(error) => Failure::input(error),
+        ResolveError::LabelFilter(error) => Failure::Bug(format!("resolve: {error}")),
+    })?;
+    resolve::verify::verify(&cluster, &resolved).map_err(Failure::bug("resolve"))?;
+    Ok(Analysis { cluster, resolved, diagnostics })
+}

@@ -1,0 +1,65 @@
+//! CiliumNetworkPolicy and CiliumClusterwideNetworkPolicy (spec §2).
+//!
+//! One file for each construct. What the engine or the schema of the CRD refuses is refused here; what is not
+//! supported yet is refused by name.
+
+mod cidr;
+mod element;
+mod icmp;
+mod ports;
+mod rule;
+
+use crate::diag::{Diagnostic, ObjectRef};
+
+use super::codes;
+use super::decode::Ctx;
+use super::meta::{meta, no_namespace};
+use super::objects::CiliumPolicy;
+use super::yaml::Node;
+
+/// Where a policy applies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// CiliumNetworkPolicy: one namespace.
+    Namespaced,
+    /// CiliumClusterwideNetworkPolicy.
+    Cluster,
+}
+
+/// Reads a policy of either kind.
+pub fn cilium_policy(
+    ctx: &mut Ctx,
+    root: &Node<'_>,
+    object: &ObjectRef,
+    scope: Scope,
+) -> Option<CiliumPolicy> {
+    let top = ctx.fields(&object.kind, root)?;
+    top.ignore(&["apiVersion", "kind", "metadata", "status"]);
+    let (spec, specs) = (top.get("spec"), top.get("specs"));
+    top.finish(ctx, &format!("a {}", object.kind));
+    let meta = meta(ctx, root, object, true);
+    if scope == Scope::Cluster {
+        no_namespace(ctx, root, &object.kind);
+    }
+    let items = specs
+        .and_then(|node| ctx.items("specs", node))
+        .unwrap_or_default();
+    if spec.is_none() && items.is_empty() {
+        ctx.report(
+            Diagnostic::error(
+                codes::NO_SPEC,
+                root.span,
+                "neither `spec` nor `specs` is there",
+            )
+            .hint("a policy needs at least one rule"),
+        );
+    }
+    let mut rules = Vec::new();
+    if let Some(node) = spec {
+        rules.extend(rule::rule(ctx, "spec".to_owned(), node, scope));
+    }
+    for (item, index) in items.iter().zip(0usize..) {
+        rules.extend(rule::rule(ctx, format!("specs[{index}]"), item, scope));
+    }
+    Some(CiliumPolicy { meta: meta?, rules })
+}

@@ -1,0 +1,110 @@
+//! Codes of this stage. `E-` and `W-` are the language's own; `F-` are ours: notation, shape of documents, and
+//! constructs that are not supported.
+
+use crate::diag::Code;
+
+/// The text is not YAML.
+pub const YAML: Code = Code("F-001");
+/// A mapping has a key twice.
+pub const DUPLICATE_KEY: Code = Code("F-002");
+/// Nested too deeply.
+pub const TOO_DEEP: Code = Code("F-003");
+/// An alias inside of its own target, or aliases that expand to too much.
+pub const ALIAS: Code = Code("F-004");
+/// A value of the wrong type.
+pub const TYPE: Code = Code("F-005");
+/// A required field is missing.
+pub const MISSING: Code = Code("F-006");
+/// A name, label or annotation that the API refuses.
+pub const BAD_NAME: Code = Code("F-007");
+/// A value of the right type that is not one of the possible ones.
+pub const BAD_VALUE: Code = Code("F-008");
+/// The selector of a workload does not select its own pods.
+pub const SELECTOR_MISMATCH: Code = Code("F-009");
+/// A kind of a policy group that this version does not know.
+pub const UNKNOWN_KIND: Code = Code("F-010");
+/// Objects of a kind that decides nothing were skipped.
+pub const SKIPPED_KIND: Code = Code("F-011");
+/// A document that is no Kubernetes object was skipped.
+pub const NO_OBJECT: Code = Code("F-012");
+/// A kind we read, in a version we do not.
+pub const API_VERSION: Code = Code("F-013");
+/// The same object twice, and the two differ.
+pub const CONFLICT: Code = Code("F-014");
+/// A construct that is not supported yet.
+pub const UNSUPPORTED: Code = Code("F-100");
+
+/// Unknown field.
+pub const UNKNOWN_FIELD: Code = Code("E-001");
+/// Malformed selector.
+pub const SELECTOR: Code = Code("E-010");
+/// CIDR does not parse.
+pub const CIDR: Code = Code("E-020");
+
+/// NetworkPolicy: `policyTypes`.
+pub const NP_TYPES: Code = Code("E-101");
+/// NetworkPolicy: peer empty or mixed.
+pub const NP_PEER: Code = Code("E-102");
+/// NetworkPolicy: `except` is not a strict subset.
+pub const NP_EXCEPT: Code = Code("E-103");
+/// NetworkPolicy: bad port.
+pub const NP_PORT: Code = Code("E-104");
+/// NetworkPolicy: bad `endPort`.
+pub const NP_END_PORT: Code = Code("E-105");
+/// NetworkPolicy: bad protocol.
+pub const NP_PROTOCOL: Code = Code("E-106");
+/// NetworkPolicy: `policyTypes` omits a direction that has rules.
+pub const NP_TYPES_OMIT: Code = Code("W-101");
+/// NetworkPolicy: a namespace selector of negative requirements only.
+pub const NP_NEGATIVE: Code = Code("W-102");
+
+/// A policy without a name.
+pub const NO_NAME: Code = Code("E-201");
+/// A cluster-wide policy with a namespace.
+pub const NAMESPACE: Code = Code("E-202");
+/// Neither `spec` nor `specs`.
+pub const NO_SPEC: Code = Code("E-203");
+/// Subject missing or doubled.
+pub const SUBJECT: Code = Code("E-204");
+/// `nodeSelector` in a CiliumNetworkPolicy.
+pub const NODE_SUBJECT: Code = Code("E-205");
+/// No direction has an element.
+pub const NO_ELEMENT: Code = Code("E-206");
+/// `reserved:init` as subject of a CiliumNetworkPolicy.
+pub const INIT_SUBJECT: Code = Code("E-207");
+/// Two L3 kinds in one element.
+pub const TWO_L3: Code = Code("E-210");
+/// Unknown entity.
+pub const ENTITY: Code = Code("E-211");
+/// Not exactly one CIDR form.
+pub const CIDR_FORM: Code = Code("E-212");
+/// `except` outside of `cidr`.
+pub const EXCEPT: Code = Code("E-213");
+/// Node selectors need an option.
+pub const NODES: Code = Code("E-214");
+/// Too many ports.
+pub const PORTS_COUNT: Code = Code("E-220");
+/// Bad port.
+pub const PORT: Code = Code("E-221");
+/// Bad protocol.
+pub const PROTOCOL: Code = Code("E-222");
+/// Leading zero in a port.
+pub const LEADING_ZERO: Code = Code("E-227");
+/// `endPort` with a name.
+pub const NAMED_RANGE: Code = Code("E-228");
+/// Too many ICMP types.
+pub const ICMP_COUNT: Code = Code("E-229");
+/// Bad ICMP family.
+pub const ICMP_FAMILY: Code = Code("E-230");
+/// Unknown ICMP type.
+pub const ICMP_TYPE: Code = Code("E-231");
+/// `icmps` with `toPorts`.
+pub const ICMP_WITH_PORTS: Code = Code("E-232");
+/// Groups without data.
+pub const GROUPS: Code = Code("E-236");
+/// A port item without ports.
+pub const NO_PORTS: Code = Code("W-203");
+/// `except` covers all of `cidr`.
+pub const EXCEPT_COVERS: Code = Code("W-205");
+/// Inverted range.
+pub const INVERTED_RANGE: Code = Code("W-208");

@@ -1,0 +1,240 @@
+//! Typed access to nodes: what is missing or of the wrong type is reported, and reading goes on.
+
+use std::cell::RefCell;
+
+use crate::diag::{Code, Diagnostic, ObjectRef, Severity, Span};
+
+use super::codes;
+use super::names::nearest;
+use super::parse::Wrong;
+use super::yaml::{Entry, Kind, Node, Value};
+
+/// The object that is being read, and what is wrong with it.
+#[derive(Debug, Default)]
+pub struct Ctx {
+    /// The object, once it is known.
+    object: Option<ObjectRef>,
+    diagnostics: Vec<Diagnostic>,
+    failed: bool,
+}
+
+impl Ctx {
+    /// Everything that is reported is about this object.
+    pub fn new(object: Option<ObjectRef>) -> Self {
+        Self {
+            object,
+            diagnostics: Vec::new(),
+            failed: false,
+        }
+    }
+
+    /// Takes a diagnostic; an error means that the object is refused.
+    pub fn report(&mut self, mut diagnostic: Diagnostic) {
+        self.failed |= diagnostic.severity == Severity::Error;
+        diagnostic.object = diagnostic.object.or_else(|| self.object.clone());
+        self.diagnostics.push(diagnostic);
+    }
+
+    /// Reports an error without a hint.
+    pub fn error(&mut self, code: Code, span: Span, message: impl Into<String>) {
+        self.report(Diagnostic::error(code, span, message));
+    }
+
+    /// Reports that a part of a scalar is wrong.
+    pub fn wrong(&mut self, code: Code, node: &Node<'_>, what: &str, wrong: &Wrong) {
+        let written = node.str().unwrap_or_default();
+        self.error(
+            code,
+            node.part(wrong.offset, wrong.len),
+            format!("{what} {written:?}: {}", wrong.message),
+        );
+    }
+
+    /// Whether the object is refused.
+    pub fn failed(&self) -> bool {
+        self.failed
+    }
+
+    /// Everything that was reported.
+    pub fn into_diagnostics(self) -> Vec<Diagnostic> {
+        self.diagnostics
+    }
+
+    /// The fields of a mapping.
+    pub fn fields<'n, 'a>(&mut self, name: &str, node: &'n Node<'a>) -> Option<Fields<'n, 'a>> {
+        match node.entries() {
+            Some(entries) => Some(Fields {
+                node,
+                entries,
+                asked: RefCell::new(Vec::new()),
+            }),
+            None => self.type_error(name, node, "a mapping"),
+        }
+    }
+
+    /// The items of a list.
+    pub fn items<'n, 'a>(&mut self, name: &str, node: &'n Node<'a>) -> Option<&'n [Node<'a>]> {
+        match node.items() {
+            Some(items) => Some(items),
+            None => self.type_error(name, node, "a list"),
+        }
+    }
+
+    /// A string.
+    pub fn text<'n>(&mut self, name: &str, node: &'n Node<'_>) -> Option<&'n str> {
+        match node.str() {
+            Some(text) => Some(text),
+            None => self.type_error(name, node, "a string"),
+        }
+    }
+
+    /// A boolean.
+    pub fn boolean(&mut self, name: &str, node: &Node<'_>) -> Option<bool> {
+        match node.value() {
+            Some(Value::Bool(truth)) => Some(truth),
+            _ => self.type_error(name, node, "true or false"),
+        }
+    }
+
+    /// A whole number; `8.0` is one, as in JSON.
+    pub fn integer(&mut self, name: &str, node: &Node<'_>) -> Option<i128> {
+        match node.value() {
+            Some(Value::Int(number)) => Some(number),
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "a whole number below 2^53 has an exact integer"
+            )]
+            Some(Value::Float(number)) if number.fract() == 0.0 && number.abs() < 9e15 => {
+                Some(number as i128)
+            }
+            _ => self.type_error(name, node, "a whole number"),
+        }
+    }
+
+    /// A mapping of strings to strings, in the order written. Keys come with their nodes.
+    pub fn string_map<'n, 'a>(
+        &mut self,
+        name: &str,
+        node: &'n Node<'a>,
+    ) -> Vec<(&'n Node<'a>, String, &'n Node<'a>, &'n str)> {
+        let Some(fields) = self.fields(name, node) else {
+            return Vec::new();
+        };
+        let mut pairs = Vec::with_capacity(fields.entries.len());
+        for Entry { key, value } in fields.entries {
+            let text = key.key_text().into_owned();
+            if value.is_null() {
+                // The API reads null as the empty string.
+                pairs.push((key, text, value, ""));
+            } else if let Some(value_text) = self.text(&text, value) {
+                pairs.push((key, text, value, value_text));
+            }
+        }
+        pairs
+    }
+
+    /// Reports a wrong type.
+    pub fn type_error<T>(&mut self, name: &str, node: &Node<'_>, needed: &str) -> Option<T> {
+        let found = match &node.kind {
+            Kind::Sequence(_) => "a list",
+            Kind::Mapping(_) => "a mapping",
+            Kind::Scalar(scalar) => match scalar.value() {
+                Value::Null => "null",
+                Value::Bool(_) => "a boolean",
+                Value::Int(_) | Value::Float(_) => "a number",
+                Value::Str(_) => "a string",
+            },
+        };
+        let mut diagnostic = Diagnostic::error(
+            codes::TYPE,
+            node.span,
+            format!("`{name}` is {found}, it must be {needed}"),
+        );
+        if let Kind::Scalar(scalar) = &node.kind {
+            let is_text = matches!(scalar.value(), Value::Str(_));
+            if needed == "a string" {
+                diagnostic = diagnostic.hint(format!("quote it: {:?}", scalar.text));
+            } else if is_text && !scalar.plain && !matches!(needed, "a mapping" | "a list") {
+                diagnostic = diagnostic.hint("write it without quotes");
+            }
+        }
+        self.report(diagnostic);
+        None
+    }
+
+    /// Reports a required field that is not there.
+    pub fn missing<T>(&mut self, code: Code, name: &str, span: Span) -> Option<T> {
+        self.error(code, span, format!("`{name}` is missing"));
+        None
+    }
+
+    /// Refuses a construct that a later version will understand.
+    pub fn unsupported(&mut self, name: &str, span: Span) {
+        self.report(
+            Diagnostic::error(
+                codes::UNSUPPORTED,
+                span,
+                format!("`{name}` is not supported yet"),
+            )
+            .hint("remove it, or leave the object out with --keep-going"),
+        );
+    }
+}
+
+/// A mapping whose fields are asked for by name. Those that nobody asked for are unknown.
+pub struct Fields<'n, 'a> {
+    /// The mapping.
+    pub node: &'n Node<'a>,
+    entries: &'n [Entry<'a>],
+    asked: RefCell<Vec<&'static str>>,
+}
+
+impl<'n, 'a> Fields<'n, 'a> {
+    /// The value of a field; null counts as absent.
+    pub fn get(&self, name: &'static str) -> Option<&'n Node<'a>> {
+        self.entry(name)
+            .map(|entry| &entry.value)
+            .filter(|value| !value.is_null())
+    }
+
+    /// A field with its key; null counts as present.
+    pub fn entry(&self, name: &'static str) -> Option<&'n Entry<'a>> {
+        self.asked.borrow_mut().push(name);
+        self.entries
+            .iter()
+            .find(|entry| entry.key.key_text() == name)
+    }
+
+    /// Accepts fields without reading them.
+    pub fn ignore(&self, names: &[&'static str]) {
+        self.asked.borrow_mut().extend(names);
+    }
+
+    /// Reports each field that nobody asked for.
+    pub fn finish(self, ctx: &mut Ctx, what: &str) {
+        let asked = self.asked.into_inner();
+        for Entry { key, .. } in self.entries {
+            let name = key.key_text();
+            if asked.iter().any(|known| *known == name) {
+                continue;
+            }
+            let diagnostic = Diagnostic::error(
+                codes::UNKNOWN_FIELD,
+                key.span,
+                format!("`{name}` is not a field of {what}"),
+            );
+            ctx.report(match nearest(&name, asked.iter().copied()) {
+                Some(known) => diagnostic.hint(format!("did you mean `{known}`?")),
+                None => diagnostic,
+            });
+        }
+    }
+}
+
+/// Keeps the value, for uses where the reason for its absence was reported.
+pub fn spanned<T>(node: &Node<'_>, value: T) -> crate::diag::Spanned<T> {
+    crate::diag::Spanned {
+        value,
+        span: node.span,
+    }
+}

@@ -1,0 +1,158 @@
+//! `metadata` of every object.
+
+use crate::diag::{Diagnostic, ObjectRef};
+
+use super::codes;
+use super::decode::Ctx;
+use super::objects::Meta;
+use super::parse;
+use super::yaml::Node;
+
+/// Namespace of objects that name none.
+pub const DEFAULT_NAMESPACE: &str = "default";
+
+/// Fields of `metadata` that the API knows.
+const FIELDS: [&str; 17] = [
+    "name",
+    "generateName",
+    "namespace",
+    "labels",
+    "annotations",
+    "ownerReferences",
+    "finalizers",
+    "managedFields",
+    "selfLink",
+    "uid",
+    "resourceVersion",
+    "generation",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "clusterName",
+    "initializers",
+];
+
+/// What makes an object this object, read before anything else so that every diagnostic can name it.
+pub fn object_ref(
+    root: &Node<'_>,
+    kind: &str,
+    namespaced: bool,
+    default_namespace: &str,
+) -> ObjectRef {
+    let field = |name: &str| {
+        root.get("metadata")
+            .and_then(|meta| meta.get(name))
+            .and_then(Node::str)
+            .filter(|text| !text.is_empty())
+    };
+    let namespace = if namespaced {
+        field("namespace").unwrap_or(default_namespace)
+    } else {
+        ""
+    };
+    let name = field("name")
+        .or_else(|| field("generateName"))
+        .unwrap_or_default();
+    ObjectRef {
+        kind: kind.to_owned(),
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+    }
+}
+
+/// Reads `metadata`. In a policy, unknown fields are errors and a missing name has the policy's own code.
+pub fn meta(ctx: &mut Ctx, root: &Node<'_>, object: &ObjectRef, policy: bool) -> Option<Meta> {
+    let no_name = if policy {
+        codes::NO_NAME
+    } else {
+        codes::MISSING
+    };
+    let Some(node) = root.get("metadata").filter(|node| !node.is_null()) else {
+        return ctx.missing(no_name, "metadata.name", root.span);
+    };
+    let fields = ctx.fields("metadata", node)?;
+    let name = fields.get("name").or_else(|| fields.get("generateName"));
+    match name.map(|node| (node, ctx.text("name", node))) {
+        Some((_, Some(""))) | None => {
+            ctx.missing::<()>(no_name, "metadata.name", node.span);
+        }
+        Some((node, Some(name))) => {
+            // The API server appends characters to `generateName`.
+            let name = if fields.get("name").is_none() {
+                name.trim_end_matches('-')
+            } else {
+                name
+            };
+            if let Err(wrong) = parse::dns_subdomain(name) {
+                ctx.wrong(codes::BAD_NAME, node, "name", &wrong);
+            }
+        }
+        Some((_, None)) => {}
+    }
+    if let Some(node) = fields.get("namespace")
+        && let Some(namespace) = ctx.text("namespace", node)
+        && !namespace.is_empty()
+        && let Err(wrong) = parse::dns_label(namespace)
+    {
+        ctx.wrong(codes::BAD_NAME, node, "namespace", &wrong);
+    }
+    let labels = fields
+        .get("labels")
+        .map(|node| labels(ctx, "labels", node))
+        .unwrap_or_default();
+    let mut annotations: Vec<(String, String)> = fields
+        .get("annotations")
+        .map(|node| ctx.string_map("annotations", node))
+        .unwrap_or_default()
+        .into_iter()
+        .map(|(_, key, _, value)| (key, value.to_owned()))
+        .collect();
+    annotations.sort();
+    let owned = fields
+        .get("ownerReferences")
+        .and_then(Node::items)
+        .is_some_and(|owners| !owners.is_empty());
+    if policy {
+        fields.ignore(&FIELDS);
+        fields.finish(ctx, "metadata");
+    }
+    Some(Meta {
+        object: object.clone(),
+        labels,
+        annotations,
+        owned,
+        span: root.span,
+    })
+}
+
+/// Reads labels, sorted by key.
+pub fn labels(ctx: &mut Ctx, name: &str, node: &Node<'_>) -> Vec<(String, String)> {
+    let mut labels = Vec::new();
+    for (key_node, key, value_node, value) in ctx.string_map(name, node) {
+        if let Err(wrong) = parse::qualified_name("", &key) {
+            ctx.wrong(codes::BAD_NAME, key_node, "label key", &wrong);
+        } else if let Err(wrong) = parse::label_value(value) {
+            ctx.wrong(codes::BAD_NAME, value_node, "label value", &wrong);
+        } else {
+            labels.push((key, value.to_owned()));
+        }
+    }
+    labels.sort();
+    labels
+}
+
+/// Refuses `metadata.namespace` of a cluster-wide policy.
+pub fn no_namespace(ctx: &mut Ctx, root: &Node<'_>, kind: &str) {
+    if let Some(node) = root.get("metadata").and_then(|meta| meta.get("namespace"))
+        && node.str().is_some_and(|namespace| !namespace.is_empty())
+    {
+        ctx.report(
+            Diagnostic::error(
+                codes::NAMESPACE,
+                node.span,
+                format!("a {kind} has no namespace"),
+            )
+            .hint("remove `namespace`, or write a CiliumNetworkPolicy"),
+        );
+    }
+}

@@ -1,0 +1,549 @@
+//! Parser events to trees.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use saphyr_parser::{
+    Event, Marker, Parser, ScalarStyle, ScanError, Span as EventSpan, StrInput, Tag,
+};
+
+use super::{ALIAS_NODES_MAX, DEPTH_MAX, Document, Entry, Kind, Node, Parsed, Scalar};
+use crate::diag::{Diagnostic, FileId, Span};
+use crate::front::codes;
+
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
+/// Reads a text; stops at the first place that cannot be parsed and keeps the documents before it.
+pub(super) fn build(file: FileId, text: &str) -> Parsed<'_> {
+    let body = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
+    let mut ctx = Ctx {
+        file,
+        body,
+        base: text.len() - body.len(),
+        offsets: Offsets::new(body),
+        stack: Vec::new(),
+        anchors: HashMap::new(),
+        alias_nodes: 0,
+        problems: Vec::new(),
+        documents: Vec::new(),
+    };
+    let mut parser = Parser::new_from_str(body);
+    let fatal = ctx.run(&mut parser).err();
+    Parsed {
+        documents: ctx.documents,
+        fatal: fatal.map(|diagnostic| *diagnostic),
+    }
+}
+
+struct Ctx<'a> {
+    file: FileId,
+    body: &'a str,
+    /// Bytes of the text before `body`.
+    base: usize,
+    offsets: Offsets,
+    stack: Vec<Frame<'a>>,
+    anchors: HashMap<usize, Built<'a>>,
+    alias_nodes: u64,
+    problems: Vec<Diagnostic>,
+    documents: Vec<Document<'a>>,
+}
+
+/// A finished node and what a walk over it costs.
+#[derive(Clone)]
+struct Built<'a> {
+    node: Node<'a>,
+    nodes: u64,
+    height: usize,
+}
+
+/// A collection that is still open.
+struct Frame<'a> {
+    mapping: bool,
+    span: Span,
+    anchor: usize,
+    /// Items; in a mapping keys and values in turn.
+    items: Vec<Node<'a>>,
+    nodes: u64,
+    height: usize,
+}
+
+/// Characters to bytes: the parser counts characters.
+enum Offsets {
+    Ascii,
+    Table(Vec<u32>),
+}
+
+impl Offsets {
+    fn new(text: &str) -> Self {
+        if text.is_ascii() {
+            return Self::Ascii;
+        }
+        // A text of 4 GiB does not come here: the source map refuses it.
+        Self::Table(
+            text.char_indices()
+                .map(|(at, _)| u32::try_from(at).unwrap_or(u32::MAX))
+                .collect(),
+        )
+    }
+
+    fn byte(&self, chars: usize, len: usize) -> usize {
+        match self {
+            Self::Ascii => chars.min(len),
+            Self::Table(table) => table.get(chars).map_or(len, |at| *at as usize),
+        }
+    }
+}
+
+type Step = Result<(), Box<Diagnostic>>;
+
+impl<'a> Ctx<'a> {
+    fn run(&mut self, parser: &mut Parser<'a, StrInput<'a>>) -> Step {
+        while let Some(next) = parser.next_event() {
+            let (event, at) = next.map_err(|error| Box::new(self.scan_error(&error)))?;
+            match event {
+                Event::Nothing
+                | Event::StreamStart
+                | Event::StreamEnd
+                | Event::DocumentStart(_)
+                | Event::DocumentEnd => {}
+                Event::Alias(anchor) => self.alias(anchor, at)?,
+                Event::Scalar(text, style, anchor, tag) => {
+                    let scalar = self.scalar(text, style, tag.as_deref(), at);
+                    self.add(
+                        Built {
+                            node: scalar,
+                            nodes: 1,
+                            height: 0,
+                        },
+                        anchor,
+                    );
+                }
+                Event::SequenceStart(anchor, _) => self.open(false, anchor, at)?,
+                Event::MappingStart(anchor, _) => self.open(true, anchor, at)?,
+                Event::SequenceEnd | Event::MappingEnd => self.close(at),
+            }
+        }
+        Ok(())
+    }
+
+    fn offset(&self, mark: &Marker) -> u32 {
+        let at = self.base + self.offsets.byte(mark.index(), self.body.len());
+        u32::try_from(at).unwrap_or(u32::MAX)
+    }
+
+    fn span(&self, at: EventSpan) -> Span {
+        Span {
+            file: self.file,
+            start: self.offset(&at.start),
+            end: self.offset(&at.end),
+        }
+    }
+
+    fn scan_error(&self, error: &ScanError) -> Diagnostic {
+        let start = self.offset(error.marker());
+        let span = Span {
+            file: self.file,
+            start,
+            end: start,
+        };
+        if error.info().contains("recursion limit") {
+            return too_deep(span);
+        }
+        Diagnostic::error(
+            codes::YAML,
+            span,
+            format!("not valid YAML: {}", error.info()),
+        )
+        .hint("nothing behind this place in the file was read; mend it and run again")
+    }
+
+    fn scalar(
+        &self,
+        text: std::borrow::Cow<'a, str>,
+        style: ScalarStyle,
+        tag: Option<&Tag>,
+        at: EventSpan,
+    ) -> Node<'a> {
+        let mut span = self.span(at);
+        let start = (span.start as usize).saturating_sub(self.base);
+        let source = self.body.get(start..).unwrap_or_default();
+        let plain = matches!(style, ScalarStyle::Plain);
+        let skip = u8::from(!plain);
+        let verbatim = source
+            .get(usize::from(skip)..)
+            .is_some_and(|source| source.starts_with(text.as_ref()));
+        let quoted = matches!(style, ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted);
+        if plain && verbatim {
+            // The parser's end may lie behind blanks or a comment.
+            span.end = span
+                .start
+                .saturating_add(u32::try_from(text.len()).unwrap_or(u32::MAX));
+        } else {
+            let written = (span.end as usize)
+                .saturating_sub(self.base)
+                .checked_sub(start)
+                .and_then(|len| source.get(..len));
+            let trimmed = written.map_or(0, |written| written.trim_end().len());
+            span.end = span
+                .start
+                .saturating_add(u32::try_from(trimmed).unwrap_or(u32::MAX));
+        }
+        let tag = tag.map(|tag| format!("{}{}", tag.handle, tag.suffix).into_boxed_str());
+        let verbatim = (verbatim && (plain || quoted)).then_some(skip);
+        Node {
+            span,
+            kind: Kind::Scalar(Scalar {
+                text,
+                plain,
+                tag,
+                verbatim,
+            }),
+        }
+    }
+
+    fn alias(&mut self, anchor: usize, at: EventSpan) -> Step {
+        let span = self.span(at);
+        let Some(built) = self.anchors.get(&anchor).cloned() else {
+            return Err(Box::new(
+                Diagnostic::error(
+                    codes::ALIAS,
+                    span,
+                    "this alias is inside of what it refers to",
+                )
+                .hint("write the value out"),
+            ));
+        };
+        self.alias_nodes = self.alias_nodes.saturating_add(built.nodes);
+        if self.alias_nodes > ALIAS_NODES_MAX {
+            return Err(Box::new(
+                Diagnostic::error(
+                    codes::ALIAS,
+                    span,
+                    format!("aliases expand to more than {ALIAS_NODES_MAX} values"),
+                )
+                .hint("write the values out, or split the file"),
+            ));
+        }
+        if self.stack.len() + built.height > DEPTH_MAX {
+            return Err(Box::new(too_deep(span)));
+        }
+        self.add(built, 0);
+        Ok(())
+    }
+
+    fn open(&mut self, mapping: bool, anchor: usize, at: EventSpan) -> Step {
+        let span = self.span(at);
+        if self.stack.len() >= DEPTH_MAX {
+            return Err(Box::new(too_deep(span)));
+        }
+        self.stack.push(Frame {
+            mapping,
+            span,
+            anchor,
+            items: Vec::new(),
+            nodes: 1,
+            height: 0,
+        });
+        Ok(())
+    }
+
+    fn close(&mut self, at: EventSpan) {
+        let Some(frame) = self.stack.pop() else {
+            return;
+        };
+        let closing = self.span(at);
+        let mut span = frame.span;
+        // A block ends where its last child does; the parser reports the next token instead.
+        let last = frame.items.last().map_or(span.end, |item| item.span.end);
+        span.end = if closing.start < closing.end {
+            closing.end
+        } else {
+            last.max(span.end)
+        };
+        let kind = if frame.mapping {
+            Kind::Mapping(self.mapping(frame.items).into())
+        } else {
+            Kind::Sequence(Arc::from(frame.items))
+        };
+        self.add(
+            Built {
+                node: Node { span, kind },
+                nodes: frame.nodes,
+                height: frame.height + 1,
+            },
+            frame.anchor,
+        );
+    }
+
+    /// Puts a finished node into its parent, or makes it a document.
+    fn add(&mut self, built: Built<'a>, anchor: usize) {
+        if anchor != 0 {
+            self.anchors.insert(anchor, built.clone());
+        }
+        match self.stack.last_mut() {
+            Some(frame) => {
+                frame.nodes = frame.nodes.saturating_add(built.nodes);
+                frame.height = frame.height.max(built.height);
+                frame.items.push(built.node);
+            }
+            None => {
+                let problems = std::mem::take(&mut self.problems);
+                self.documents.push(Document {
+                    root: built.node,
+                    problems,
+                });
+            }
+        }
+    }
+
+    /// Pairs keys with values, refuses equal keys, expands merge keys.
+    fn mapping(&mut self, items: Vec<Node<'a>>) -> Vec<Entry<'a>> {
+        let mut entries: Vec<Entry<'a>> = Vec::with_capacity(items.len() / 2);
+        let mut keys = Keys::default();
+        let mut merges = Vec::new();
+        let mut items = items.into_iter();
+        while let (Some(key), Some(value)) = (items.next(), items.next()) {
+            if is_merge(&key) {
+                merges.push(value);
+            } else if key.value().is_none() {
+                self.problems.push(Diagnostic::error(
+                    codes::YAML,
+                    key.span,
+                    "a key must be text",
+                ));
+            } else if let Some(first) = keys.add(&key, entries.len(), &entries) {
+                self.problems.push(
+                    Diagnostic::error(
+                        codes::DUPLICATE_KEY,
+                        key.span,
+                        format!("`{}` is written twice", key.key_text()),
+                    )
+                    .related(entries[first].key.span, "first here")
+                    .hint("keep one of the two"),
+                );
+            } else {
+                entries.push(Entry { key, value });
+            }
+        }
+        for merge in merges {
+            self.merge(&merge, &mut entries, &mut keys);
+        }
+        entries
+    }
+
+    fn merge(&mut self, from: &Node<'a>, entries: &mut Vec<Entry<'a>>, keys: &mut Keys) {
+        match &from.kind {
+            Kind::Mapping(fields) => {
+                for field in fields.iter() {
+                    if keys.add(&field.key, entries.len(), entries).is_none() {
+                        entries.push(field.clone());
+                    }
+                }
+            }
+            Kind::Sequence(sources) if sources.iter().all(|source| source.entries().is_some()) => {
+                for source in sources.iter() {
+                    self.merge(source, entries, keys);
+                }
+            }
+            Kind::Scalar(_) | Kind::Sequence(_) => self.problems.push(Diagnostic::error(
+                codes::YAML,
+                from.span,
+                "the value of `<<` must be a mapping or a list of mappings",
+            )),
+        }
+    }
+}
+
+fn too_deep(span: Span) -> Diagnostic {
+    Diagnostic::error(
+        codes::TOO_DEEP,
+        span,
+        format!("nested more than {DEPTH_MAX} levels deep"),
+    )
+    .hint("nothing behind this place in the file was read")
+}
+
+fn is_merge(key: &Node<'_>) -> bool {
+    match &key.kind {
+        Kind::Scalar(scalar) => {
+            scalar.plain
+                && scalar.text == "<<"
+                && scalar
+                    .tag
+                    .as_deref()
+                    .is_none_or(|tag| tag == "tag:yaml.org,2002:merge")
+        }
+        Kind::Sequence(_) | Kind::Mapping(_) => false,
+    }
+}
+
+/// The keys of a mapping so far: a scan while there are few, a hash table from then on.
+#[derive(Default)]
+struct Keys {
+    table: Option<HashMap<String, usize>>,
+}
+
+impl Keys {
+    const SCAN_MAX: usize = 16;
+
+    /// Index of the entry that has this key already; else remembers it for `index`.
+    fn add(&mut self, key: &Node<'_>, index: usize, entries: &[Entry<'_>]) -> Option<usize> {
+        let text = key.key_text();
+        if entries.len() < Self::SCAN_MAX && self.table.is_none() {
+            return entries
+                .iter()
+                .position(|entry| entry.key.key_text() == text);
+        }
+        let table = self.table.get_or_insert_with(|| {
+            entries
+                .iter()
+                .zip(0..)
+                .map(|(entry, index)| (entry.key.key_text().into_owned(), index))
+                .collect()
+        });
+        match table.entry(text.into_owned()) {
+            std::collections::hash_map::Entry::Occupied(entry) => Some(*entry.get()),
+            std::collections::hash_map::Entry::Vacant(entry) => {
+                entry.insert(index);
+                None
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::super::{Value, parse};
+    use super::*;
+
+    fn one(text: &str) -> Node<'_> {
+        let parsed = parse(FileId(0), text);
+        assert!(parsed.fatal.is_none(), "{:?}", parsed.fatal);
+        assert!(
+            parsed.documents[0].problems.is_empty(),
+            "{:?}",
+            parsed.documents[0].problems
+        );
+        parsed.documents[0].root.clone()
+    }
+
+    fn written<'a>(text: &'a str, node: &Node<'_>) -> &'a str {
+        &text[node.span.start as usize..node.span.end as usize]
+    }
+
+    #[test]
+    fn spans_are_bytes() {
+        let text = "ä: \"ö ü\"   # ß\nb:\n- éé   # c\n- {x: 1 , y: [a,  b ]}\n\n# end\n";
+        let root = one(text);
+        assert_eq!(written(text, root.get("ä").unwrap()), "\"ö ü\"");
+        let list = root.get("b").unwrap();
+        let items = list.items().unwrap();
+        assert_eq!(written(text, &items[0]), "éé");
+        assert_eq!(written(text, &items[1]), "{x: 1 , y: [a,  b ]}");
+        assert_eq!(written(text, items[1].get("y").unwrap()), "[a,  b ]");
+        assert!(written(text, list).ends_with("b ]}"));
+    }
+
+    #[test]
+    fn a_part_of_a_scalar_has_its_place() {
+        let text = "\u{feff}é: 'a=b'\nf: x/33\ng: \"a\\tb\"\n";
+        let root = one(text);
+        let part = |name: &str, offset, len| {
+            let span = root.get(name).unwrap().part(offset, len);
+            &text[span.start as usize..span.end as usize]
+        };
+        assert_eq!(part("é", 2, 1), "b");
+        assert_eq!(part("f", 2, 2), "33");
+        assert_eq!(part("f", 4, 9), "x/33");
+        assert_eq!(part("g", 1, 1), "\"a\\tb\"");
+    }
+
+    #[test]
+    fn json_with_tabs_is_yaml() {
+        let root = one("{\n\t\"a\": [1, 2.5, \"x\\u003c\"],\n\t\"b\": {\"c\": null}\n}\n");
+        assert_eq!(root.get("a").unwrap().items().unwrap()[2].str(), Some("x<"));
+        assert!(root.get("b").unwrap().get("c").unwrap().is_null());
+    }
+
+    #[test]
+    fn equal_keys_are_refused_however_they_are_written() {
+        for text in [
+            "{a: 1, 'a': 2}",
+            "1: a\n\"1\": b\n",
+            &(0..40)
+                .map(|n| format!("k{}: 1\n", n % 39))
+                .collect::<String>(),
+        ] {
+            let parsed = parse(FileId(0), text);
+            let problems = &parsed.documents[0].problems;
+            assert_eq!(problems.len(), 1, "{text}");
+            assert_eq!(problems[0].code, codes::DUPLICATE_KEY);
+            assert_eq!(problems[0].related.len(), 1);
+        }
+    }
+
+    #[test]
+    fn merge_keys_do_not_override() {
+        let root = one(
+            "base: &b {x: 1, y: 2}\nmore: &m {y: 3, z: 4}\nall:\n  <<: [*b, *m]\n  x: 9\nquoted: {'<<': 1}\n",
+        );
+        let all = root.get("all").unwrap();
+        let field = |name: &str| {
+            all.get(name)
+                .and_then(|node| node.value().map(|value| format!("{value:?}")))
+        };
+        assert_eq!(field("x").as_deref(), Some("Int(9)"));
+        assert_eq!(field("y").as_deref(), Some("Int(2)"));
+        assert_eq!(field("z").as_deref(), Some("Int(4)"));
+        assert!(all.get("<<").is_none());
+        assert_eq!(
+            root.get("quoted").unwrap().get("<<").unwrap().value(),
+            Some(Value::Int(1))
+        );
+    }
+
+    #[test]
+    fn documents_before_an_error_are_kept() {
+        let parsed = parse(FileId(0), "a: 1\n---\nb: 2\n---\nc: [1, 2\nd: 3\n");
+        assert_eq!(parsed.documents.len(), 2);
+        assert_eq!(parsed.fatal.unwrap().code, codes::YAML);
+    }
+
+    fn fatal_fast(text: &str) -> crate::diag::Code {
+        let start = Instant::now();
+        let parsed = parse(FileId(0), text);
+        assert!(
+            start.elapsed() < Duration::from_millis(100),
+            "{:?}",
+            start.elapsed()
+        );
+        parsed.fatal.unwrap().code
+    }
+
+    #[test]
+    fn bombs_are_refused_fast() {
+        assert_eq!(fatal_fast(&"[".repeat(20_000)), codes::TOO_DEEP);
+        assert_eq!(fatal_fast(&"- ".repeat(20_000)), codes::TOO_DEEP);
+        assert_eq!(fatal_fast(&"{a: ".repeat(20_000)), codes::TOO_DEEP);
+        let mut laughs = "a0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol]\n".to_owned();
+        for level in 1..20 {
+            let alias = format!("*a{}", level - 1);
+            laughs += &format!("a{level}: &a{level} [{}]\n", [alias.as_str(); 9].join(", "));
+        }
+        assert_eq!(fatal_fast(&laughs), codes::ALIAS);
+        let mut tower = "a0: &a0 [x]\n".to_owned();
+        for level in 1..300 {
+            tower += &format!("a{level}: &a{level} [*a{}]\n", level - 1);
+        }
+        assert_eq!(fatal_fast(&tower), codes::TOO_DEEP);
+        assert_eq!(fatal_fast("a: &a [*a]\n"), codes::ALIAS);
+    }
+
+    #[test]
+    fn as_deep_as_allowed_is_fine() {
+        let text = format!("{}{}", "[".repeat(DEPTH_MAX), "]".repeat(DEPTH_MAX));
+        assert!(parse(FileId(0), &text).fatal.is_none());
+    }
+}

@@ -1,0 +1,270 @@
+//! The program as users run it: exit codes, messages, and that nothing half-written is ever left.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+const PODS: &str = "\
+apiVersion: v1
+kind: Pod
+metadata: {name: web, namespace: shop, labels: {app: web}}
+spec: {containers: [{name: c, image: x, ports: [{name: http, containerPort: 8080}]}]}
+status: {podIPs: [{ip: 10.0.0.1}, {ip: \"fd00::1\"}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: cli, namespace: shop, labels: {app: cli}}
+spec: {containers: [{name: c, image: x}]}
+status: {podIPs: [{ip: 10.0.0.2}, {ip: \"fd00::2\"}]}
+";
+
+const POLICY: &str = "\
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: web, namespace: shop}
+spec:
+  podSelector: {matchLabels: {app: web}}
+  ingress:
+  - from: [{podSelector: {matchLabels: {app: cli}}}]
+    ports: [{port: http}]
+";
+
+const OTHER_POLICY: &str = "\
+apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: {name: cli, namespace: shop}
+spec:
+  endpointSelector: {matchLabels: {app: cli}}
+  egress:
+  - toCIDRSet: [{cidr: 192.0.2.0/24, except: [192.0.2.128/25]}]
+  - toEndpoints: [{matchLabels: {app: web}}]
+";
+
+struct Project {
+    dir: tempfile::TempDir,
+}
+
+impl Project {
+    fn new() -> Self {
+        let project = Self { dir: tempfile::tempdir().unwrap() };
+        project.write("in/pods.yaml", PODS);
+        project.write("in/policy.yaml", &format!("{POLICY}---\n{OTHER_POLICY}"));
+        project
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::create_dir_all(self.path(name).parent().unwrap()).unwrap();
+        fs::write(self.path(name), text).unwrap();
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ciliumc"));
+        command.args(args).current_dir(self.dir.path()).env("XDG_CACHE_HOME", self.path("cache"));
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    fn entries(&self) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(self.dir.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name != "cache")
+            .collect();
+        names.sort();
+        names
+    }
+}
+
+#[track_caller]
+fn assert_code(output: &Output, code: i32) -> String {
+    let err = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(code), "{}\n{err}", String::from_utf8_lossy(&output.stdout));
+    err
+}
+
+/// Every file below a folder, by path.
+fn tree(dir: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut out = Vec::new();
+    let mut open = vec![dir.to_path_buf()];
+    while let Some(folder) = open.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                open.push(path);
+            } else {
+                let name = path.strip_prefix(dir).unwrap().display().to_string();
+                out.push((name, fs::read(&path).unwrap()));
+            }
+        }
+    }
+    out.sort();
+    out
+}
+
+#[test]
+fn two_folders_and_two_thread_counts_give_the_same_bytes() {
+    let (one, two) = (Project::new(), Project::new());
+    assert_code(&one.run(&["build", "in", "--out", "bundle", "--jobs", "1"]), 0);
+    fs::copy(one.path("identities.lock"), two.path("identities.lock")).unwrap();
+    assert_code(&two.run(&["build", "in", "--out", "bundle", "--jobs", "4", "--locked"]), 0);
+    assert_eq!(tree(&one.path("bundle")), tree(&two.path("bundle")));
+    // And once more over the old one, from the cache, as a tar too.
+    assert_code(&one.run(&["build", "in", "--out", "bundle"]), 0);
+    assert_eq!(tree(&one.path("bundle")), tree(&two.path("bundle")));
+    assert_code(&one.run(&["build", "in", "--out", "b.tar"]), 0);
+    assert_code(&two.run(&["build", "in", "--out", "b.tar"]), 0);
+    assert_eq!(fs::read(one.path("b.tar")).unwrap(), fs::read(two.path("b.tar")).unwrap());
+}
+
+#[test]
+fn shuffled_documents_change_the_provenance_alone() {
+    let (one, two) = (Project::new(), Project::new());
+    assert_code(&one.run(&["build", "in", "--out", "bundle"]), 0);
+    fs::remove_dir_all(two.path("in")).unwrap();
+    let (web, cli) = PODS.split_once("---\n").unwrap();
+    two.write("in/a.yaml", &format!("{OTHER_POLICY}---\n{cli}"));
+    two.write("in/sub/b.yml", &format!("# moved\n{web}---\n{POLICY}"));
+    assert_code(&two.run(&["build", "in", "--out", "bundle"]), 0);
+    assert_eq!(fs::read(one.path("identities.lock")).unwrap(), fs::read(two.path("identities.lock")).unwrap());
+
+    let without_provenance = |project: &Project| -> Vec<(String, Vec<u8>)> {
+        let mut files = tree(&project.path("bundle"));
+        files.retain(|(name, _)| name != "provenance.json");
+        for (name, bytes) in &mut files {
+            if name == "manifest.json" {
+                let mut manifest: serde_json::Value = serde_json::from_slice(bytes).unwrap();
+                manifest["files"].as_object_mut().unwrap().remove("provenance.json").unwrap();
+                *bytes = manifest.to_string().into_bytes();
+            }
+        }
+        files
+    };
+    assert_eq!(without_provenance(&one), without_provenance(&two));
+    let provenance = |project: &Project| fs::read_to_string(project.path("bundle/provenance.json")).unwrap();
+    assert!(provenance(&one).contains("policy.yaml"));
+    assert!(provenance(&two).contains("b.yml"));
+}
+
+#[test]
+fn the_lock_keeps_numbers_and_locked_refuses_new_ones() {
+    let project = Project::new();
+    assert_code(&project.run(&["build", "in", "--out", "bundle"]), 0);
+    let first = fs::read_to_string(project.path("identities.lock")).unwrap();
+    let before = tree(&project.path("bundle"));
+
+    // A label set that sorts first must not move the others.
+    project.write("in/new.yaml", &PODS.split("---").next().unwrap().replace("web", "aaa").replace("10.0.0.1", "10.0.0.9").replace("fd00::1", "fd00::9"));
+    let err = assert_code(&project.run(&["build", "in", "--out", "bundle", "--locked"]), 3);
+    assert!(err.contains("identities.lock would change"), "{err}");
+    assert_eq!(fs::read_to_string(project.path("identities.lock")).unwrap(), first);
+    assert_eq!(tree(&project.path("bundle")), before);
+
+    assert_code(&project.run(&["build", "in", "--out", "bundle"]), 0);
+    let second = fs::read_to_string(project.path("identities.lock")).unwrap();
+    assert!(second.starts_with(first.trim_end()), "{first}\n{second}");
+}
+
+#[test]
+fn a_refused_object_gives_no_bundle_and_names_every_problem() {
+    let project = Project::new();
+    project.write("in/bad.yaml", &POLICY.replace("port: http", "port: 8080, endPort: 80").replace("name: web", "name: bad"));
+    project.write("in/worse.yaml", "kind: [\n");
+    let err = assert_code(&project.run(&["build", "in", "--out", "bundle"]), 3);
+    assert!(err.contains("E-105") && err.contains("bad.yaml") && err.contains("worse.yaml"), "{err}");
+    assert_eq!(project.entries(), ["in"]);
+
+    let json = project.run(&["check", "in", "-o", "json"]);
+    assert_code(&json, 3);
+    let report: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    let codes: Vec<&str> = report["diagnostics"].as_array().unwrap().iter().map(|d| d["code"].as_str().unwrap()).collect();
+    assert!(codes.contains(&"E-105"), "{codes:?}");
+}
+
+#[test]
+fn what_the_machine_cannot_do_is_five_and_leaves_nothing() {
+    let project = Project::new();
+    // No clang anywhere.
+    let output = project.command(&["build", "in", "--out", "bundle", "--no-cache"])
+        .env("PATH", "/nonexistent")
+        .env("CILIUMC_CLANG", "/nonexistent/clang")
+        .output()
+        .unwrap();
+    let err = assert_code(&output, 5);
+    assert!(err.contains("clang"), "{err}");
+    // A full disk, as the file system says it: no file may be longer than 16 KiB.
+    let script = format!(
+        "ulimit -f 16; trap '' XFSZ; exec {} build in --out bundle --no-cache",
+        env!("CARGO_BIN_EXE_ciliumc")
+    );
+    let output = Command::new("sh").args(["-c", &script]).current_dir(project.dir.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(5), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(!project.path("bundle").exists());
+    // A place that cannot be a folder.
+    project.write("file", "x");
+    let err = assert_code(&project.run(&["build", "in", "--out", "file/bundle"]), 5);
+    assert!(err.contains("file"), "{err}");
+    // A folder that is no bundle.
+    let err = assert_code(&project.run(&["build", "in", "--out", "in"]), 5);
+    assert!(err.contains("is not a bundle"), "{err}");
+    let mut left = project.entries();
+    left.retain(|name| name != "identities.lock");
+    assert_eq!(left, ["file", "in"]);
+}
+
+#[test]
+fn c_that_clang_refuses_is_our_bug() {
+    let project = Project::new();
+    // A compiler of the right version that refuses everything.
+    let fake = "#!/bin/sh\ncase \"$*\" in *--version*) echo 'clang version 19.1.7'; exit 0;; esac\necho 'unit.c:1:1: error: nonsense' >&2\nexit 1\n";
+    project.write("clang", fake);
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(project.path("clang"), mode).unwrap();
+    let output = project.command(&["build", "in", "--out", "bundle", "--no-cache"]).env("CILIUMC_CLANG", project.path("clang")).output().unwrap();
+    let err = assert_code(&output, 70);
+    assert!(err.contains("nonsense") && err.contains("bug in ciliumc"), "{err}");
+    assert!(!project.path("bundle").exists());
+}
+
+#[test]
+fn usage_is_two_and_help_shows_examples() {
+    let project = Project::new();
+    assert_code(&project.run(&["build", "in"]), 2);
+    assert_code(&project.run(&["frobnicate"]), 2);
+    let err = assert_code(&project.run(&["build", "missing", "--out", "bundle"]), 3);
+    assert!(err.contains("missing"), "{err}");
+    for command in [vec!["--help"], vec!["build", "--help"], vec!["check", "--help"], vec!["trace", "--help"], vec!["completions", "--help"], vec!["man", "--help"]] {
+        let output = project.run(&command);
+        assert_code(&output, 0);
+        assert!(String::from_utf8_lossy(&output.stdout).contains("Example"), "{command:?}");
+    }
+    assert_code(&project.run(&["completions", "bash"]), 0);
+    assert_code(&project.run(&["man", "--dir", "man"]), 0);
+    assert!(project.path("man/ciliumc-build.1").is_file());
+}
+
+#[test]
+fn trace_answers_with_rule_file_and_line() {
+    let project = Project::new();
+    project.write("probes.tsv", "shop/web\tingress\tpod:shop/cli\tTCP\t8080\nshop/web\tingress\tpod:shop/cli\tTCP\t8081\n");
+    for engine in ["model", "tables"] {
+        let output = project.run(&["trace", "in", "--probes", "probes.tsv", "--engine", engine]);
+        assert_code(&output, 0);
+        let text = String::from_utf8(output.stdout).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[0].starts_with("allow") && lines[0].contains("in/policy.yaml:7"), "{text}");
+        assert!(lines[1].starts_with("deny") && lines[1].contains("NetworkPolicy shop/web"), "{text}");
+    }
+    let output = project.run(&["trace", "in", "--probes", "probes.tsv", "--expect", "allow"]);
+    assert_code(&output, 1);
+    project.write("probes.tsv", "shop/gone\tingress\tpod:shop/cli\tTCP\t8080\n");
+    let output = project.run(&["trace", "in", "--probes", "probes.tsv", "-o", "tsv", "--strict"]);
+    assert_code(&output, 4);
+    assert!(String::from_utf8_lossy(&output.stdout).contains("\tunknown\t"));
+}

@@ -1,0 +1,99 @@
+//! Verdicts of the real Cilium engine, case by case: `CILIUMC_CORPUS` names the folder. A case with a construct that is
+//! refused by name (F-100) is counted, not compared.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use ciliumc::diag::{Code, Severity};
+use ciliumc::driver::{self, build};
+use ciliumc::eval::probe;
+use ciliumc::front::FrontOptions;
+use ciliumc::resolve::Lock;
+use ciliumc::source::{self, LoadOptions};
+use ciliumc::validate::tables;
+
+fn cases(corpus: &Path) -> Vec<PathBuf> {
+    let mut out = Vec::new();
+    for suite in ["hand", "random", "spec"] {
+        let Ok(entries) = fs::read_dir(corpus.join(suite)) else { continue };
+        out.extend(entries.map(|entry| entry.unwrap().path()).filter(|path| path.join("verdicts.tsv").is_file()));
+    }
+    out.sort();
+    out
+}
+
+/// What differs, or `None` when the case holds a construct that is not understood yet.
+fn compare(case: &Path) -> Option<Vec<String>> {
+    let read = |name: &str| fs::read_to_string(case.join(name)).unwrap();
+    let options = LoadOptions { paths: vec![case.display().to_string()], exclude: Vec::new() };
+    let sources = source::load(&options).unwrap();
+    let analysis = driver::analyse(&sources, &FrontOptions::default(), Lock::default()).unwrap();
+    if analysis.diagnostics.iter().any(|d| d.code == Code("F-100")) {
+        return None;
+    }
+    let mut problems = Vec::new();
+
+    let refused: BTreeSet<String> = analysis
+        .diagnostics
+        .iter()
+        .filter(|d| d.severity == Severity::Error)
+        .map(|d| d.object.as_ref().map_or(d.message.clone(), ToString::to_string))
+        .collect();
+    let expected: BTreeSet<String> = read("errors.tsv")
+        .lines()
+        .map(|line| {
+            let mut fields = line.split('\t');
+            format!("{} {}", fields.next().unwrap(), fields.next().unwrap())
+        })
+        .collect();
+    // Refusing the policy with the unknown field, which a cluster prunes, is a fair choice.
+    let extra: Vec<_> = refused.difference(&expected).filter(|name| !name.ends_with("/unknown-field")).collect();
+    let missing: Vec<_> = expected.difference(&refused).collect();
+    if !extra.is_empty() || !missing.is_empty() {
+        problems.push(format!("refused too much: {extra:?}; too little: {missing:?}"));
+    }
+
+    let lowered = build::lower(&analysis).unwrap();
+    let probes = probe::parse(&read("probes.tsv")).unwrap();
+    let verdicts = read("verdicts.tsv");
+    assert_eq!(probes.len(), verdicts.lines().count(), "{}", case.display());
+    for (probe, line) in probes.iter().zip(verdicts.lines()) {
+        let fields: Vec<&str> = line.split('\t').collect();
+        let model = probe::answer(&analysis.cluster, &analysis.resolved, probe);
+        let tables = model.clone().map(|answer| tables::answer(&analysis.cluster, &lowered, probe, answer));
+        for (engine, answer) in [("model", model), ("tables", tables)] {
+            let got = answer.as_ref().map_or("unknown", |a| a.decision.verdict.word());
+            if fields[5..8] != [got, "-", "-"] {
+                problems.push(format!("{engine}: {got}, not as in: {line}"));
+            }
+        }
+    }
+    Some(problems)
+}
+
+#[test]
+fn verdicts_of_the_real_engine() {
+    let Some(corpus) = std::env::var_os("CILIUMC_CORPUS") else {
+        eprintln!("skipped: CILIUMC_CORPUS does not name the folder of the real engine's verdicts");
+        return;
+    };
+    let cases = cases(Path::new(&corpus));
+    assert!(!cases.is_empty(), "no case below {corpus:?}");
+    let (mut compared, mut not_understood, mut failed) = (0, 0, 0);
+    for case in &cases {
+        match compare(case) {
+            None => not_understood += 1,
+            Some(problems) if problems.is_empty() => compared += 1,
+            Some(problems) => {
+                failed += 1;
+                for problem in problems.iter().take(5) {
+                    eprintln!("{}: {problem}", case.file_name().unwrap().display());
+                }
+            }
+        }
+    }
+    eprintln!("{compared} cases equal, {not_understood} with constructs not understood yet, {failed} differ");
+    assert_eq!(failed, 0);
+    assert!(compared > 0);
+}
