@@ -5,27 +5,27 @@ use std::path::{Path, PathBuf};
 
 /// What each module of the compiler may take from the others, tests aside.
 const IMPORTS: [(&str, &[&str]); 15] = [
-    ("diag", &[]),
+    ("diag", &["source"]), // to print the lines that a span means
     ("source", &["diag"]),
     ("front", &["diag", "source"]),
     ("ir", &["diag", "front"]),
     ("resolve", &["diag", "ir"]),
     ("eval", &["ir", "resolve"]),  // knows nothing of lower or codegen: it judges them
-    ("lower", &["ir", "resolve"]), // of `ir` the protocols and rule ids; never a label
-    ("codegen", &["ir", "lower", "resolve"]),
+    ("lower", &["ir", "resolve"]), // of `ir` protocols, directions and rule ids; never a label
+    ("codegen", &["ir", "lower"]),
     ("clang", &["codegen"]),
-    ("object", &["clang", "codegen", "lower"]),
-    ("bundle", &["clang", "codegen", "diag", "ir", "lower", "object", "resolve"]),
-    ("validate", &["codegen", "eval", "ir", "lower", "object", "resolve"]), // the only one that sees both readings
-    (
-        "driver",
-        &[
-            "bundle", "clang", "codegen", "diag", "eval", "front", "ir", "lower", "object", "resolve", "source",
-            "validate",
-        ],
-    ),
-    ("cli", &["clang", "diag", "driver", "eval"]),
+    ("object", &["lower"]),
+    ("bundle", &["diag", "ir", "lower", "resolve", "source"]),
+    ("validate", &["eval", "ir", "lower", "object", "resolve"]), // the only one that sees both readings
+    ("driver", PIPELINE),
+    ("cli", PIPELINE),
     ("main", &["cli"]),
+];
+
+/// Everything below the driver, and the driver itself.
+const PIPELINE: &[&str] = &[
+    "bundle", "clang", "codegen", "diag", "driver", "eval", "front", "ir", "lower", "object", "resolve", "source",
+    "validate",
 ];
 
 /// What of the machine is reserved, and for whom.
