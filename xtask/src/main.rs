@@ -1,1 +1,62 @@
-fn main() {}
+//! `cargo xtask`: see [`xtask`].
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use xtask::report::{self, Report};
+use xtask::setup::Need;
+use xtask::{bench, demo, process, setup, suite};
+
+/// Chores of this project. Each one installs what it needs where it may, else says what to run.
+#[derive(Debug, Parser)]
+#[command(
+    bin_name = "cargo xtask",
+    after_help = "Examples:\n  cargo xtask demo          from policies to dropped packets\n  cargo xtask test          every test"
+)]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Debug, Subcommand)]
+enum Chore {
+    /// Install what is missing: clang, llvm-strip, libclang, bpftool, ip, curl, ping, python3, the BPF file system
+    #[command(after_help = "Example:\n  cargo xtask setup")]
+    Setup,
+    /// Compile the Star Wars scenario, load it and send real packets through it
+    #[command(
+        after_help = "Example:\n  cargo xtask demo\n\nWithout root or on a kernel before 6.6 it stops after the offline half."
+    )]
+    Demo,
+    /// Run every test of the workspace
+    #[command(
+        after_help = "Examples:\n  cargo xtask test\n  cargo xtask test -- --test cases      only what snapshots tell\n  \
+                      CILIUMC_REQUIRE_KERNEL=1 cargo xtask test      a test that must skip fails"
+    )]
+    Test {
+        /// Words for `cargo test`
+        #[arg(last = true)]
+        words: Vec<String>,
+    },
+    /// Measure build time and sizes against their limits
+    #[command(after_help = "Example:\n  cargo xtask bench")]
+    Bench,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let report = Report::stdout();
+    let result = process::catch_interrupts().and_then(|()| match arguments.chore {
+        Chore::Setup => setup::ensure(Need::Kernel, report),
+        Chore::Demo => demo::run(report),
+        Chore::Test { words } => suite::run(&words, report),
+        Chore::Bench => bench::run(report),
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report::error(&error.to_string());
+            ExitCode::from(error.exit_code())
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! The two programs of this project, built as users get them.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::error::{Error, Result};
+use crate::process;
+
+/// Paths of the built programs.
+#[derive(Debug, Clone)]
+pub struct Tools {
+    /// `ciliumc`, release build.
+    pub ciliumc: PathBuf,
+    /// `ciliumc-loader`, one static binary.
+    pub loader: PathBuf,
+}
+
+/// Root of the workspace.
+#[must_use]
+pub fn root() -> &'static Path {
+    // This crate is a folder in the root.
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
+}
+
+/// Where cargo writes.
+#[must_use]
+pub fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+/// Builds both programs; quick when nothing changed.
+pub fn build() -> Result<Tools> {
+    let target = loader_target()?;
+    let tools = Tools {
+        ciliumc: self::target().join("release/ciliumc"),
+        loader: self::target().join(&target).join("loader/ciliumc-loader"),
+    };
+    // The first build takes minutes: then cargo shows what it does.
+    let volume: &[&str] = if tools.loader.exists() { &["--quiet"] } else { &[] };
+    cargo(&[&["build", "--release", "--package", "ciliumc"], volume].concat(), "")?;
+    // glibc links statically only when asked; musl does it by itself.
+    let flags = if target.ends_with("-gnu") { "-C target-feature=+crt-static" } else { "" };
+    let loader = ["build", "--profile", "loader", "--package", "ciliumc-loader", "--target", &target];
+    cargo(&[&loader, volume].concat(), flags)?;
+    Ok(tools)
+}
+
+fn cargo(arguments: &[&str], rustflags: &str) -> Result<()> {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(arguments).current_dir(root());
+    if !rustflags.is_empty() {
+        command.env("RUSTFLAGS", rustflags);
+    }
+    if process::passthrough(&mut command)? {
+        return Ok(());
+    }
+    Err(Error::Failed(format!("`cargo {}` failed", arguments.join(" "))))
+}
+
+/// The musl target of this machine when it is installed, else the machine's own.
+fn loader_target() -> Result<String> {
+    let architecture = std::env::consts::ARCH;
+    let musl = format!("{architecture}-unknown-linux-musl");
+    let sysroot = process::stdout(Command::new("rustc").args(["--print", "sysroot"]).current_dir(root()))?;
+    let installed = Path::new(sysroot.trim()).join("lib/rustlib").join(&musl).join("lib").is_dir();
+    Ok(if installed { musl } else { format!("{architecture}-unknown-linux-gnu") })
+}
