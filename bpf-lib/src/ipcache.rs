@@ -227,10 +227,7 @@ impl Trie4 {
             (page, cell) = (child, a >> shift & 255);
         }
         self.pages[page as usize].cell[cell as usize] = index;
-        Update {
-            pages: (first_new..self.pages.len() as u32).collect(),
-            cell: visible.unwrap_or((page, cell as u8)),
-        }
+        Update { pages: (first_new..self.pages.len() as u32).collect(), cell: visible.unwrap_or((page, cell as u8)) }
     }
 }
 
@@ -356,10 +353,7 @@ impl Trie6 {
         let span = 1usize << (8 * (last + 1) - len).min(8);
         let first = byte_of(address, last) & !(span - 1);
         self.pages[page as usize].cell[first..first + span].fill(index);
-        Update {
-            pages: (first_new..self.pages.len() as u32).collect(),
-            cell: visible.unwrap_or((page, first as u8)),
-        }
+        Update { pages: (first_new..self.pages.len() as u32).collect(), cell: visible.unwrap_or((page, first as u8)) }
     }
 
     fn push(&mut self, page: Page6) -> u32 {

@@ -160,7 +160,16 @@ fn the_lock_keeps_numbers_and_locked_refuses_new_ones() {
     let before = tree(&project.path("bundle"));
 
     // A label set that sorts first must not move the others.
-    project.write("in/new.yaml", &PODS.split("---").next().unwrap().replace("web", "aaa").replace("10.0.0.1", "10.0.0.9").replace("fd00::1", "fd00::9"));
+    project.write(
+        "in/new.yaml",
+        &PODS
+            .split("---")
+            .next()
+            .unwrap()
+            .replace("web", "aaa")
+            .replace("10.0.0.1", "10.0.0.9")
+            .replace("fd00::1", "fd00::9"),
+    );
     let err = assert_code(&project.run(&["build", "in", "--out", "bundle", "--locked"]), 3);
     assert!(err.contains("identities.lock would change"), "{err}");
     assert_eq!(fs::read_to_string(project.path("identities.lock")).unwrap(), first);
@@ -174,7 +183,10 @@ fn the_lock_keeps_numbers_and_locked_refuses_new_ones() {
 #[test]
 fn a_refused_object_gives_no_bundle_and_names_every_problem() {
     let project = Project::new();
-    project.write("in/bad.yaml", &POLICY.replace("port: http", "port: 8080, endPort: 80").replace("name: web", "name: bad"));
+    project.write(
+        "in/bad.yaml",
+        &POLICY.replace("port: http", "port: 8080, endPort: 80").replace("name: web", "name: bad"),
+    );
     project.write("in/worse.yaml", "kind: [\n");
     let err = assert_code(&project.run(&["build", "in", "--out", "bundle"]), 3);
     assert!(err.contains("E-105") && err.contains("bad.yaml") && err.contains("worse.yaml"), "{err}");
@@ -183,7 +195,8 @@ fn a_refused_object_gives_no_bundle_and_names_every_problem() {
     let json = project.run(&["check", "in", "-o", "json"]);
     assert_code(&json, 3);
     let report: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
-    let codes: Vec<&str> = report["diagnostics"].as_array().unwrap().iter().map(|d| d["code"].as_str().unwrap()).collect();
+    let codes: Vec<&str> =
+        report["diagnostics"].as_array().unwrap().iter().map(|d| d["code"].as_str().unwrap()).collect();
     assert!(codes.contains(&"E-105"), "{codes:?}");
 }
 
@@ -191,7 +204,8 @@ fn a_refused_object_gives_no_bundle_and_names_every_problem() {
 fn what_the_machine_cannot_do_is_five_and_leaves_nothing() {
     let project = Project::new();
     // No clang anywhere.
-    let output = project.command(&["build", "in", "--out", "bundle", "--no-cache"])
+    let output = project
+        .command(&["build", "in", "--out", "bundle", "--no-cache"])
         .env("PATH", "/nonexistent")
         .env("CILIUMC_CLANG", "/nonexistent/clang")
         .output()
@@ -199,10 +213,8 @@ fn what_the_machine_cannot_do_is_five_and_leaves_nothing() {
     let err = assert_code(&output, 5);
     assert!(err.contains("clang"), "{err}");
     // A full disk, as the file system says it: no file may be longer than 16 KiB.
-    let script = format!(
-        "ulimit -f 16; trap '' XFSZ; exec {} build in --out bundle --no-cache",
-        env!("CARGO_BIN_EXE_ciliumc")
-    );
+    let script =
+        format!("ulimit -f 16; trap '' XFSZ; exec {} build in --out bundle --no-cache", env!("CARGO_BIN_EXE_ciliumc"));
     let output = Command::new("sh").args(["-c", &script]).current_dir(project.dir.path()).output().unwrap();
     assert_eq!(output.status.code(), Some(5), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(!project.path("bundle").exists());
@@ -226,7 +238,11 @@ fn c_that_clang_refuses_is_our_bug() {
     project.write("clang", fake);
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     fs::set_permissions(project.path("clang"), mode).unwrap();
-    let output = project.command(&["build", "in", "--out", "bundle", "--no-cache"]).env("CILIUMC_CLANG", project.path("clang")).output().unwrap();
+    let output = project
+        .command(&["build", "in", "--out", "bundle", "--no-cache"])
+        .env("CILIUMC_CLANG", project.path("clang"))
+        .output()
+        .unwrap();
     let err = assert_code(&output, 70);
     assert!(err.contains("nonsense") && err.contains("bug in ciliumc"), "{err}");
     assert!(!project.path("bundle").exists());
@@ -239,7 +255,14 @@ fn usage_is_two_and_help_shows_examples() {
     assert_code(&project.run(&["frobnicate"]), 2);
     let err = assert_code(&project.run(&["build", "missing", "--out", "bundle"]), 3);
     assert!(err.contains("missing"), "{err}");
-    for command in [vec!["--help"], vec!["build", "--help"], vec!["check", "--help"], vec!["trace", "--help"], vec!["completions", "--help"], vec!["man", "--help"]] {
+    for command in [
+        vec!["--help"],
+        vec!["build", "--help"],
+        vec!["check", "--help"],
+        vec!["trace", "--help"],
+        vec!["completions", "--help"],
+        vec!["man", "--help"],
+    ] {
         let output = project.run(&command);
         assert_code(&output, 0);
         assert!(String::from_utf8_lossy(&output.stdout).contains("Example"), "{command:?}");
@@ -252,7 +275,10 @@ fn usage_is_two_and_help_shows_examples() {
 #[test]
 fn trace_answers_with_rule_file_and_line() {
     let project = Project::new();
-    project.write("probes.tsv", "shop/web\tingress\tpod:shop/cli\tTCP\t8080\nshop/web\tingress\tpod:shop/cli\tTCP\t8081\n");
+    project.write(
+        "probes.tsv",
+        "shop/web\tingress\tpod:shop/cli\tTCP\t8080\nshop/web\tingress\tpod:shop/cli\tTCP\t8081\n",
+    );
     for engine in ["model", "tables"] {
         let output = project.run(&["trace", "in", "--probes", "probes.tsv", "--engine", engine]);
         assert_code(&output, 0);

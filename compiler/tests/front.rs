@@ -36,18 +36,9 @@ fn reported(name: &str, text: &str) -> BTreeMap<usize, Reports> {
     let sources = SourceMap::from_texts([(name, text)]);
     let mut lines: BTreeMap<usize, Reports> = BTreeMap::new();
     for diagnostic in front::read(&sources, &FrontOptions::default()).diagnostics {
-        let span = diagnostic
-            .span
-            .unwrap_or_else(|| panic!("{name}: no place: {}", diagnostic.message));
-        let report = (
-            diagnostic.severity.to_string(),
-            diagnostic.code.to_string(),
-            diagnostic.message,
-        );
-        lines
-            .entry(sources.line_col(span).line)
-            .or_default()
-            .push(report);
+        let span = diagnostic.span.unwrap_or_else(|| panic!("{name}: no place: {}", diagnostic.message));
+        let report = (diagnostic.severity.to_string(), diagnostic.code.to_string(), diagnostic.message);
+        lines.entry(sources.line_col(span).line).or_default().push(report);
     }
     lines
 }
@@ -59,22 +50,17 @@ fn differences(marker: &Regex, name: &str, text: &str) -> Vec<String> {
     for (line, reports) in reported {
         let wanted = expected.entry(line).or_default();
         for (severity, code, message) in reports {
-            let found = wanted.iter().position(|(s, c, m)| {
-                *s == severity && *c == code && message.starts_with(m.as_str())
-            });
+            let found =
+                wanted.iter().position(|(s, c, m)| *s == severity && *c == code && message.starts_with(m.as_str()));
             match found {
                 Some(index) => drop(wanted.remove(index)),
-                None => differences.push(format!(
-                    "{name}:{line}: not expected: {severity}[{code}]: {message}"
-                )),
+                None => differences.push(format!("{name}:{line}: not expected: {severity}[{code}]: {message}")),
             }
         }
     }
     for (line, wanted) in expected {
         for (severity, code, message) in wanted {
-            differences.push(format!(
-                "{name}:{line}: not reported: {severity}[{code}]: {message}"
-            ));
+            differences.push(format!("{name}:{line}: not reported: {severity}[{code}]: {message}"));
         }
     }
     differences
@@ -82,25 +68,15 @@ fn differences(marker: &Regex, name: &str, text: &str) -> Vec<String> {
 
 #[test]
 fn cases() {
-    let mut paths: Vec<_> = fs::read_dir(testdata())
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    paths.retain(|path| {
-        path.extension()
-            .is_some_and(|extension| extension == "yaml")
-    });
+    let mut paths: Vec<_> = fs::read_dir(testdata()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
     paths.sort();
     assert!(paths.len() >= 25, "{} cases", paths.len());
     let marker = Regex::new(r"# (error|warning|info)\[[EWF]-\d+\]: ").unwrap();
     let mut all = Vec::new();
     for path in paths {
         let text = fs::read_to_string(&path).unwrap();
-        all.extend(differences(
-            &marker,
-            &path.file_name().unwrap().to_string_lossy(),
-            &text,
-        ));
+        all.extend(differences(&marker, &path.file_name().unwrap().to_string_lossy(), &text));
     }
     assert!(all.is_empty(), "\n{}", all.join("\n"));
 }
@@ -115,9 +91,7 @@ fn every_code_has_a_case() {
         cases += &fs::read_to_string(entry.unwrap().path()).unwrap();
     }
     let all = code.captures_iter(codes).map(|found| found[1].to_owned());
-    let missing: Vec<_> = all
-        .filter(|code| !cases.contains(&format!("[{code}]")))
-        .collect();
+    let missing: Vec<_> = all.filter(|code| !cases.contains(&format!("[{code}]"))).collect();
     assert!(missing.is_empty(), "{missing:?}");
 }
 
@@ -134,27 +108,12 @@ kind: NetworkPolicy
 metadata: {name: bad, namespace: ns}
 spec: {podSelector: {}, policyTypes: [x]}
 ";
-    let output = front::read(
-        &SourceMap::from_texts([("a.yaml", text)]),
-        &FrontOptions::default(),
-    );
-    let names: Vec<_> = output
-        .objects
-        .network_policies
-        .iter()
-        .map(|policy| policy.meta.object.to_string())
-        .collect();
+    let output = front::read(&SourceMap::from_texts([("a.yaml", text)]), &FrontOptions::default());
+    let names: Vec<_> = output.objects.network_policies.iter().map(|policy| policy.meta.object.to_string()).collect();
     assert_eq!(names, ["NetworkPolicy default/good"]);
-    let outcomes: Vec<_> = output
-        .documents
-        .iter()
-        .map(|document| document.outcome)
-        .collect();
+    let outcomes: Vec<_> = output.documents.iter().map(|document| document.outcome).collect();
     assert_eq!(outcomes, [Outcome::Read, Outcome::Refused]);
-    let object = output.diagnostics[0]
-        .object
-        .as_ref()
-        .map(ToString::to_string);
+    let object = output.diagnostics[0].object.as_ref().map(ToString::to_string);
     assert_eq!(object.as_deref(), Some("NetworkPolicy ns/bad"));
 }
 
@@ -166,18 +125,9 @@ fn both_of_a_conflict_are_left_out() {
     };
     let read = |texts: [String; 2]| {
         let names = ["one.yaml", "two.yaml"];
-        front::read(
-            &SourceMap::from_texts(names.into_iter().zip(texts)),
-            &FrontOptions::default(),
-        )
+        front::read(&SourceMap::from_texts(names.into_iter().zip(texts)), &FrontOptions::default())
     };
-    assert_eq!(
-        read([policy(""), policy("")])
-            .objects
-            .network_policies
-            .len(),
-        1
-    );
+    assert_eq!(read([policy(""), policy("")]).objects.network_policies.len(), 1);
     let output = read([policy(""), policy(", egress: []")]);
     assert_eq!(output.objects.network_policies.len(), 0);
     assert_eq!(output.diagnostics[0].related[0].0.file.0, 0);
@@ -193,15 +143,11 @@ fn the_default_namespace_is_for_those_that_name_none() {
 {apiVersion: cilium.io/v2, kind: CiliumClusterwideNetworkPolicy, metadata: {name: a}, spec: {endpointSelector: {}, ingress: [{}]}}
 ";
     let namespaces = |default_namespace: Option<&str>| {
-        let options = FrontOptions {
-            default_namespace: default_namespace.map(str::to_owned),
-        };
+        let options = FrontOptions { default_namespace: default_namespace.map(str::to_owned) };
         let output = front::read(&SourceMap::from_texts([("a.yaml", text)]), &options);
         assert!(output.diagnostics.is_empty());
         let policies = output.objects.cilium_policies.into_iter();
-        policies
-            .map(|policy| policy.meta.object.namespace)
-            .collect::<Vec<_>>()
+        policies.map(|policy| policy.meta.object.namespace).collect::<Vec<_>>()
     };
     assert_eq!(namespaces(None), ["default", "own", ""]);
     assert_eq!(namespaces(Some("team")), ["team", "own", ""]);
@@ -211,11 +157,7 @@ fn the_default_namespace_is_for_those_that_name_none() {
 fn folders_of_cases_load() {
     let paths = vec![testdata().to_string_lossy().into_owned()];
     let exclude = vec!["**/n*.yaml".to_owned()];
-    let all = load(&LoadOptions {
-        paths: paths.clone(),
-        exclude: vec![],
-    })
-    .unwrap();
+    let all = load(&LoadOptions { paths: paths.clone(), exclude: vec![] }).unwrap();
     let some = load(&LoadOptions { paths, exclude }).unwrap();
     assert!(some.len() < all.len());
 }

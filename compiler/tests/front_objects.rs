@@ -1,8 +1,6 @@
 //! What `front` makes of correct objects.
 
-use ciliumc::front::objects::{
-    Entity, KeySource, NpPeer, Objects, Operator, PortSpec, Protocol, Subject, Workload,
-};
+use ciliumc::front::objects::{Entity, KeySource, NpPeer, Objects, Operator, PortSpec, Protocol, Subject, Workload};
 use ciliumc::front::{self, FrontOptions};
 use ciliumc::source::SourceMap;
 
@@ -38,29 +36,12 @@ status: {phase: Succeeded, podIP: 10.0.0.1, podIPs: [{ip: 10.0.0.1}, {ip: 'fd00:
     );
     assert_eq!(pod.meta.object.to_string(), "Pod ns/p");
     assert!(pod.meta.owned && pod.host_network && pod.finished && !pod.zero_replicas);
-    assert_eq!(
-        pod.pod_labels,
-        [
-            ("a".to_owned(), "x".to_owned()),
-            ("b".to_owned(), "z".to_owned())
-        ]
-    );
-    let ports: Vec<_> = pod
-        .ports
-        .iter()
-        .map(|port| (port.name.as_deref(), port.port, port.protocol))
-        .collect();
-    assert_eq!(
-        ports,
-        [(Some("http"), 80, Protocol::Tcp), (None, 2, Protocol::Udp)]
-    );
+    assert_eq!(pod.pod_labels, [("a".to_owned(), "x".to_owned()), ("b".to_owned(), "z".to_owned())]);
+    let ports: Vec<_> = pod.ports.iter().map(|port| (port.name.as_deref(), port.port, port.protocol)).collect();
+    assert_eq!(ports, [(Some("http"), 80, Protocol::Tcp), (None, 2, Protocol::Udp)]);
     assert_eq!(pod.node_name.unwrap().value, "n1");
     assert_eq!(pod.service_account.as_deref(), Some("reader"));
-    let addresses: Vec<_> = pod
-        .addresses
-        .iter()
-        .map(|address| address.value.to_string())
-        .collect();
+    let addresses: Vec<_> = pod.addresses.iter().map(|address| address.value.to_string()).collect();
     assert_eq!(addresses, ["10.0.0.1", "fd00::1"]);
 }
 
@@ -69,97 +50,26 @@ fn workload_kinds() {
     let template = "template: {metadata: {labels: {a: x}}, spec: {containers: [{name: c}]}}";
     let selector = "selector: {matchLabels: {a: x}}";
     let cases = [
-        (
-            "apps/v1",
-            "Deployment",
-            format!("{{replicas: 0, {selector}, {template}}}"),
-            true,
-            true,
-        ),
-        (
-            "apps/v1",
-            "Deployment",
-            format!("{{{selector}, {template}}}"),
-            true,
-            false,
-        ),
-        (
-            "apps/v1",
-            "StatefulSet",
-            format!("{{replicas: 2, {selector}, {template}}}"),
-            true,
-            false,
-        ),
-        (
-            "apps/v1",
-            "ReplicaSet",
-            format!("{{replicas: 0, {selector}, {template}}}"),
-            true,
-            true,
-        ),
-        (
-            "apps/v1",
-            "DaemonSet",
-            format!("{{{selector}, {template}}}"),
-            true,
-            false,
-        ),
-        (
-            "v1",
-            "ReplicationController",
-            format!("{{selector: {{a: x}}, {template}}}"),
-            true,
-            false,
-        ),
-        (
-            "v1",
-            "ReplicationController",
-            format!("{{{template}}}"),
-            false,
-            false,
-        ),
+        ("apps/v1", "Deployment", format!("{{replicas: 0, {selector}, {template}}}"), true, true),
+        ("apps/v1", "Deployment", format!("{{{selector}, {template}}}"), true, false),
+        ("apps/v1", "StatefulSet", format!("{{replicas: 2, {selector}, {template}}}"), true, false),
+        ("apps/v1", "ReplicaSet", format!("{{replicas: 0, {selector}, {template}}}"), true, true),
+        ("apps/v1", "DaemonSet", format!("{{{selector}, {template}}}"), true, false),
+        ("v1", "ReplicationController", format!("{{selector: {{a: x}}, {template}}}"), true, false),
+        ("v1", "ReplicationController", format!("{{{template}}}"), false, false),
         ("batch/v1", "Job", format!("{{{template}}}"), false, false),
-        (
-            "batch/v1",
-            "Job",
-            format!("{{suspend: true, {template}}}"),
-            false,
-            true,
-        ),
-        (
-            "batch/v1",
-            "Job",
-            format!("{{parallelism: 0, {template}}}"),
-            false,
-            true,
-        ),
-        (
-            "batch/v1",
-            "CronJob",
-            format!("{{jobTemplate: {{spec: {{{template}}}}}}}"),
-            false,
-            false,
-        ),
-        (
-            "batch/v1",
-            "CronJob",
-            format!("{{suspend: true, jobTemplate: {{spec: {{{template}}}}}}}"),
-            false,
-            true,
-        ),
+        ("batch/v1", "Job", format!("{{suspend: true, {template}}}"), false, true),
+        ("batch/v1", "Job", format!("{{parallelism: 0, {template}}}"), false, true),
+        ("batch/v1", "CronJob", format!("{{jobTemplate: {{spec: {{{template}}}}}}}"), false, false),
+        ("batch/v1", "CronJob", format!("{{suspend: true, jobTemplate: {{spec: {{{template}}}}}}}"), false, true),
     ];
     for (version, kind, spec, has_selector, zero) in cases {
-        let text =
-            format!("{{apiVersion: {version}, kind: {kind}, metadata: {{name: w}}, spec: {spec}}}");
+        let text = format!("{{apiVersion: {version}, kind: {kind}, metadata: {{name: w}}, spec: {spec}}}");
         let read = workload(&text);
         assert_eq!(read.meta.object.kind, kind);
         assert_eq!(read.selector.is_some(), has_selector, "{text}");
         assert_eq!(read.zero_replicas, zero, "{text}");
-        assert_eq!(
-            read.pod_labels,
-            [("a".to_owned(), "x".to_owned())],
-            "{text}"
-        );
+        assert_eq!(read.pod_labels, [("a".to_owned(), "x".to_owned())], "{text}");
     }
 }
 
@@ -207,34 +117,17 @@ metadata: {name: cilium-config, namespace: kube-system}
 data: {enable-ipv6: 'true', enable-policy: default}
 ",
     );
-    let addresses = |node: usize| {
-        objects.nodes[node]
-            .addresses
-            .iter()
-            .map(|a| a.value.to_string())
-            .collect::<Vec<_>>()
-    };
+    let addresses = |node: usize| objects.nodes[node].addresses.iter().map(|a| a.value.to_string()).collect::<Vec<_>>();
     assert_eq!(addresses(0), ["172.20.0.1", "1.2.3.4"]);
     assert_eq!(addresses(1), ["172.20.0.1", "10.0.0.9"]);
     assert_eq!(objects.nodes[1].health.len(), 1);
     assert_eq!(objects.nodes[1].ingress.len(), 1);
     assert_eq!(objects.services[0].cluster_ips.len(), 2);
     assert!(objects.services[1].cluster_ips.is_empty() && objects.services[1].selector.is_empty());
-    let slices: Vec<_> = objects
-        .slices
-        .iter()
-        .map(|slice| (slice.service.as_str(), slice.addresses.len()))
-        .collect();
+    let slices: Vec<_> = objects.slices.iter().map(|slice| (slice.service.as_str(), slice.addresses.len())).collect();
     assert_eq!(slices, [("s", 2), ("kubernetes", 2)]);
-    let config: Vec<_> = objects
-        .config
-        .iter()
-        .map(|(key, value)| (key.value.as_str(), value.value.as_str()))
-        .collect();
-    assert_eq!(
-        config,
-        [("enable-ipv6", "true"), ("enable-policy", "default")]
-    );
+    let config: Vec<_> = objects.config.iter().map(|(key, value)| (key.value.as_str(), value.value.as_str())).collect();
+    assert_eq!(config, [("enable-ipv6", "true"), ("enable-policy", "default")]);
 }
 
 #[test]
@@ -264,43 +157,20 @@ spec:
     let requirement = &policy.pod_selector.requirements[0];
     assert!(requirement.match_labels && requirement.source == KeySource::Only("k8s".into()));
     let rule = &policy.ingress.as_ref().unwrap()[0];
-    assert!(matches!(
-        &rule.peers[0],
-        NpPeer::Pods {
-            pods: Some(_),
-            namespaces: None,
-            ..
-        }
-    ));
-    assert!(
-        matches!(&rule.peers[1], NpPeer::Pods { pods: Some(_), namespaces: Some(namespaces), .. }
-        if namespaces.requirements[0].operator == Operator::In && !namespaces.requirements[0].match_labels)
-    );
+    assert!(matches!(&rule.peers[0], NpPeer::Pods { pods: Some(_), namespaces: None, .. }));
+    assert!(matches!(&rule.peers[1], NpPeer::Pods { pods: Some(_), namespaces: Some(namespaces), .. }
+        if namespaces.requirements[0].operator == Operator::In && !namespaces.requirements[0].match_labels));
     assert!(matches!(&rule.peers[2], NpPeer::IpBlock(block)
         if block.cidr.value.to_string() == "10.0.0.0/8" && block.except[0].value.to_string() == "10.9.0.0/16"));
     let ports: Vec<_> = rule.ports.iter().map(show).collect();
-    assert_eq!(
-        ports,
-        ["Tcp 0-65535", "Udp http", "Tcp 80-90", "Sctp 0-65535"]
-    );
+    assert_eq!(ports, ["Tcp 0-65535", "Udp http", "Tcp 80-90", "Sctp 0-65535"]);
 }
 
 fn show(port: &PortSpec) -> String {
-    let name = |protocol: &Option<Protocol>| {
-        protocol.map_or("Any".to_owned(), |protocol| format!("{protocol:?}"))
-    };
+    let name = |protocol: &Option<Protocol>| protocol.map_or("Any".to_owned(), |protocol| format!("{protocol:?}"));
     match port {
-        PortSpec::Range {
-            protocol,
-            first,
-            last,
-            ..
-        } => format!("{} {first}-{last}", name(protocol)),
-        PortSpec::Named {
-            protocol,
-            name: port,
-            ..
-        } => format!("{} {port}", name(protocol)),
+        PortSpec::Range { protocol, first, last, .. } => format!("{} {first}-{last}", name(protocol)),
+        PortSpec::Named { protocol, name: port, .. } => format!("{} {port}", name(protocol)),
     }
 }
 
@@ -331,58 +201,29 @@ specs:
 ",
     );
     let policy = &objects.cilium_policies[0];
-    assert_eq!(
-        policy
-            .rules
-            .iter()
-            .map(|rule| rule.path.as_str())
-            .collect::<Vec<_>>(),
-        ["spec", "specs[0]"]
-    );
+    assert_eq!(policy.rules.iter().map(|rule| rule.path.as_str()).collect::<Vec<_>>(), ["spec", "specs[0]"]);
     let rule = &policy.rules[0];
     assert!(matches!(&rule.subject, Subject::Endpoints(selector)
         if selector.requirements[0].source == KeySource::Any && selector.requirements[1].source == KeySource::Only("reserved".into())));
-    assert_eq!(
-        (rule.default_deny_ingress, rule.default_deny_egress),
-        (None, Some(false))
-    );
+    assert_eq!((rule.default_deny_ingress, rule.default_deny_egress), (None, Some(false)));
     assert_eq!(rule.log.as_deref(), Some("why"));
     let ingress = rule.ingress.as_ref().unwrap();
     // A peer list may be there and empty; an L4 list may not.
     assert!(ingress[0].endpoints.as_ref().is_some_and(Vec::is_empty));
-    assert!(
-        ingress[0].to_ports.is_none() && ingress[0].icmps.is_none() && ingress[0].cidr.is_none()
-    );
-    let entities: Vec<_> = ingress[1]
-        .entities
-        .iter()
-        .flatten()
-        .map(|entity| entity.value)
-        .collect();
+    assert!(ingress[0].to_ports.is_none() && ingress[0].icmps.is_none() && ingress[0].cidr.is_none());
+    let entities: Vec<_> = ingress[1].entities.iter().flatten().map(|entity| entity.value).collect();
     assert_eq!(entities, [Entity::Host, Entity::All]);
-    let ports: Vec<_> = ingress[1].to_ports.as_ref().unwrap()[0]
-        .iter()
-        .map(show)
-        .collect();
+    let ports: Vec<_> = ingress[1].to_ports.as_ref().unwrap()[0].iter().map(show).collect();
     assert_eq!(ports, ["Any 0-65535", "Tcp 0-9", "Sctp http", "Any 80-90"]);
     assert!(ingress[2].endpoints.is_none());
     let deny = &rule.egress_deny.as_ref().unwrap()[0];
-    assert_eq!(
-        deny.cidr_set.as_ref().unwrap()[0].cidr.value.to_string(),
-        "fd00::/8"
-    );
+    assert_eq!(deny.cidr_set.as_ref().unwrap()[0].cidr.value.to_string(), "fd00::/8");
     let icmps = deny.icmps.as_ref().unwrap();
     assert_eq!(
-        icmps[0]
-            .iter()
-            .map(|field| (field.ipv6, field.icmp_type))
-            .collect::<Vec<_>>(),
+        icmps[0].iter().map(|field| (field.ipv6, field.icmp_type)).collect::<Vec<_>>(),
         [(false, 0), (true, 128)]
     );
     assert!(icmps[1].is_empty());
-    let cidr = policy.rules[1].egress.as_ref().unwrap()[0]
-        .cidr
-        .as_ref()
-        .unwrap();
+    let cidr = policy.rules[1].egress.as_ref().unwrap()[0].cidr.as_ref().unwrap();
     assert_eq!(cidr[0].value.to_string(), "0.0.0.0/0");
 }

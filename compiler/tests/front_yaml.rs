@@ -17,19 +17,10 @@ const EXCEPTIONS: [(&str, &str); 8] = [
     ("alias-of-itself.yaml", "refused, by both"),
     ("not-yaml.yaml", "refused, by both"),
     ("too-deep.yaml", "refused, by both"),
-    (
-        "duplicate-keys.yaml",
-        "the whole text is an error to serde_yaml",
-    ),
+    ("duplicate-keys.yaml", "the whole text is an error to serde_yaml"),
     ("lists.yaml", "holds a key twice"),
-    (
-        "merge-keys.yaml",
-        "serde_yaml does not expand merge keys in a value",
-    ),
-    (
-        "yaml-words.yaml",
-        "yes, no and on are strings to serde_yaml, which reads YAML 1.2",
-    ),
+    ("merge-keys.yaml", "serde_yaml does not expand merge keys in a value"),
+    ("yaml-words.yaml", "yes, no and on are strings to serde_yaml, which reads YAML 1.2"),
 ];
 
 fn corpus() -> io::Result<Vec<PathBuf>> {
@@ -42,11 +33,10 @@ fn corpus() -> io::Result<Vec<PathBuf>> {
             let path = entry?.path();
             if path.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|extension| {
-                ["yaml", "yml", "json"]
-                    .iter()
-                    .any(|known| extension == *known)
-            }) {
+            } else if path
+                .extension()
+                .is_some_and(|extension| ["yaml", "yml", "json"].iter().any(|known| extension == *known))
+            {
                 files.push(path);
             }
         }
@@ -58,35 +48,29 @@ fn corpus() -> io::Result<Vec<PathBuf>> {
 fn agree(ours: &Node<'_>, theirs: &Oracle) -> Result<(), String> {
     let differ = || Err(format!("{ours:?} is not {theirs:?}"));
     match (&ours.kind, theirs) {
-        (Kind::Sequence(left), Oracle::Sequence(right)) if left.len() == right.len() => left
-            .iter()
-            .zip(right)
-            .try_for_each(|(left, right)| agree(left, right)),
+        (Kind::Sequence(left), Oracle::Sequence(right)) if left.len() == right.len() => {
+            left.iter().zip(right).try_for_each(|(left, right)| agree(left, right))
+        }
         (Kind::Mapping(left), Oracle::Mapping(right)) if left.len() == right.len() => left
             .iter()
             .zip(right)
-            .try_for_each(|(entry, (key, value))| {
-                agree(&entry.key, key).and(agree(&entry.value, value))
-            }),
+            .try_for_each(|(entry, (key, value))| agree(&entry.key, key).and(agree(&entry.value, value))),
         (Kind::Scalar(scalar), theirs) => {
             let equal = match (scalar.value(), theirs) {
                 (Value::Null, Oracle::Null) => true,
                 (Value::Bool(left), Oracle::Bool(right)) => left == *right,
                 (Value::Int(left), Oracle::Number(right)) => {
-                    right.as_i64().map(i128::from) == Some(left)
-                        || right.as_u64().map(i128::from) == Some(left)
+                    right.as_i64().map(i128::from) == Some(left) || right.as_u64().map(i128::from) == Some(left)
                 }
-                (Value::Float(left), Oracle::Number(right)) => right
-                    .as_f64()
-                    .is_some_and(|right| left == right || (left.is_nan() && right.is_nan())),
+                (Value::Float(left), Oracle::Number(right)) => {
+                    right.as_f64().is_some_and(|right| left == right || (left.is_nan() && right.is_nan()))
+                }
                 (Value::Str(left), Oracle::String(right)) => left == right,
                 // YAML 1.1 against 1.2: words, octal numbers and underscores.
                 (Value::Bool(_), Oracle::String(word)) => {
                     ["y", "n", "yes", "no", "on", "off"].contains(&word.to_lowercase().as_str())
                 }
-                (Value::Int(_) | Value::Float(_), Oracle::String(word)) => {
-                    word.starts_with('0') || word.contains('_')
-                }
+                (Value::Int(_) | Value::Float(_), Oracle::String(word)) => word.starts_with('0') || word.contains('_'),
                 _ => false,
             };
             if equal { Ok(()) } else { differ() }
@@ -107,9 +91,8 @@ fn the_tree_is_what_serde_yaml_reads() {
         let Ok(text) = fs::read_to_string(&path) else {
             continue;
         };
-        let theirs: Result<Vec<Oracle>, _> = serde_yaml::Deserializer::from_str(&text)
-            .map(Oracle::deserialize)
-            .collect();
+        let theirs: Result<Vec<Oracle>, _> =
+            serde_yaml::Deserializer::from_str(&text).map(Oracle::deserialize).collect();
         let ours = parse(FileId(0), &text);
         assert_eq!(
             ours.fatal.is_some(),
@@ -123,15 +106,10 @@ fn the_tree_is_what_serde_yaml_reads() {
         assert_eq!(ours.documents.len(), theirs.len(), "{}", path.display());
         for (ours, theirs) in ours.documents.iter().zip(&theirs) {
             // A key that is no scalar is refused; serde_yaml has a value for it.
-            if ours
-                .problems
-                .iter()
-                .any(|problem| problem.message == "a key must be text")
-            {
+            if ours.problems.iter().any(|problem| problem.message == "a key must be text") {
                 continue;
             }
-            agree(&ours.root, theirs)
-                .unwrap_or_else(|difference| panic!("{}: {difference}", path.display()));
+            agree(&ours.root, theirs).unwrap_or_else(|difference| panic!("{}: {difference}", path.display()));
             compared += 1;
         }
     }
@@ -143,15 +121,8 @@ fn survive(text: &str) {
     let sources = SourceMap::from_texts([("a.yaml", text)]);
     let output = front::read(&sources, &FrontOptions::default());
     for diagnostic in &output.diagnostics {
-        for span in diagnostic
-            .span
-            .iter()
-            .chain(diagnostic.related.iter().map(|(span, _)| span))
-        {
-            assert!(
-                text.get(span.start as usize..span.end as usize).is_some(),
-                "{span:?} in {text:?}"
-            );
+        for span in diagnostic.span.iter().chain(diagnostic.related.iter().map(|(span, _)| span)) {
+            assert!(text.get(span.start as usize..span.end as usize).is_some(), "{span:?} in {text:?}");
         }
         assert!(!diagnostic.message.is_empty() && diagnostic.severity <= Severity::Info);
     }

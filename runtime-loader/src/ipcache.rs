@@ -3,9 +3,7 @@
 use std::net::IpAddr;
 
 use ciliumc_abi::identity::reserved;
-use ciliumc_abi::ipcache::{
-    NEXT_PAGE, Page4, Page6, ROOT_PAGES4, Record, STEPS6_MAX, Trie4, Trie6, Update,
-};
+use ciliumc_abi::ipcache::{NEXT_PAGE, Page4, Page6, ROOT_PAGES4, Record, STEPS6_MAX, Trie4, Trie6, Update};
 use ciliumc_abi::manifest::{Manifest, Node};
 use ciliumc_abi::table::PAGE_CELLS;
 
@@ -27,32 +25,16 @@ pub struct Tries {
 }
 
 /// Builds the tries from the bundle's prefixes, the node's own addresses, and those of the endpoints that run.
-pub fn build(
-    manifest: &Manifest,
-    records: &[Record],
-    node: Option<&Node>,
-    hosts: &[(IpAddr, u32)],
-) -> Tries {
+pub fn build(manifest: &Manifest, records: &[Record], node: Option<&Node>, hosts: &[(IpAddr, u32)]) -> Tries {
     let (mut v4, mut v6) = (Vec::new(), Vec::new());
     for record in records {
         match *record {
-            Record::V4 {
-                address,
-                len,
-                index,
-            } => v4.push((address, len, index)),
-            Record::V6 {
-                address,
-                len,
-                index,
-            } => v6.push((address, len, index)),
+            Record::V4 { address, len, index } => v4.push((address, len, index)),
+            Record::V6 { address, len, index } => v6.push((address, len, index)),
         }
     }
     // Of equal prefixes the last one wins: the node is host to itself, whatever the shared table says.
-    let own = node
-        .into_iter()
-        .flat_map(|node| &node.addresses)
-        .map(|&address| (address, reserved::HOST));
+    let own = node.into_iter().flat_map(|node| &node.addresses).map(|&address| (address, reserved::HOST));
     for (address, index) in own.chain(hosts.iter().copied()) {
         match address {
             IpAddr::V4(address) => v4.push((address, 32, index)),
@@ -60,10 +42,7 @@ pub fn build(
         }
     }
     let datapath = &manifest.datapath;
-    Tries {
-        v4: Trie4::build(datapath.world_ipv4.0, v4),
-        v6: Trie6::build(datapath.world_ipv6.0, v6),
-    }
+    Tries { v4: Trie4::build(datapath.world_ipv4.0, v4), v6: Trie6::build(datapath.world_ipv6.0, v6) }
 }
 
 /// What an address is when no endpoint of this node has it.
@@ -71,87 +50,47 @@ pub fn base(manifest: &Manifest, records: &[Record], node: Option<&Node>, addres
     if node.is_some_and(|node| node.addresses.contains(&address)) {
         return reserved::HOST;
     }
-    let covering = records
-        .iter()
-        .filter_map(|record| match (*record, address) {
-            (
-                Record::V4 {
-                    address: prefix,
-                    len,
-                    index,
-                },
-                IpAddr::V4(address),
-            ) => {
-                let differ = u32::from(prefix) ^ u32::from(address);
-                (differ.leading_zeros() >= u32::from(len)).then_some((len, index))
-            }
-            (
-                Record::V6 {
-                    address: prefix,
-                    len,
-                    index,
-                },
-                IpAddr::V6(address),
-            ) => {
-                let differ = u128::from(prefix) ^ u128::from(address);
-                (differ.leading_zeros() >= u32::from(len)).then_some((len, index))
-            }
-            _ => None,
-        });
+    let covering = records.iter().filter_map(|record| match (*record, address) {
+        (Record::V4 { address: prefix, len, index }, IpAddr::V4(address)) => {
+            let differ = u32::from(prefix) ^ u32::from(address);
+            (differ.leading_zeros() >= u32::from(len)).then_some((len, index))
+        }
+        (Record::V6 { address: prefix, len, index }, IpAddr::V6(address)) => {
+            let differ = u128::from(prefix) ^ u128::from(address);
+            (differ.leading_zeros() >= u32::from(len)).then_some((len, index))
+        }
+        _ => None,
+    });
     let world = match address {
         IpAddr::V4(_) => manifest.datapath.world_ipv4.0,
         IpAddr::V6(_) => manifest.datapath.world_ipv6.0,
     };
-    covering
-        .max_by_key(|&(len, _)| len)
-        .map_or(world, |(_, index)| index)
+    covering.max_by_key(|&(len, _)| len).map_or(world, |(_, index)| index)
 }
 
 /// The pages of an IPv4 trie as the map holds them.
 pub fn bytes4(trie: &Trie4) -> Vec<u8> {
-    trie.pages()
-        .iter()
-        .flat_map(|page| page.cell)
-        .flat_map(u32::to_ne_bytes)
-        .collect()
+    trie.pages().iter().flat_map(|page| page.cell).flat_map(u32::to_ne_bytes).collect()
 }
 
 /// The pages of an IPv6 trie as the map holds them.
 pub fn bytes6(trie: &Trie6) -> Vec<u8> {
-    trie.pages()
-        .iter()
-        .flat_map(words6)
-        .flat_map(u32::to_ne_bytes)
-        .collect()
+    trie.pages().iter().flat_map(words6).flat_map(u32::to_ne_bytes).collect()
 }
 
 fn words6(page: &Page6) -> Vec<u32> {
     let halves = |value: u64| {
         let bytes = value.to_ne_bytes();
-        [
-            [bytes[0], bytes[1], bytes[2], bytes[3]],
-            [bytes[4], bytes[5], bytes[6], bytes[7]],
-        ]
-        .map(u32::from_ne_bytes)
+        [[bytes[0], bytes[1], bytes[2], bytes[3]], [bytes[4], bytes[5], bytes[6], bytes[7]]].map(u32::from_ne_bytes)
     };
-    let header = [page.mask_hi, page.mask_lo, page.value_hi, page.value_lo]
-        .into_iter()
-        .flat_map(halves);
-    header
-        .chain([page.byte, page.default])
-        .chain(page.cell)
-        .collect()
+    let header = [page.mask_hi, page.mask_lo, page.value_hi, page.value_lo].into_iter().flat_map(halves);
+    header.chain([page.byte, page.default]).chain(page.cell).collect()
 }
 
 fn page6(words: &[u32]) -> Option<Page6> {
     let half = |at: usize| {
-        let (a, b) = (
-            words.get(at)?.to_ne_bytes(),
-            words.get(at + 1)?.to_ne_bytes(),
-        );
-        Some(u64::from_ne_bytes([
-            a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3],
-        ]))
+        let (a, b) = (words.get(at)?.to_ne_bytes(), words.get(at + 1)?.to_ne_bytes());
+        Some(u64::from_ne_bytes([a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3]]))
     };
     Some(Page6 {
         mask_hi: half(0)?,
@@ -174,9 +113,7 @@ pub fn set_host(map: &Mapping, address: IpAddr, index: u32) -> Result<(), String
                 return Ok(());
             }
             let update = trie.set_host(address, index);
-            write(map, &update, 0, |page| {
-                trie.pages().get(page).map(|page| page.cell.to_vec())
-            })
+            write(map, &update, 0, |page| trie.pages().get(page).map(|page| page.cell.to_vec()))
         }
         IpAddr::V6(address) => {
             let mut trie = read6(map)?;
@@ -184,9 +121,7 @@ pub fn set_host(map: &Mapping, address: IpAddr, index: u32) -> Result<(), String
                 return Ok(());
             }
             let update = trie.set_host(address, index);
-            write(map, &update, HEADER6, |page| {
-                trie.pages().get(page).map(words6)
-            })
+            write(map, &update, HEADER6, |page| trie.pages().get(page).map(words6))
         }
     }
 }
@@ -207,10 +142,7 @@ fn write(
 ) -> Result<(), String> {
     let last = update.pages.last().copied().unwrap_or(0).max(update.cell.0) as usize;
     if last >= map.entries() {
-        return Err(format!(
-            "all {} pages are in use; `apply` the bundle again to get a larger one",
-            map.entries()
-        ));
+        return Err(format!("all {} pages are in use; `apply` the bundle again to get a larger one", map.entries()));
     }
     let damaged = || "an update does not fit".to_owned();
     for &page in &update.pages {
@@ -219,14 +151,8 @@ fn write(
         }
     }
     let (page, at) = (update.cell.0 as usize, header + usize::from(update.cell.1));
-    let word = words(page)
-        .and_then(|words| words.get(at).copied())
-        .ok_or_else(damaged)?;
-    if map.publish(page, 4 * at, word) {
-        Ok(())
-    } else {
-        Err(damaged())
-    }
+    let word = words(page).and_then(|words| words.get(at).copied()).ok_or_else(damaged)?;
+    if map.publish(page, 4 * at, word) { Ok(()) } else { Err(damaged()) }
 }
 
 /// Reads pages `0..n`, where n is one more than the last page that a cell names. Pages behind were never used, or hold
@@ -239,25 +165,17 @@ fn read_pages<P>(
 ) -> Result<Vec<P>, String> {
     let (mut pages, mut used) = (Vec::new(), roots);
     while pages.len() < used {
-        let words = map
-            .words(pages.len())
-            .ok_or("a cell names a page beyond the end")?;
+        let words = map.words(pages.len()).ok_or("a cell names a page beyond the end")?;
         let page = parse(&words).ok_or("its pages have another layout")?;
         let children = cells(&page).iter().filter(|&&cell| cell & NEXT_PAGE != 0);
-        used = children
-            .map(|cell| (cell & !NEXT_PAGE) as usize + 1)
-            .fold(used, usize::max);
+        used = children.map(|cell| (cell & !NEXT_PAGE) as usize + 1).fold(used, usize::max);
         pages.push(page);
     }
     Ok(pages)
 }
 
 fn read4(map: &Mapping) -> Result<Trie4, String> {
-    let parse = |words: &[u32]| {
-        Some(Page4 {
-            cell: words.get(..PAGE_CELLS)?.try_into().ok()?,
-        })
-    };
+    let parse = |words: &[u32]| Some(Page4 { cell: words.get(..PAGE_CELLS)?.try_into().ok()? });
     read_pages(map, ROOT_PAGES4, parse, |page| &page.cell).map(Trie4::from_pages)
 }
 
@@ -266,11 +184,7 @@ fn read6(map: &Mapping) -> Result<Trie6, String> {
     for page in &pages {
         // Bytes grow from page to page: a walk ends.
         let mut children = page.cell.iter().filter(|&&cell| cell & NEXT_PAGE != 0);
-        let grows = |cell: &u32| {
-            pages
-                .get((cell & !NEXT_PAGE) as usize)
-                .is_some_and(|child| child.byte > page.byte)
-        };
+        let grows = |cell: &u32| pages.get((cell & !NEXT_PAGE) as usize).is_some_and(|child| child.byte > page.byte);
         if page.byte as usize >= STEPS6_MAX || !children.all(grows) {
             return Err("its pages do not form a tree".to_owned());
         }

@@ -13,11 +13,7 @@ pub const BPF_F_MMAPABLE: u32 = 1 << 10;
 
 /// Layout of a class table.
 pub fn table_layout(map: &Map, section: &Section) -> Layout {
-    Layout {
-        value_size: section.value_size,
-        max_entries: section.entries,
-        ..layout(map)
-    }
+    Layout { value_size: section.value_size, max_entries: section.entries, ..layout(map) }
 }
 
 /// Layout as the manifest gives it.
@@ -42,10 +38,7 @@ pub fn check(path: &Path, found: &Layout, expected: &Layout) -> Result<(), Error
         ("capacity", found.max_entries, expected.max_entries),
         ("flags", found.flags, expected.flags),
     ];
-    match differs
-        .iter()
-        .find(|(_, found, expected)| found != expected)
-    {
+    match differs.iter().find(|(_, found, expected)| found != expected) {
         None => Ok(()),
         Some((what, found, expected)) => Err(Error::Refused(format!(
             "the map `{}` has {what} {found}, the bundle needs {expected}; `unload` removes the old maps (and with them \
@@ -65,19 +58,11 @@ pub enum Writable {
 }
 
 /// Creates a map, fills it from entry 0 on, and pins it last.
-pub fn create(
-    path: &Path,
-    name: &str,
-    layout: &Layout,
-    values: &[u8],
-    writable: Writable,
-) -> Result<OwnedFd, Error> {
+pub fn create(path: &Path, name: &str, layout: &Layout, values: &[u8], writable: Writable) -> Result<OwnedFd, Error> {
     let at = || path.display();
-    let map =
-        bpf::map_create(layout, name).context(|| format!("cannot create the map `{}`", at()))?;
+    let map = bpf::map_create(layout, name).context(|| format!("cannot create the map `{}`", at()))?;
     if !values.is_empty() {
-        bpf::array_fill(map.as_fd(), values)
-            .context(|| format!("cannot fill the map `{}`", at()))?;
+        bpf::array_fill(map.as_fd(), values).context(|| format!("cannot fill the map `{}`", at()))?;
     }
     if writable == Writable::Never {
         bpf::map_freeze(map.as_fd()).context(|| format!("cannot freeze the map `{}`", at()))?;

@@ -67,12 +67,9 @@ impl Seen {
 
 /// Refuses to go on when this process or kernel cannot do what the loader needs.
 pub fn require_machine(pins: &Pins) -> Result<(), Error> {
-    let missing =
-        probe::missing_capability().context(|| "cannot read the capabilities".to_owned())?;
+    let missing = probe::missing_capability().context(|| "cannot read the capabilities".to_owned())?;
     if let Some(missing) = missing {
-        return Err(Error::Machine(format!(
-            "this process lacks {missing}; run it as root"
-        )));
+        return Err(Error::Machine(format!("this process lacks {missing}; run it as root")));
     }
     let root = pins.root.display();
     if !probe::on_bpffs(&pins.root).context(|| format!("cannot look at `{root}`"))? {
@@ -81,46 +78,26 @@ pub fn require_machine(pins: &Pins) -> Result<(), Error> {
         )));
     }
     if !bpf::has_tcx().context(|| "cannot ask the kernel for tcx".to_owned())? {
-        return Err(Error::Machine(
-            "the kernel has no tcx (attach points); Linux 6.6 or later is needed".to_owned(),
-        ));
+        return Err(Error::Machine("the kernel has no tcx (attach points); Linux 6.6 or later is needed".to_owned()));
     }
     if !bpf::has_ringbuf() {
-        return Err(Error::Machine(
-            "the kernel has no BPF ring buffer; Linux 6.6 or later is needed".to_owned(),
-        ));
+        return Err(Error::Machine("the kernel has no BPF ring buffer; Linux 6.6 or later is needed".to_owned()));
     }
     Ok(())
 }
 
 /// Describes the node. Nothing is changed, and nothing has to be there.
 pub fn snapshot(pins: &Pins) -> Result<Snapshot, Error> {
-    let mut seen = Snapshot {
-        node: maps_in(&pins.node())?,
-        ..Snapshot::default()
-    };
-    for folder in [
-        pins.node(),
-        pins.classes(),
-        pins.generations(),
-        pins.all_documents(),
-        pins.endpoint_records(),
-    ] {
+    let mut seen = Snapshot { node: maps_in(&pins.node())?, ..Snapshot::default() };
+    for folder in [pins.node(), pins.classes(), pins.generations(), pins.all_documents(), pins.endpoint_records()] {
         leftovers(&folder, &mut seen.leftovers)?;
     }
     for digest in names(&pins.classes())? {
-        seen.classes
-            .insert(digest.clone(), maps_in(&pins.class(&digest))?);
+        seen.classes.insert(digest.clone(), maps_in(&pins.class(&digest))?);
     }
     for number in numbers(&pins.generations())? {
         let documents = state::documents(pins, number)?;
-        seen.generations.insert(
-            number,
-            Generation {
-                maps: maps_in(&pins.generation(number))?,
-                documents,
-            },
-        );
+        seen.generations.insert(number, Generation { maps: maps_in(&pins.generation(number))?, documents });
     }
     seen.documents = numbers(&pins.all_documents())?;
     seen.current = state::read::<Current>(&pins.current())?.map(|current| current.generation);
@@ -138,51 +115,35 @@ fn endpoints(pins: &Pins, seen: &mut Snapshot) -> Result<(), Error> {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
                 link => link.context(|| format!("cannot open the link `{}`", path.display()))?,
             };
-            let info = bpf::link_info(link.as_fd())
-                .context(|| format!("cannot look at `{}`", path.display()))?;
+            let info = bpf::link_info(link.as_fd()).context(|| format!("cannot look at `{}`", path.display()))?;
             entry.links.insert(hook, info);
         }
     }
     for file in names(&pins.endpoint_records())? {
-        let Some(id) = file
-            .strip_suffix(".json")
-            .and_then(|id| id.parse::<u16>().ok())
-        else {
+        let Some(id) = file.strip_suffix(".json").and_then(|id| id.parse::<u16>().ok()) else {
             continue;
         };
         let entry = seen.endpoints.entry(id).or_default();
         entry.record = state::read(&pins.endpoint_record(id))?;
-        let here = entry
-            .record
-            .as_ref()
-            .filter(|record| record.netns.is_none());
+        let here = entry.record.as_ref().filter(|record| record.netns.is_none());
         entry.ifindex = here.and_then(|record| net::ifindex(&record.interface));
     }
     Ok(())
 }
 
 fn names(folder: &Path) -> Result<Vec<String>, Error> {
-    let mut names =
-        files::names(folder).context(|| format!("cannot list `{}`", folder.display()))?;
+    let mut names = files::names(folder).context(|| format!("cannot list `{}`", folder.display()))?;
     names.retain(|name| !name.ends_with(ASIDE));
     Ok(names)
 }
 
 fn numbers<N: std::str::FromStr + Ord>(folder: &Path) -> Result<BTreeSet<N>, Error> {
-    Ok(names(folder)?
-        .iter()
-        .filter_map(|name| name.parse().ok())
-        .collect())
+    Ok(names(folder)?.iter().filter_map(|name| name.parse().ok()).collect())
 }
 
 fn leftovers(folder: &Path, into: &mut Vec<PathBuf>) -> Result<(), Error> {
     let names = files::names(folder).context(|| format!("cannot list `{}`", folder.display()))?;
-    into.extend(
-        names
-            .iter()
-            .filter(|name| name.ends_with(ASIDE))
-            .map(|name| folder.join(name)),
-    );
+    into.extend(names.iter().filter(|name| name.ends_with(ASIDE)).map(|name| folder.join(name)));
     Ok(())
 }
 
@@ -191,8 +152,7 @@ fn maps_in(folder: &Path) -> Result<Maps, Error> {
     for name in names(folder)? {
         let path = folder.join(&name);
         let map = crate::maps::open(&path)?;
-        let layout = bpf::map_layout(map.as_fd())
-            .context(|| format!("cannot look at `{}`", path.display()))?;
+        let layout = bpf::map_layout(map.as_fd()).context(|| format!("cannot look at `{}`", path.display()))?;
         maps.insert(name, layout);
     }
     Ok(maps)

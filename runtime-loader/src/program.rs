@@ -72,9 +72,7 @@ pub struct Loader<'a> {
 
 impl Default for Loader<'_> {
     fn default() -> Self {
-        Self {
-            ebpf: EbpfLoader::new(),
-        }
+        Self { ebpf: EbpfLoader::new() }
     }
 }
 
@@ -103,49 +101,34 @@ impl<'a> Loader<'a> {
                 .map_max_entries(&binding.map, binding.max_entries)
                 .map_pin_path(&binding.map, binding.path.as_path());
         }
-        let mut loaded = self
-            .ebpf
-            .load(object)
-            .map_err(|error| load_error(path, &error))?;
+        let mut loaded = self.ebpf.load(object).map_err(|error| load_error(path, &error))?;
         let program: &mut SchedClassifier = loaded
             .program_mut(program)
             .ok_or_else(|| Error::Refused(format!("object `{path}` has no program `{program}`")))?
             .try_into()
             .map_err(|error| Error::Refused(format!("program `{program}` of `{path}`: {error}")))?;
-        program
-            .load()
-            .map_err(|error| program_error(path, &error))?;
+        program.load().map_err(|error| program_error(path, &error))?;
         let fd = program.fd().map_err(|error| program_error(path, &error))?;
-        fd.as_fd()
-            .try_clone_to_owned()
-            .context(|| format!("cannot keep the program of `{path}`"))
+        fd.as_fd().try_clone_to_owned().context(|| format!("cannot keep the program of `{path}`"))
     }
 }
 
 fn load_error(path: &str, error: &EbpfError) -> Error {
     match error {
         EbpfError::ProgramError(error) => program_error(path, error),
-        EbpfError::MapError(error) => {
-            Error::Machine(format!("cannot use the maps of `{path}`: {}", chain(error)))
-        }
+        EbpfError::MapError(error) => Error::Machine(format!("cannot use the maps of `{path}`: {}", chain(error))),
         error => Error::Refused(format!("cannot read the object `{path}`: {}", chain(error))),
     }
 }
 
 fn program_error(path: &str, error: &ProgramError) -> Error {
-    let ProgramError::LoadError {
-        io_error,
-        verifier_log,
-    } = error
-    else {
+    let ProgramError::LoadError { io_error, verifier_log } = error else {
         return Error::Machine(format!("cannot load `{path}`: {}", chain(error)));
     };
     let log = verifier_log.to_string();
     let lines: Vec<_> = log.lines().filter(|line| !line.trim().is_empty()).collect();
     let end = lines[lines.len().saturating_sub(VERIFIER_LINES)..].join("\n  ");
-    Error::Machine(format!(
-        "the kernel refuses `{path}`: {io_error}; the verifier ends with\n  {end}"
-    ))
+    Error::Machine(format!("the kernel refuses `{path}`: {io_error}; the verifier ends with\n  {end}"))
 }
 
 /// The message with those of its sources, which aya leaves out.

@@ -28,13 +28,7 @@ use crate::sys::mapping::Mapping;
 
 /// Takes the steps in order. `bundle` is the one that the plan was made from; `del` and `unload` have none.
 pub fn run(pins: &Pins, bundle: Option<&Bundle>, plan: &Plan) -> Result<(), Error> {
-    let mut ctx = Ctx {
-        pins,
-        bundle,
-        loader: None,
-        loaded: BTreeMap::new(),
-        undo: Vec::new(),
-    };
+    let mut ctx = Ctx { pins, bundle, loader: None, loaded: BTreeMap::new(), undo: Vec::new() };
     for step in &plan.steps {
         if let Err(error) = ctx.step(step) {
             ctx.undo();
@@ -49,11 +43,7 @@ enum Undo {
     /// Remove a file, a pin, or a folder with what is in it.
     Remove(PathBuf),
     /// Give an address back.
-    Address {
-        generation: u32,
-        address: IpAddr,
-        base: u32,
-    },
+    Address { generation: u32, address: IpAddr, base: u32 },
 }
 
 struct Ctx<'a> {
@@ -75,11 +65,7 @@ impl<'a> Ctx<'a> {
                 self.undo.push(Undo::Remove(path.clone()));
                 maps::create(&path, name, layout, &[], Writable::Later).map(drop)
             }
-            Step::PublishClass {
-                digest,
-                file,
-                tables,
-            } => self.publish_class(digest, file, tables),
+            Step::PublishClass { digest, file, tables } => self.publish_class(digest, file, tables),
             Step::PublishGeneration(publication) => self.publish_generation(publication),
             Step::RecordEndpoint(record) => {
                 let path = pins.endpoint_record(record.id);
@@ -90,40 +76,17 @@ impl<'a> Ctx<'a> {
                 state::write(&path, record)
             }
             Step::Load(load) => self.load(load),
-            Step::Attach {
-                endpoint,
-                hook,
-                interface,
-                ifindex,
-            } => self.attach(*endpoint, *hook, interface, *ifindex),
-            Step::Switch {
-                endpoint,
-                hook,
-                from,
-            } => self.switch(*endpoint, *hook, *from),
-            Step::SetAddress {
-                generation,
-                address,
-                index,
-                base,
-            } => {
+            Step::Attach { endpoint, hook, interface, ifindex } => self.attach(*endpoint, *hook, interface, *ifindex),
+            Step::Switch { endpoint, hook, from } => self.switch(*endpoint, *hook, *from),
+            Step::SetAddress { generation, address, index, base } => {
                 let (generation, address, base) = (*generation, *address, *base);
-                self.undo.push(Undo::Address {
-                    generation,
-                    address,
-                    base,
-                });
+                self.undo.push(Undo::Address { generation, address, base });
                 set_address(pins, generation, address, *index)
             }
             Step::ForgetConnections(address) => forget_connections(pins, *address),
             Step::SetCurrent(generation) => {
                 self.folder(&pins.state)?;
-                state::write(
-                    &pins.current(),
-                    &state::Current {
-                        generation: *generation,
-                    },
-                )
+                state::write(&pins.current(), &state::Current { generation: *generation })
             }
             Step::RemoveEndpoint(id) => {
                 // The links end with their pins; then nothing judges the endpoint's packets.
@@ -135,18 +98,14 @@ impl<'a> Ctx<'a> {
             Step::RemoveDocuments(number) => remove(&pins.documents(*number)),
             Step::RemoveNode { folders } => {
                 folders.iter().try_for_each(|folder| remove(folder))?;
-                files::remove_if_empty(&pins.root)
-                    .context(|| format!("cannot remove `{}`", pins.root.display()))
+                files::remove_if_empty(&pins.root).context(|| format!("cannot remove `{}`", pins.root.display()))
             }
         }
     }
 
     /// Makes a folder, and remembers the topmost one that was not there.
     fn folder(&mut self, path: &Path) -> Result<(), Error> {
-        let missing = path
-            .ancestors()
-            .take_while(|folder| !folder.exists())
-            .last();
+        let missing = path.ancestors().take_while(|folder| !folder.exists()).last();
         if let Some(missing) = missing {
             self.undo.push(Undo::Remove(missing.to_owned()));
         }
@@ -159,8 +118,7 @@ impl<'a> Ctx<'a> {
         self.folder(path.parent().unwrap_or(path))?;
         remove(&folder)?;
         self.undo.push(Undo::Remove(folder.clone()));
-        files::make_folder(&folder)
-            .context(|| format!("cannot make the folder `{}`", folder.display()))?;
+        files::make_folder(&folder).context(|| format!("cannot make the folder `{}`", folder.display()))?;
         Ok(folder)
     }
 
@@ -180,11 +138,7 @@ impl<'a> Ctx<'a> {
         for (name, _, layout) in tables {
             let (_, bytes) = self.bundle()?.table(file, name)?;
             // Identities that come later get their rows there; all else is final.
-            let writable = if name == names::ID_ROW {
-                Writable::Later
-            } else {
-                Writable::Never
-            };
+            let writable = if name == names::ID_ROW { Writable::Later } else { Writable::Never };
             maps::create(&folder.join(name), name, layout, bytes, writable)?;
         }
         self.commit(&path)
@@ -195,21 +149,14 @@ impl<'a> Ctx<'a> {
         let documents = self.pins.documents(number);
         let aside_documents = self.folder_aside(&documents)?;
         let bundle = self.bundle()?;
-        let copies = [
-            (MANIFEST_FILE, MANIFEST_FILE),
-            (PROVENANCE_FILE, PROVENANCE_FILE),
-            (IPCACHE_FILE, state::RECORDS_FILE),
-        ];
+        let copies =
+            [(MANIFEST_FILE, MANIFEST_FILE), (PROVENANCE_FILE, PROVENANCE_FILE), (IPCACHE_FILE, state::RECORDS_FILE)];
         for (from, to) in copies {
             let path = aside_documents.join(to);
             let bytes = bundle.file(from)?;
-            files::write_atomic(&path, bytes)
-                .context(|| format!("cannot write `{}`", path.display()))?;
+            files::write_atomic(&path, bytes).context(|| format!("cannot write `{}`", path.display()))?;
         }
-        state::write(
-            &aside_documents.join(state::GENERATION_FILE),
-            &publication.generation,
-        )?;
+        state::write(&aside_documents.join(state::GENERATION_FILE), &publication.generation)?;
         self.commit(&documents)?;
 
         let path = self.pins.generation(number);
@@ -219,10 +166,7 @@ impl<'a> Ctx<'a> {
                 names::IPCACHE4 => (ipcache::bytes4(&publication.tries.v4), Writable::Later),
                 names::IPCACHE6 => (ipcache::bytes6(&publication.tries.v6), Writable::Later),
                 _ => {
-                    let numbers = publication
-                        .identities
-                        .iter()
-                        .flat_map(|number| number.to_ne_bytes());
+                    let numbers = publication.identities.iter().flat_map(|number| number.to_ne_bytes());
                     (numbers.collect(), Writable::Never)
                 }
             };
@@ -246,24 +190,12 @@ impl<'a> Ctx<'a> {
         let bundle = self.bundle()?;
         let object = bundle.file(&load.object)?;
         let loader = self.loader.get_or_insert_with(Loader::default);
-        let program = loader.load(
-            &load.object,
-            object,
-            load.hook.program(),
-            &load.scalars,
-            &load.bindings,
-        )?;
+        let program = loader.load(&load.object, object, load.hook.program(), &load.scalars, &load.bindings)?;
         self.loaded.insert((load.endpoint, load.hook), program);
         Ok(())
     }
 
-    fn attach(
-        &mut self,
-        endpoint: u16,
-        hook: Hook,
-        interface: &str,
-        ifindex: u32,
-    ) -> Result<(), Error> {
+    fn attach(&mut self, endpoint: u16, hook: Hook, interface: &str, ifindex: u32) -> Result<(), Error> {
         let program = self.take(endpoint, hook)?;
         let path = self.pins.link(endpoint, hook);
         // A link whose interface went away.
@@ -271,18 +203,15 @@ impl<'a> Ctx<'a> {
         let link = bpf::tcx_attach(program.as_fd(), ifindex, hook.attach_type())
             .context(|| format!("cannot attach {hook} to {interface} ({})", hook.place()))?;
         self.undo.push(Undo::Remove(path.clone()));
-        bpf::obj_pin(link.as_fd(), &path)
-            .context(|| format!("cannot pin the link `{}`", path.display()))?;
+        bpf::obj_pin(link.as_fd(), &path).context(|| format!("cannot pin the link `{}`", path.display()))?;
         self.counters(endpoint, hook)
     }
 
     fn switch(&mut self, endpoint: u16, hook: Hook, from: u32) -> Result<(), Error> {
         let program = self.take(endpoint, hook)?;
         let path = self.pins.link(endpoint, hook);
-        let link =
-            bpf::obj_get(&path).context(|| format!("cannot open the link `{}`", path.display()))?;
-        let old = bpf::prog_by_id(from)
-            .context(|| format!("cannot open program {from} of endpoint {endpoint}"))?;
+        let link = bpf::obj_get(&path).context(|| format!("cannot open the link `{}`", path.display()))?;
+        let old = bpf::prog_by_id(from).context(|| format!("cannot open program {from} of endpoint {endpoint}"))?;
         bpf::link_update(link.as_fd(), program.as_fd(), old.as_fd()).context(|| {
             format!("cannot replace {hook} of endpoint {endpoint}: somebody else may have replaced program {from}")
         })?;
@@ -294,11 +223,7 @@ impl<'a> Ctx<'a> {
     /// The counters of the program that runs now take the place of the old ones.
     fn counters(&mut self, endpoint: u16, hook: Hook) -> Result<(), Error> {
         let path = self.pins.counters(endpoint, hook);
-        if aside(&path).exists() {
-            rename(&aside(&path), &path)
-        } else {
-            remove(&path)
-        }
+        if aside(&path).exists() { rename(&aside(&path), &path) } else { remove(&path) }
     }
 
     fn take(&mut self, endpoint: u16, hook: Hook) -> Result<OwnedFd, Error> {
@@ -307,8 +232,7 @@ impl<'a> Ctx<'a> {
     }
 
     fn bundle(&self) -> Result<&'a Bundle, Error> {
-        self.bundle
-            .ok_or_else(|| Error::Bug("the plan needs a bundle".to_owned()))
+        self.bundle.ok_or_else(|| Error::Bug("the plan needs a bundle".to_owned()))
     }
 
     fn undo(&mut self) {
@@ -316,11 +240,7 @@ impl<'a> Ctx<'a> {
             // The error that led here is the one to tell; the next run removes what stays behind.
             let _ = match undo {
                 Undo::Remove(path) => remove(&path),
-                Undo::Address {
-                    generation,
-                    address,
-                    base,
-                } => set_address(self.pins, generation, address, base),
+                Undo::Address { generation, address, base } => set_address(self.pins, generation, address, base),
             };
         }
     }
@@ -331,26 +251,16 @@ fn remove(path: &Path) -> Result<(), Error> {
 }
 
 fn rename(from: &Path, to: &Path) -> Result<(), Error> {
-    files::rename(from, to)
-        .context(|| format!("cannot rename `{}` to `{}`", from.display(), to.display()))
+    files::rename(from, to).context(|| format!("cannot rename `{}` to `{}`", from.display(), to.display()))
 }
 
 fn set_address(pins: &Pins, generation: u32, address: IpAddr, index: u32) -> Result<(), Error> {
-    let name = if address.is_ipv4() {
-        names::IPCACHE4
-    } else {
-        names::IPCACHE6
-    };
+    let name = if address.is_ipv4() { names::IPCACHE4 } else { names::IPCACHE6 };
     let path = pins.generation(generation).join(name);
     let map = maps::open(&path)?;
-    let mapping = Mapping::new(map.as_fd())
-        .context(|| format!("cannot map `{}` into memory", path.display()))?;
-    ipcache::set_host(&mapping, address, index).map_err(|what| {
-        Error::Machine(format!(
-            "cannot set {address} in `{}`: {what}",
-            path.display()
-        ))
-    })
+    let mapping = Mapping::new(map.as_fd()).context(|| format!("cannot map `{}` into memory", path.display()))?;
+    ipcache::set_host(&mapping, address, index)
+        .map_err(|what| Error::Machine(format!("cannot set {address} in `{}`: {what}", path.display())))
 }
 
 /// Removes the entries whose local end is `address`: a new owner must not inherit connections.
@@ -359,28 +269,19 @@ fn forget_connections(pins: &Pins, address: IpAddr) -> Result<(), Error> {
         IpAddr::V4(address) => (names::CONNTRACK4, address.octets().to_vec()),
         IpAddr::V6(address) => (names::CONNTRACK6, address.octets().to_vec()),
     };
-    const {
-        assert!(
-            std::mem::offset_of!(CtKey4, local_be) == 0 && std::mem::offset_of!(CtKey6, local) == 0
-        )
-    };
+    const { assert!(std::mem::offset_of!(CtKey4, local_be) == 0 && std::mem::offset_of!(CtKey6, local) == 0) };
     let path = pins.node().join(name);
     if !path.exists() {
         // The bundle has this family switched off.
         return Ok(());
     }
     let map = maps::open(&path)?;
-    let keys =
-        bpf::hash_keys(map.as_fd()).context(|| format!("cannot read `{}`", path.display()))?;
+    let keys = bpf::hash_keys(map.as_fd()).context(|| format!("cannot read `{}`", path.display()))?;
     for key in keys.iter().filter(|key| key.starts_with(&local)) {
         match bpf::map_delete(map.as_fd(), key) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(error).context(|| {
-                    format!(
-                        "cannot remove a connection of {address} from `{}`",
-                        path.display()
-                    )
-                });
+                return Err(error)
+                    .context(|| format!("cannot remove a connection of {address} from `{}`", path.display()));
             }
             // Gone by itself meanwhile is as good.
             _ => {}

@@ -85,16 +85,11 @@ pub fn documents(pins: &Pins, number: u32) -> Result<Option<Documents>, Error> {
         return Ok(None);
     };
     let path = folder.join(RECORDS_FILE);
-    let records =
-        files::read_optional(&path).context(|| format!("cannot read `{}`", path.display()))?;
+    let records = files::read_optional(&path).context(|| format!("cannot read `{}`", path.display()))?;
     let Some(records) = records else {
         return Ok(None);
     };
-    Ok(Some(Documents {
-        generation,
-        manifest,
-        records: bundle::records(&records)?,
-    }))
+    Ok(Some(Documents { generation, manifest, records: bundle::records(&records)? }))
 }
 
 /// Reads the rules of a generation; `None` when they are not there.
@@ -104,22 +99,17 @@ pub fn provenance(pins: &Pins, number: u32) -> Result<Option<Provenance>, Error>
 
 /// Reads a document of the state; `None` when there is none.
 pub fn read<T: DeserializeOwned>(path: &std::path::Path) -> Result<Option<T>, Error> {
-    let bytes =
-        files::read_optional(path).context(|| format!("cannot read `{}`", path.display()))?;
+    let bytes = files::read_optional(path).context(|| format!("cannot read `{}`", path.display()))?;
     let Some(bytes) = bytes else { return Ok(None) };
     let parsed = serde_json::from_slice(&bytes);
     parsed.map(Some).map_err(|error| {
-        Error::Machine(format!(
-            "`{}` is damaged: {error}; remove it, or start over with `unload`",
-            path.display()
-        ))
+        Error::Machine(format!("`{}` is damaged: {error}; remove it, or start over with `unload`", path.display()))
     })
 }
 
 /// Writes a document of the state.
 pub fn write<T: Serialize>(path: &std::path::Path, value: &T) -> Result<(), Error> {
-    let mut text = serde_json::to_vec(value)
-        .map_err(|error| Error::Bug(format!("cannot write JSON: {error}")))?;
+    let mut text = serde_json::to_vec(value).map_err(|error| Error::Bug(format!("cannot write JSON: {error}")))?;
     text.push(b'\n');
     files::write_atomic(path, &text).context(|| format!("cannot write `{}`", path.display()))
 }

@@ -172,8 +172,7 @@ pub fn compile_all(
         .build()
         .map_err(|error| ClangError::Threads { jobs, reason: error.to_string() })?;
     let keys: Vec<String> = units.iter().map(|unit| cache::key(toolchain, &codegen::digest(unit))).collect();
-    let found: Vec<Option<Vec<u8>>> =
-        keys.iter().map(|key| cache.and_then(|folder| cache::get(folder, key))).collect();
+    let found: Vec<Option<Vec<u8>>> = keys.iter().map(|key| cache.and_then(|folder| cache::get(folder, key))).collect();
     if found.iter().all(Option::is_some) {
         return Ok(found.into_iter().flatten().map(|object| Built { object, cached: true }).collect());
     }
@@ -210,10 +209,8 @@ struct Workspace {
 
 impl Workspace {
     fn new() -> Result<Self, ClangError> {
-        let folder = tempfile::Builder::new()
-            .prefix("ciliumc-")
-            .tempdir()
-            .map_err(ClangError::io(&std::env::temp_dir()))?;
+        let folder =
+            tempfile::Builder::new().prefix("ciliumc-").tempdir().map_err(ClangError::io(&std::env::temp_dir()))?;
         for (path, text) in HEADERS {
             write(&folder.path().join("include").join(path), text)?;
         }

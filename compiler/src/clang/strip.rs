@@ -3,7 +3,9 @@
 //! Relocations of BTF go too: they are for linkers, and a loader that finds none reads the same.
 
 use object::LittleEndian as LE;
-use object::elf::{FileHeader64, Rel64, SHN_LORESERVE, SymbolSection, SHT_NOBITS, SHT_REL, SHT_SYMTAB, SectionHeader64, Sym64};
+use object::elf::{
+    FileHeader64, Rel64, SHN_LORESERVE, SHT_NOBITS, SHT_REL, SHT_SYMTAB, SectionHeader64, Sym64, SymbolSection,
+};
 use object::pod::{bytes_of, slice_from_all_bytes};
 use object::read::elf::FileHeader as _;
 
@@ -23,7 +25,8 @@ pub(super) fn strip(bytes: &[u8]) -> Result<Vec<u8>, String> {
         .collect::<Result<_, _>>()
         .map_err(|error| error.to_string())?;
     let sections: Vec<Section> = table.iter().copied().collect();
-    let kept_sections = Renumbering::new(names.iter().map(|name| !DROPPED.iter().any(|d| name.starts_with(d.as_bytes()))));
+    let kept_sections =
+        Renumbering::new(names.iter().map(|name| !DROPPED.iter().any(|d| name.starts_with(d.as_bytes()))));
     let symbols = kept_symbols(bytes, &sections, &kept_sections)?;
 
     let mut out = bytes_of(&header).to_vec();

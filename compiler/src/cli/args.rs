@@ -144,16 +144,14 @@ pub enum FailOn {
 }
 
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  ciliumc trace deploy/ --probes probes.tsv\n  \
+#[command(after_help = "Examples:\n  ciliumc trace deploy/ --probes probes.tsv\n  \
                   printf 'shop/cart\\tingress\\tpod:shop/web\\tTCP\\t7070\\n' | ciliumc trace deploy/ --probes -\n\n\
                   A probe is a line of five fields separated by tabs:\n  \
                   endpoint   namespace/pod, or deployment/namespace/name\n  \
                   direction  ingress or egress, seen from the endpoint\n  \
                   peer       pod:ns/name, entity:NAME or ip:ADDRESS\n  \
                   proto      TCP, UDP, SCTP, ICMP or ICMPv6\n  \
-                  dport      destination port, or the ICMP type"
-)]
+                  dport      destination port, or the ICMP type")]
 pub struct TraceArgs {
     #[command(flatten)]
     pub input: InputArgs,

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::args::{BuildArgs, BuildFormat, StageArg};
 use super::inputs;
 use crate::bundle::write;
-use crate::clang;
+use crate::clang::Toolchain;
 use crate::diag::render;
 use crate::driver::build::{self, BuildOptions};
 use crate::driver::{Failure, Stage};
@@ -32,7 +32,10 @@ pub fn run(args: &BuildArgs) -> Result<u8, Failure> {
     }
     if let Err(failure) = inputs::refuse(&args.input, &analysis) {
         if args.output == BuildFormat::Json {
-            println!("{:#}", json!({ "schema": "ciliumc/build/v1", "diagnostics": render::json(&analysis.diagnostics, &sources) }));
+            println!(
+                "{:#}",
+                json!({ "schema": "ciliumc/build/v1", "diagnostics": render::json(&analysis.diagnostics, &sources) })
+            );
         }
         return Err(failure);
     }
@@ -51,8 +54,8 @@ pub fn run(args: &BuildArgs) -> Result<u8, Failure> {
     let mut objects = Vec::new();
     let mut toolchain = None;
     if needs_objects {
-        let found = clang::find().map_err(Failure::machine)?;
-        objects = build::objects(&found, build::units(&lowered), &options)?;
+        let found = Toolchain::find().map_err(Failure::machine)?;
+        objects = build::objects(&found, &lowered.node, build::units(&lowered), &options)?;
         toolchain = Some(found);
     }
     for stage in &stages {

@@ -13,8 +13,9 @@ use crate::source::{self, SourceMap};
 /// Runs the command.
 pub fn run(args: &TraceArgs) -> Result<u8, Failure> {
     let text = source::text(&args.probes).map_err(Failure::input)?;
-    let probes = probe::parse(&text)
-        .map_err(|problems| Failure::Input(format!("{}: {}", args.probes, problems.join(&format!("\nerror: {}: ", args.probes)))))?;
+    let probes = probe::parse(&text).map_err(|problems| {
+        Failure::Input(format!("{}: {}", args.probes, problems.join(&format!("\nerror: {}: ", args.probes))))
+    })?;
     let sources = inputs::load(&args.input)?;
     let analysis = inputs::analyse(&args.input, &sources, Lock::default())?;
     inputs::print_diagnostics(&args.input, &analysis, &sources);
@@ -98,7 +99,8 @@ fn line(sources: &SourceMap, analysis: &Analysis, probe: &Probe, answer: &Result
 }
 
 fn row(sources: &SourceMap, analysis: &Analysis, probe: &Probe, answer: &Result<Answer, String>) -> serde_json::Value {
-    let rules: Vec<_> = answer.iter().flat_map(|a| &a.decision.rules).map(|&id| report::rule(sources, &analysis.cluster, id)).collect();
+    let rules: Vec<_> =
+        answer.iter().flat_map(|a| &a.decision.rules).map(|&id| report::rule(sources, &analysis.cluster, id)).collect();
     json!({
         "endpoint": probe.endpoint, "direction": probe.direction.word(), "peer": probe.peer,
         "protocol": probe.protocol, "port": probe.port,

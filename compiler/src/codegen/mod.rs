@@ -57,6 +57,12 @@ pub fn digest(unit: &Unit) -> String {
     literal::hex(&hash.finalize())
 }
 
+/// The files of a unit one behind the other: `--emit codegen`.
+pub fn text(unit: &Unit) -> String {
+    let files = [("ep_config.h", &unit.ep_config), ("node_config.h", &unit.node_config), ("unit.c", &unit.source)];
+    files.map(|(file, text)| format!("// {} {file}\n{}\n\n", unit.name, text.trim_end())).concat()
+}
+
 /// The `#define`s of a shape's `ep_config.h`, in the order of the file.
 pub fn ep_defines(shape: &Shape) -> Vec<Define> {
     vec![

@@ -101,12 +101,7 @@ pub struct Diagnostic {
 
 impl Diagnostic {
     /// A diagnostic of the given severity at a place.
-    pub fn new(
-        severity: Severity,
-        code: Code,
-        span: impl Into<Option<Span>>,
-        message: impl Into<String>,
-    ) -> Self {
+    pub fn new(severity: Severity, code: Code, span: impl Into<Option<Span>>, message: impl Into<String>) -> Self {
         Self {
             code,
             severity,

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use miette::{
-    GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError, MietteSpanContents,
-    SourceCode, SourceSpan, SpanContents,
+    GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError, MietteSpanContents, SourceCode, SourceSpan,
+    SpanContents,
 };
 use serde_json::{Value, json};
 
@@ -21,39 +21,23 @@ const LINES_MAX: usize = 6;
 pub fn sorted<'d>(diagnostics: &'d [Diagnostic], sources: &SourceMap) -> Vec<&'d Diagnostic> {
     let mut sorted: Vec<&Diagnostic> = diagnostics.iter().collect();
     sorted.sort_by_cached_key(|diagnostic| {
-        let place = diagnostic
-            .span
-            .map(|span| (span.file, sources.line_col(span)));
-        (
-            place,
-            diagnostic.code,
-            diagnostic.severity,
-            diagnostic.message.clone(),
-        )
+        let place = diagnostic.span.map(|span| (span.file, sources.line_col(span)));
+        (place, diagnostic.code, diagnostic.severity, diagnostic.message.clone())
     });
     sorted
 }
 
 /// Every diagnostic with its lines of source.
 pub fn text(diagnostics: &[Diagnostic], sources: &SourceMap, colour: bool) -> String {
-    let theme = if colour {
-        GraphicalTheme::unicode()
-    } else {
-        GraphicalTheme::unicode_nocolor()
-    };
-    let handler = GraphicalReportHandler::new_themed(theme)
-        .with_width(WIDTH)
-        .with_links(false)
-        .without_syntax_highlighting();
+    let theme = if colour { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
+    let handler =
+        GraphicalReportHandler::new_themed(theme).with_width(WIDTH).with_links(false).without_syntax_highlighting();
     let mut out = String::new();
     for diagnostic in sorted(diagnostics, sources) {
         let report = Report::new(diagnostic, sources);
         if handler.render_report(&mut out, &report).is_err() {
             // Only a source that cannot be shown fails: the message has to do.
-            out.push_str(&format!(
-                "{} [{}]: {}\n",
-                diagnostic.severity, diagnostic.code, diagnostic.message
-            ));
+            out.push_str(&format!("{} [{}]: {}\n", diagnostic.severity, diagnostic.code, diagnostic.message));
         }
         out.push('\n');
     }
@@ -62,17 +46,15 @@ pub fn text(diagnostics: &[Diagnostic], sources: &SourceMap, colour: bool) -> St
 
 /// Every diagnostic as an array; lines and columns begin with 1, `span` counts bytes from 0.
 pub fn json(diagnostics: &[Diagnostic], sources: &SourceMap) -> Value {
-    sorted(diagnostics, sources)
-        .into_iter()
-        .map(|diagnostic| entry(diagnostic, sources))
-        .collect()
+    sorted(diagnostics, sources).into_iter().map(|diagnostic| entry(diagnostic, sources)).collect()
 }
 
 fn entry(diagnostic: &Diagnostic, sources: &SourceMap) -> Value {
     let place = diagnostic.span.map(|span| (span, sources.line_col(span)));
-    let object = diagnostic.object.as_ref().map(
-        |object| json!({ "kind": object.kind, "namespace": object.namespace, "name": object.name }),
-    );
+    let object = diagnostic
+        .object
+        .as_ref()
+        .map(|object| json!({ "kind": object.kind, "namespace": object.namespace, "name": object.name }));
     let related: Vec<Value> = diagnostic
         .related
         .iter()
@@ -105,45 +87,23 @@ struct Report<'d> {
 
 impl<'d> Report<'d> {
     fn new(diagnostic: &'d Diagnostic, sources: &'d SourceMap) -> Self {
-        let source = diagnostic
-            .span
-            .and_then(|span| sources.file(span.file))
-            .map(Shown);
+        let source = diagnostic.span.and_then(|span| sources.file(span.file)).map(Shown);
         let mut help: Vec<String> = diagnostic.hint.iter().cloned().collect();
         for (span, message) in &diagnostic.related {
             // A label cannot reach into another file.
-            if diagnostic
-                .span
-                .is_none_or(|primary| primary.file != span.file)
-            {
+            if diagnostic.span.is_none_or(|primary| primary.file != span.file) {
                 let at = sources.line_col(*span);
-                help.push(format!(
-                    "{message}: {}:{}:{}",
-                    sources.name(span.file),
-                    at.line,
-                    at.column
-                ));
+                help.push(format!("{message}: {}:{}:{}", sources.name(span.file), at.line, at.column));
             }
         }
         let help = (!help.is_empty()).then(|| help.join("\n"));
-        Self {
-            diagnostic,
-            source,
-            help,
-        }
+        Self { diagnostic, source, help }
     }
 
     fn label(&self, text: Option<String>, span: Span, primary: bool) -> LabeledSpan {
-        let shortened = self
-            .source
-            .as_ref()
-            .map_or(span.end, |source| shorten(source.0, span));
+        let shortened = self.source.as_ref().map_or(span.end, |source| shorten(source.0, span));
         let range = span.start as usize..shortened.max(span.start) as usize;
-        if primary {
-            LabeledSpan::new_primary_with_span(text, range)
-        } else {
-            LabeledSpan::new_with_span(text, range)
-        }
+        if primary { LabeledSpan::new_primary_with_span(text, range) } else { LabeledSpan::new_with_span(text, range) }
     }
 }
 
@@ -167,10 +127,7 @@ impl std::error::Error for Report<'_> {}
 
 impl miette::Diagnostic for Report<'_> {
     fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        Some(Box::new(format!(
-            "{}[{}]",
-            self.diagnostic.severity, self.diagnostic.code
-        )))
+        Some(Box::new(format!("{}[{}]", self.diagnostic.severity, self.diagnostic.code)))
     }
 
     fn severity(&self) -> Option<miette::Severity> {
@@ -182,9 +139,7 @@ impl miette::Diagnostic for Report<'_> {
     }
 
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        self.help
-            .as_ref()
-            .map(|help| Box::new(help) as Box<dyn fmt::Display>)
+        self.help.as_ref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
@@ -193,20 +148,10 @@ impl miette::Diagnostic for Report<'_> {
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
         let primary = self.diagnostic.span?;
-        let object = self
-            .diagnostic
-            .object
-            .as_ref()
-            .map(|object| format!("in {object}"));
-        let related = self
-            .diagnostic
-            .related
-            .iter()
-            .filter(move |(span, _)| span.file == primary.file);
+        let object = self.diagnostic.object.as_ref().map(|object| format!("in {object}"));
+        let related = self.diagnostic.related.iter().filter(move |(span, _)| span.file == primary.file);
         let related = related.map(|(span, text)| self.label(Some(text.clone()), *span, false));
-        Some(Box::new(
-            std::iter::once(self.label(object, primary, true)).chain(related),
-        ))
+        Some(Box::new(std::iter::once(self.label(object, primary, true)).chain(related)))
     }
 }
 
@@ -223,35 +168,19 @@ impl SourceCode for Shown<'_> {
     ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
         let file = self.0;
         let offset = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
-        let first = file
-            .line_index(offset(span.offset()))
-            .saturating_sub(lines_before);
+        let first = file.line_index(offset(span.offset())).saturating_sub(lines_before);
         let last = file.line_index(offset(span.offset() + span.len())) + lines_after;
         // Without context the reporter wants the span itself, to tell its column.
         let (start, column) = if lines_before == 0 {
-            (
-                span.offset(),
-                file.line_col(offset(span.offset())).column - 1,
-            )
+            (span.offset(), file.line_col(offset(span.offset())).column - 1)
         } else {
             (file.line_start(first), 0)
         };
         let end = file.line_start(last + 1);
-        let data = file
-            .text
-            .as_bytes()
-            .get(start..end)
-            .ok_or(MietteError::OutOfBounds)?;
+        let data = file.text.as_bytes().get(start..end).ok_or(MietteError::OutOfBounds)?;
         let lines = last - first + 1;
         let place = (start, end - start).into();
-        Ok(Box::new(MietteSpanContents::new_named(
-            file.name.clone(),
-            data,
-            place,
-            first,
-            column,
-            lines,
-        )))
+        Ok(Box::new(MietteSpanContents::new_named(file.name.clone(), data, place, first, column, lines)))
     }
 }
 
@@ -261,26 +190,15 @@ mod tests {
     use crate::diag::{Code, FileId, ObjectRef};
 
     fn map() -> SourceMap {
-        SourceMap::from_texts([
-            ("a.yaml", "kind: ä\nspec:\n  port: 80\n"),
-            ("b.yaml", "x: 1\n"),
-        ])
+        SourceMap::from_texts([("a.yaml", "kind: ä\nspec:\n  port: 80\n"), ("b.yaml", "x: 1\n")])
     }
 
     fn span(file: u32, start: u32, end: u32) -> Span {
-        Span {
-            file: FileId(file),
-            start,
-            end,
-        }
+        Span { file: FileId(file), start, end }
     }
 
     fn sample() -> Vec<Diagnostic> {
-        let object = ObjectRef {
-            kind: "Pod".into(),
-            namespace: "ns".into(),
-            name: "p".into(),
-        };
+        let object = ObjectRef { kind: "Pod".into(), namespace: "ns".into(), name: "p".into() };
         vec![
             Diagnostic::info(Code("F-011"), None, "about no place"),
             Diagnostic::error(Code("E-221"), span(0, 23, 25), "bad port")
@@ -328,25 +246,14 @@ mod tests {
     #[test]
     fn json_has_every_field() {
         let value = json(&sample(), &map());
-        let codes: Vec<_> = value
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|entry| entry["code"].as_str().unwrap())
-            .collect();
+        let codes: Vec<_> = value.as_array().unwrap().iter().map(|entry| entry["code"].as_str().unwrap()).collect();
         assert_eq!(codes, ["F-011", "W-101", "E-221"]);
         assert_eq!(value[2]["line"], 3);
         assert_eq!(value[2]["column"], 9);
         assert_eq!(value[2]["file"], "a.yaml");
         assert_eq!(value[2]["span"], json!({"start": 23, "end": 25}));
-        assert_eq!(
-            value[2]["object"],
-            json!({"kind": "Pod", "namespace": "ns", "name": "p"})
-        );
-        assert_eq!(
-            value[2]["related"][1],
-            json!({"file": "b.yaml", "line": 1, "column": 1, "message": "and there"})
-        );
+        assert_eq!(value[2]["object"], json!({"kind": "Pod", "namespace": "ns", "name": "p"}));
+        assert_eq!(value[2]["related"][1], json!({"file": "b.yaml", "line": 1, "column": 1, "message": "and there"}));
         assert_eq!(value[0]["file"], Value::Null);
     }
 

@@ -11,12 +11,15 @@ use crate::clang::{self, ClangError, Toolchain};
 use crate::codegen::{self, Unit};
 use crate::diag::{Code, Diagnostic};
 use crate::ir::{self, Direction};
-use crate::lower::shape::{PolicyMode, Program, Shape};
+use crate::lower::shape::{NodeConfig, PolicyMode, Program, Shape};
 use crate::lower::{self, Lowered};
 use crate::object::{self, ObjectReport};
 use crate::resolve::{self, Enforcement};
 use crate::source::SourceMap;
-use crate::validate::kernel;
+use crate::validate::kernel::{self, VerifyError};
+
+/// Budget of one program, far below the kernel's million: a new kernel walks more than an old one.
+const VERIFIED_MAX: u32 = 200_000;
 
 /// How to build.
 #[derive(Debug, Clone, Default)]
@@ -82,6 +85,7 @@ pub fn units(lowered: &Lowered) -> Vec<(Shape, Unit)> {
 /// Compiles and checks every unit.
 pub fn objects(
     toolchain: &Toolchain,
+    node: &NodeConfig,
     units: Vec<(Shape, Unit)>,
     options: &BuildOptions<'_>,
 ) -> Result<Vec<Checked>, Failure> {
@@ -89,10 +93,10 @@ pub fn objects(
     let built = clang::compile_all(toolchain, &sources, options.jobs, options.cache).map_err(clang_failure)?;
     let mut out = Vec::with_capacity(units.len());
     for ((shape, unit), built) in units.into_iter().zip(built) {
-        let report = object::inspect(&built.object, &shape)
+        let report = object::inspect(&built.object, &shape, node)
             .map_err(|error| Failure::Bug(format!("object {}: {error}", unit.name)))?;
         let verified = match options.verify {
-            true => Some(kernel::verify(&built.object).map_err(|error| verify_failure(&unit, error))?),
+            true => Some(verified(&unit, &built.object, &report.program)?),
             false => None,
         };
         out.push(Checked { shape, unit, bytes: built.object, report, verified, cached: built.cached });
@@ -104,9 +108,18 @@ fn clang_failure(error: ClangError) -> Failure {
     if error.is_our_bug() { Failure::Bug(error.to_string()) } else { Failure::machine(error) }
 }
 
-fn verify_failure(unit: &Unit, error: kernel::VerifyError) -> Failure {
-    let text = format!("object {}: {error}", unit.name);
-    if error.is_our_bug() { Failure::Bug(text) } else { Failure::Machine(text) }
+/// What this kernel's verifier counts for an object, which must stay inside the budget.
+fn verified(unit: &Unit, object: &[u8], program: &str) -> Result<u32, Failure> {
+    let text = |error: &dyn std::fmt::Display| format!("object {}: {error}", unit.name);
+    let count = kernel::verify(object, program).map_err(|error| match error {
+        VerifyError::NotPermitted(_) | VerifyError::NoCount => Failure::Machine(text(&error)),
+        VerifyError::Refused { .. } | VerifyError::Load(_) => Failure::Bug(text(&error)),
+    })?;
+    if count > VERIFIED_MAX {
+        let message = format!("the verifier walks {count} instructions, the budget is {VERIFIED_MAX}");
+        return Err(Failure::Bug(text(&message)));
+    }
+    Ok(count)
 }
 
 /// Puts the bundle together.
@@ -122,7 +135,7 @@ pub fn bundle(
         .map(|checked| {
             let entry = manifest::Object {
                 program: checked.report.program.clone(),
-                shape: codegen::defines(&checked.shape),
+                shape: defines(&checked.shape),
                 maps: checked.report.maps.keys().cloned().collect(),
                 helpers: checked.report.helpers.clone(),
                 instructions: checked.report.instructions,
@@ -138,7 +151,10 @@ pub fn bundle(
         lowered,
         objects,
         maps: object::expected_maps(&lowered.node),
-        clang: manifest::Clang { version: toolchain.version().to_string(), flags: clang::flags() },
+        clang: manifest::Clang {
+            version: toolchain.version().to_string(),
+            flags: clang::FLAGS.map(Into::into).to_vec(),
+        },
     };
     bundle::assemble(input).map_err(|error| Failure::Bug(format!("bundle: {error}")))
 }
@@ -150,6 +166,14 @@ pub fn emit(stage: Stage, analysis: &Analysis, lowered: &Lowered, objects: &[Che
         Stage::Resolve => resolve::text::print(&analysis.cluster, &analysis.resolved),
         Stage::Lower => lower::text::print(lowered),
         Stage::Codegen => units(lowered).iter().map(|(_, unit)| codegen::text(unit)).collect(),
-        Stage::Object => objects.iter().map(|checked| object::text::print(&checked.unit.name, &checked.report)).collect(),
+        Stage::Object => objects
+            .iter()
+            .map(|c| object::text::print(&c.unit.name, &c.report) + &object::text::code(&c.report))
+            .collect(),
     }
+}
+
+fn defines(shape: &Shape) -> BTreeMap<String, String> {
+    let defines = codegen::ep_defines(shape).into_iter();
+    defines.map(|define| (define.name.to_string(), define.value.to_string())).collect()
 }

@@ -22,9 +22,8 @@ pub fn decide(resolved: &Resolved, policy: &DirectionPolicy, flow: Flow) -> Deci
     }
     let candidates: Vec<&L4Filter> =
         policy.filters.iter().filter(|f| f.peers.contains(flow.peer) && covers(f.l4, flow.l4)).collect();
-    let having = |action: RuleAction| -> Vec<&L4Filter> {
-        candidates.iter().copied().filter(|f| f.action == action).collect()
-    };
+    let having =
+        |action: RuleAction| -> Vec<&L4Filter> { candidates.iter().copied().filter(|f| f.action == action).collect() };
 
     // P1: any deny decides; how specific it is, where it comes from and the order do not matter.
     let denies = having(RuleAction::Deny);

@@ -13,9 +13,7 @@ use super::yaml::Node;
 
 /// Reads a Namespace.
 pub fn namespace(ctx: &mut Ctx, root: &Node<'_>, object: &ObjectRef) -> Option<Namespace> {
-    Some(Namespace {
-        meta: meta(ctx, root, object, false)?,
-    })
+    Some(Namespace { meta: meta(ctx, root, object, false)? })
 }
 
 /// Reads a Node.
@@ -26,20 +24,13 @@ pub fn node(ctx: &mut Ctx, root: &Node<'_>, object: &ObjectRef) -> Option<Cluste
         let Some(fields) = ctx.fields("addresses", item) else {
             continue;
         };
-        let is_ip = fields
-            .get("type")
-            .and_then(Node::str)
-            .is_some_and(|kind| matches!(kind, "InternalIP" | "ExternalIP"));
+        let is_ip =
+            fields.get("type").and_then(Node::str).is_some_and(|kind| matches!(kind, "InternalIP" | "ExternalIP"));
         if let Some(node) = fields.get("address").filter(|_| is_ip) {
             addresses.extend(address(ctx, "address", node));
         }
     }
-    Some(ClusterNode {
-        meta: meta?,
-        addresses,
-        health: Vec::new(),
-        ingress: Vec::new(),
-    })
+    Some(ClusterNode { meta: meta?, addresses, health: Vec::new(), ingress: Vec::new() })
 }
 
 /// Reads a CiliumNode.
@@ -47,44 +38,26 @@ pub fn cilium_node(ctx: &mut Ctx, root: &Node<'_>, object: &ObjectRef) -> Option
     let meta = meta(ctx, root, object, false);
     let mut addresses = Vec::new();
     for item in list(ctx, root, "spec", "addresses") {
-        if let Some(node) = ctx
-            .fields("addresses", item)
-            .and_then(|fields| fields.get("ip"))
-        {
+        if let Some(node) = ctx.fields("addresses", item).and_then(|fields| fields.get("ip")) {
             addresses.extend(address(ctx, "ip", node));
         }
     }
     let health = special(ctx, root, "health");
     let ingress = special(ctx, root, "ingress");
-    Some(ClusterNode {
-        meta: meta?,
-        addresses,
-        health,
-        ingress,
-    })
+    Some(ClusterNode { meta: meta?, addresses, health, ingress })
 }
 
 /// `spec.health` or `spec.ingress` of a CiliumNode: an address of each family, both optional.
 fn special(ctx: &mut Ctx, root: &Node<'_>, name: &str) -> Vec<IpAddr> {
-    let Some(node) = root
-        .get("spec")
-        .and_then(|spec| spec.get(name))
-        .filter(|node| !node.is_null())
-    else {
+    let Some(node) = root.get("spec").and_then(|spec| spec.get(name)).filter(|node| !node.is_null()) else {
         return Vec::new();
     };
     let Some(fields) = ctx.fields(name, node) else {
         return Vec::new();
     };
     let written = [fields.get("ipv4"), fields.get("ipv6")];
-    let written = written
-        .into_iter()
-        .flatten()
-        .filter(|node| node.str() != Some(""));
-    written
-        .filter_map(|node| address(ctx, name, node))
-        .map(|address| address.value)
-        .collect()
+    let written = written.into_iter().flatten().filter(|node| node.str() != Some(""));
+    written.filter_map(|node| address(ctx, name, node)).map(|address| address.value).collect()
 }
 
 /// Reads a Service.
@@ -94,14 +67,8 @@ pub fn service(ctx: &mut Ctx, root: &Node<'_>, object: &ObjectRef) -> Option<Ser
     let mut cluster_ips = Vec::new();
     if let Some(spec) = root.get("spec").filter(|spec| !spec.is_null()) {
         let spec = ctx.fields("spec", spec)?;
-        selector = spec
-            .get("selector")
-            .map(|node| labels(ctx, "selector", node))
-            .unwrap_or_default();
-        let many = spec
-            .get("clusterIPs")
-            .and_then(|node| ctx.items("clusterIPs", node))
-            .unwrap_or_default();
+        selector = spec.get("selector").map(|node| labels(ctx, "selector", node)).unwrap_or_default();
+        let many = spec.get("clusterIPs").and_then(|node| ctx.items("clusterIPs", node)).unwrap_or_default();
         let one = spec.get("clusterIP").filter(|_| many.is_empty());
         for node in many.iter().chain(one) {
             if !matches!(node.str(), Some("None" | "")) {
@@ -109,11 +76,7 @@ pub fn service(ctx: &mut Ctx, root: &Node<'_>, object: &ObjectRef) -> Option<Ser
             }
         }
     }
-    Some(Service {
-        meta: meta?,
-        selector,
-        cluster_ips,
-    })
+    Some(Service { meta: meta?, selector, cluster_ips })
 }
 
 /// Label that tells whose addresses an EndpointSlice holds.
@@ -125,15 +88,9 @@ pub fn slice(ctx: &mut Ctx, root: &Node<'_>, object: &ObjectRef) -> Option<Endpo
     let mut addresses = Vec::new();
     // The third address type, FQDN, holds names.
     let names = root.get("addressType").and_then(Node::str) == Some("FQDN");
-    if let Some(endpoints) = root
-        .get("endpoints")
-        .filter(|node| !node.is_null() && !names)
-    {
+    if let Some(endpoints) = root.get("endpoints").filter(|node| !node.is_null() && !names) {
         for item in ctx.items("endpoints", endpoints).unwrap_or_default() {
-            let Some(list) = ctx
-                .fields("endpoints", item)
-                .and_then(|fields| fields.get("addresses"))
-            else {
+            let Some(list) = ctx.fields("endpoints", item).and_then(|fields| fields.get("addresses")) else {
                 continue;
             };
             for node in ctx.items("addresses", list).unwrap_or_default() {
@@ -142,16 +99,8 @@ pub fn slice(ctx: &mut Ctx, root: &Node<'_>, object: &ObjectRef) -> Option<Endpo
         }
     }
     let meta = meta?;
-    let service = meta
-        .labels
-        .iter()
-        .find(|(key, _)| key == SERVICE_NAME)
-        .map(|(_, value)| value.clone());
-    Some(EndpointSlice {
-        meta,
-        service: service.unwrap_or_default(),
-        addresses,
-    })
+    let service = meta.labels.iter().find(|(key, _)| key == SERVICE_NAME).map(|(_, value)| value.clone());
+    Some(EndpointSlice { meta, service: service.unwrap_or_default(), addresses })
 }
 
 /// Reads an Endpoints object.
@@ -163,15 +112,9 @@ pub fn endpoints(ctx: &mut Ctx, root: &Node<'_>, object: &ObjectRef) -> Option<E
             let Some(subset) = ctx.fields("subsets", subset) else {
                 continue;
             };
-            for list in [subset.get("addresses"), subset.get("notReadyAddresses")]
-                .into_iter()
-                .flatten()
-            {
+            for list in [subset.get("addresses"), subset.get("notReadyAddresses")].into_iter().flatten() {
                 for item in ctx.items("addresses", list).unwrap_or_default() {
-                    if let Some(node) = ctx
-                        .fields("addresses", item)
-                        .and_then(|fields| fields.get("ip"))
-                    {
+                    if let Some(node) = ctx.fields("addresses", item).and_then(|fields| fields.get("ip")) {
                         addresses.extend(address(ctx, "ip", node).map(|address| address.value));
                     }
                 }
@@ -180,11 +123,7 @@ pub fn endpoints(ctx: &mut Ctx, root: &Node<'_>, object: &ObjectRef) -> Option<E
     }
     let meta = meta?;
     let service = meta.object.name.clone();
-    Some(EndpointSlice {
-        meta,
-        service,
-        addresses,
-    })
+    Some(EndpointSlice { meta, service, addresses })
 }
 
 /// A key and a value, each with its place.
@@ -200,20 +139,13 @@ pub fn config(ctx: &mut Ctx, root: &Node<'_>, object: &ObjectRef) -> Option<Vec<
     Some(
         pairs
             .into_iter()
-            .map(|(key_node, key, node, value)| {
-                (spanned(key_node, key), spanned(node, value.to_owned()))
-            })
+            .map(|(key_node, key, node, value)| (spanned(key_node, key), spanned(node, value.to_owned())))
             .collect(),
     )
 }
 
 /// The items of a list two levels down; empty when it is absent.
-fn list<'n, 'a>(
-    ctx: &mut Ctx,
-    root: &'n Node<'a>,
-    outer: &str,
-    inner: &'static str,
-) -> &'n [Node<'a>] {
+fn list<'n, 'a>(ctx: &mut Ctx, root: &'n Node<'a>, outer: &str, inner: &'static str) -> &'n [Node<'a>] {
     let Some(node) = root.get(outer).filter(|node| !node.is_null()) else {
         return &[];
     };

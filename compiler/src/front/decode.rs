@@ -21,11 +21,7 @@ pub struct Ctx {
 impl Ctx {
     /// Everything that is reported is about this object.
     pub fn new(object: Option<ObjectRef>) -> Self {
-        Self {
-            object,
-            diagnostics: Vec::new(),
-            failed: false,
-        }
+        Self { object, diagnostics: Vec::new(), failed: false }
     }
 
     /// Takes a diagnostic; an error means that the object is refused.
@@ -43,11 +39,7 @@ impl Ctx {
     /// Reports that a part of a scalar is wrong.
     pub fn wrong(&mut self, code: Code, node: &Node<'_>, what: &str, wrong: &Wrong) {
         let written = node.str().unwrap_or_default();
-        self.error(
-            code,
-            node.part(wrong.offset, wrong.len),
-            format!("{what} {written:?}: {}", wrong.message),
-        );
+        self.error(code, node.part(wrong.offset, wrong.len), format!("{what} {written:?}: {}", wrong.message));
     }
 
     /// Whether the object is refused.
@@ -63,11 +55,7 @@ impl Ctx {
     /// The fields of a mapping.
     pub fn fields<'n, 'a>(&mut self, name: &str, node: &'n Node<'a>) -> Option<Fields<'n, 'a>> {
         match node.entries() {
-            Some(entries) => Some(Fields {
-                node,
-                entries,
-                asked: RefCell::new(Vec::new()),
-            }),
+            Some(entries) => Some(Fields { node, entries, asked: RefCell::new(Vec::new()) }),
             None => self.type_error(name, node, "a mapping"),
         }
     }
@@ -100,13 +88,8 @@ impl Ctx {
     pub fn integer(&mut self, name: &str, node: &Node<'_>) -> Option<i128> {
         match node.value() {
             Some(Value::Int(number)) => Some(number),
-            #[expect(
-                clippy::cast_possible_truncation,
-                reason = "a whole number below 2^53 has an exact integer"
-            )]
-            Some(Value::Float(number)) if number.fract() == 0.0 && number.abs() < 9e15 => {
-                Some(number as i128)
-            }
+            #[expect(clippy::cast_possible_truncation, reason = "a whole number below 2^53 has an exact integer")]
+            Some(Value::Float(number)) if number.fract() == 0.0 && number.abs() < 9e15 => Some(number as i128),
             _ => self.type_error(name, node, "a whole number"),
         }
     }
@@ -145,11 +128,8 @@ impl Ctx {
                 Value::Str(_) => "a string",
             },
         };
-        let mut diagnostic = Diagnostic::error(
-            codes::TYPE,
-            node.span,
-            format!("`{name}` is {found}, it must be {needed}"),
-        );
+        let mut diagnostic =
+            Diagnostic::error(codes::TYPE, node.span, format!("`{name}` is {found}, it must be {needed}"));
         if let Kind::Scalar(scalar) = &node.kind {
             let is_text = matches!(scalar.value(), Value::Str(_));
             if needed == "a string" {
@@ -171,12 +151,8 @@ impl Ctx {
     /// Refuses a construct that a later version will understand.
     pub fn unsupported(&mut self, name: &str, span: Span) {
         self.report(
-            Diagnostic::error(
-                codes::UNSUPPORTED,
-                span,
-                format!("`{name}` is not supported yet"),
-            )
-            .hint("remove it, or leave the object out with --keep-going"),
+            Diagnostic::error(codes::UNSUPPORTED, span, format!("`{name}` is not supported yet"))
+                .hint("remove it, or leave the object out with --keep-going"),
         );
     }
 }
@@ -192,17 +168,13 @@ pub struct Fields<'n, 'a> {
 impl<'n, 'a> Fields<'n, 'a> {
     /// The value of a field; null counts as absent.
     pub fn get(&self, name: &'static str) -> Option<&'n Node<'a>> {
-        self.entry(name)
-            .map(|entry| &entry.value)
-            .filter(|value| !value.is_null())
+        self.entry(name).map(|entry| &entry.value).filter(|value| !value.is_null())
     }
 
     /// A field with its key; null counts as present.
     pub fn entry(&self, name: &'static str) -> Option<&'n Entry<'a>> {
         self.asked.borrow_mut().push(name);
-        self.entries
-            .iter()
-            .find(|entry| entry.key.key_text() == name)
+        self.entries.iter().find(|entry| entry.key.key_text() == name)
     }
 
     /// Accepts fields without reading them.
@@ -218,11 +190,8 @@ impl<'n, 'a> Fields<'n, 'a> {
             if asked.iter().any(|known| *known == name) {
                 continue;
             }
-            let diagnostic = Diagnostic::error(
-                codes::UNKNOWN_FIELD,
-                key.span,
-                format!("`{name}` is not a field of {what}"),
-            );
+            let diagnostic =
+                Diagnostic::error(codes::UNKNOWN_FIELD, key.span, format!("`{name}` is not a field of {what}"));
             ctx.report(match nearest(&name, asked.iter().copied()) {
                 Some(known) => diagnostic.hint(format!("did you mean `{known}`?")),
                 None => diagnostic,
@@ -233,8 +202,5 @@ impl<'n, 'a> Fields<'n, 'a> {
 
 /// Keeps the value, for uses where the reason for its absence was reported.
 pub fn spanned<T>(node: &Node<'_>, value: T) -> crate::diag::Spanned<T> {
-    crate::diag::Spanned {
-        value,
-        span: node.span,
-    }
+    crate::diag::Spanned { value, span: node.span }
 }

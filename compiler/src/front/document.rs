@@ -58,58 +58,22 @@ enum Reader {
 const KINDS: [(&str, &str, Reader); 18] = [
     ("v1", "Namespace", Reader::Namespace),
     ("v1", "Pod", Reader::Workload(WorkloadKind::Pod)),
-    (
-        "v1",
-        "ReplicationController",
-        Reader::Workload(WorkloadKind::Controller),
-    ),
+    ("v1", "ReplicationController", Reader::Workload(WorkloadKind::Controller)),
     ("v1", "Node", Reader::Node),
     ("v1", "Service", Reader::Service),
     ("v1", "Endpoints", Reader::Endpoints),
     ("v1", "ConfigMap", Reader::Config),
-    (
-        "apps/v1",
-        "Deployment",
-        Reader::Workload(WorkloadKind::Replicated),
-    ),
-    (
-        "apps/v1",
-        "StatefulSet",
-        Reader::Workload(WorkloadKind::Replicated),
-    ),
-    (
-        "apps/v1",
-        "ReplicaSet",
-        Reader::Workload(WorkloadKind::Replicated),
-    ),
-    (
-        "apps/v1",
-        "DaemonSet",
-        Reader::Workload(WorkloadKind::Daemon),
-    ),
+    ("apps/v1", "Deployment", Reader::Workload(WorkloadKind::Replicated)),
+    ("apps/v1", "StatefulSet", Reader::Workload(WorkloadKind::Replicated)),
+    ("apps/v1", "ReplicaSet", Reader::Workload(WorkloadKind::Replicated)),
+    ("apps/v1", "DaemonSet", Reader::Workload(WorkloadKind::Daemon)),
     ("batch/v1", "Job", Reader::Workload(WorkloadKind::Job)),
-    (
-        "batch/v1",
-        "CronJob",
-        Reader::Workload(WorkloadKind::CronJob),
-    ),
+    ("batch/v1", "CronJob", Reader::Workload(WorkloadKind::CronJob)),
     ("discovery.k8s.io/v1", "EndpointSlice", Reader::Slice),
-    (
-        "networking.k8s.io/v1",
-        "NetworkPolicy",
-        Reader::NetworkPolicy,
-    ),
+    ("networking.k8s.io/v1", "NetworkPolicy", Reader::NetworkPolicy),
     ("cilium.io/v2", "CiliumNode", Reader::CiliumNode),
-    (
-        "cilium.io/v2",
-        "CiliumNetworkPolicy",
-        Reader::Cilium(Scope::Namespaced),
-    ),
-    (
-        "cilium.io/v2",
-        "CiliumClusterwideNetworkPolicy",
-        Reader::Cilium(Scope::Cluster),
-    ),
+    ("cilium.io/v2", "CiliumNetworkPolicy", Reader::Cilium(Scope::Namespaced)),
+    ("cilium.io/v2", "CiliumClusterwideNetworkPolicy", Reader::Cilium(Scope::Cluster)),
 ];
 
 /// Groups in which an unknown kind may be a policy.
@@ -151,15 +115,9 @@ const HARMLESS: [&str; 15] = [
 const OLD_GROUP: &str = "extensions";
 
 /// Reads all documents.
-pub fn read(
-    documents: &[Document<'_>],
-    options: &FrontOptions,
-) -> (Objects, Vec<Diagnostic>, Vec<DocumentSummary>) {
+pub fn read(documents: &[Document<'_>], options: &FrontOptions) -> (Objects, Vec<Diagnostic>, Vec<DocumentSummary>) {
     let mut reader = Documents {
-        namespace: options
-            .default_namespace
-            .as_deref()
-            .unwrap_or(DEFAULT_NAMESPACE),
+        namespace: options.default_namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE),
         candidates: Vec::new(),
         skipped: BTreeMap::new(),
         diagnostics: Vec::new(),
@@ -207,22 +165,14 @@ impl<'d, 'a> Documents<'d, 'a, '_> {
         }
         if let Some(items) = list_items(node, kind) {
             let item_of = |problem: &Diagnostic| {
-                items
-                    .iter()
-                    .position(|item| problem.span.is_some_and(|span| inside(span, item.span)))
+                items.iter().position(|item| problem.span.is_some_and(|span| inside(span, item.span)))
             };
             // A problem of the list itself is one of all its items.
-            let (own, of_items): (Vec<_>, Vec<_>) = problems
-                .iter()
-                .cloned()
-                .partition(|problem| item_of(problem).is_none());
+            let (own, of_items): (Vec<_>, Vec<_>) =
+                problems.iter().cloned().partition(|problem| item_of(problem).is_none());
             self.diagnostics.extend(own.iter().cloned());
             for (item, index) in items.iter().zip(0usize..) {
-                let here: Vec<_> = of_items
-                    .iter()
-                    .filter(|problem| item_of(problem) == Some(index))
-                    .cloned()
-                    .collect();
+                let here: Vec<_> = of_items.iter().filter(|problem| item_of(problem) == Some(index)).cloned().collect();
                 self.node(item, &here);
             }
             return;
@@ -230,13 +180,7 @@ impl<'d, 'a> Documents<'d, 'a, '_> {
         self.object(node, api_version, kind, problems);
     }
 
-    fn object(
-        &mut self,
-        node: &'d Node<'a>,
-        api_version: &str,
-        kind: &str,
-        problems: &[Diagnostic],
-    ) {
+    fn object(&mut self, node: &'d Node<'a>, api_version: &str, kind: &str, problems: &[Diagnostic]) {
         let (group, _) = api_version.rsplit_once('/').unwrap_or(("", api_version));
         let known = KINDS.iter().find(|(known_version, known_kind, _)| {
             *known_kind == kind && (group_of(known_version) == group || group == OLD_GROUP)
@@ -244,65 +188,32 @@ impl<'d, 'a> Documents<'d, 'a, '_> {
         let Some((known_version, _, reader)) = known else {
             return self.other(node, api_version, group, kind, problems);
         };
-        let namespaced = !matches!(
-            reader,
-            Reader::Namespace | Reader::Node | Reader::CiliumNode | Reader::Cilium(Scope::Cluster)
-        );
+        let namespaced =
+            !matches!(reader, Reader::Namespace | Reader::Node | Reader::CiliumNode | Reader::Cilium(Scope::Cluster));
         let object = object_ref(node, kind, namespaced, self.namespace);
         if *known_version != api_version {
             let message = format!("{kind} of apiVersion {api_version:?} is not supported");
-            let diagnostic =
-                Diagnostic::error(codes::API_VERSION, field_span(node, "apiVersion"), message);
-            return self.refuse(
-                node,
-                api_version,
-                object,
-                diagnostic.hint(format!("write {known_version}")),
-                problems,
-            );
+            let diagnostic = Diagnostic::error(codes::API_VERSION, field_span(node, "apiVersion"), message);
+            return self.refuse(node, api_version, object, diagnostic.hint(format!("write {known_version}")), problems);
         }
-        if *reader == Reader::Config
-            && (object.namespace != "kube-system" || object.name != "cilium-config")
-        {
+        if *reader == Reader::Config && (object.namespace != "kube-system" || object.name != "cilium-config") {
             return self.skip(node, api_version, kind, problems);
         }
         let summary = self.summary(node, api_version, Some(object.clone()), Outcome::Read);
         let problems = problems.to_vec();
-        self.candidates.push(Candidate {
-            node,
-            reader: *reader,
-            object,
-            problems,
-            summary,
-        });
+        self.candidates.push(Candidate { node, reader: *reader, object, problems, summary });
     }
 
     /// A kind that we do not read.
-    fn other(
-        &mut self,
-        node: &'d Node<'a>,
-        api_version: &str,
-        group: &str,
-        kind: &str,
-        problems: &[Diagnostic],
-    ) {
+    fn other(&mut self, node: &'d Node<'a>, api_version: &str, group: &str, kind: &str, problems: &[Diagnostic]) {
         if !POLICY_GROUPS.contains(&group) || HARMLESS.contains(&kind) {
             return self.skip(node, api_version, kind, problems);
         }
-        let object = object_ref(
-            node,
-            kind,
-            text_at(node, "metadata", "namespace").is_some(),
-            self.namespace,
-        );
+        let object = object_ref(node, kind, text_at(node, "metadata", "namespace").is_some(), self.namespace);
         let span = field_span(node, "kind");
         let diagnostic = if UNSUPPORTED.contains(&kind) {
-            Diagnostic::error(
-                codes::UNSUPPORTED,
-                span,
-                format!("kind `{kind}` is not supported yet"),
-            )
-            .hint("leave it out with --exclude or --keep-going")
+            Diagnostic::error(codes::UNSUPPORTED, span, format!("kind `{kind}` is not supported yet"))
+                .hint("leave it out with --exclude or --keep-going")
         } else {
             let known = KINDS
                 .iter()
@@ -310,14 +221,12 @@ impl<'d, 'a> Documents<'d, 'a, '_> {
                 .map(|(_, kind, _)| *kind);
             let hint = match nearest(kind, known.chain(UNSUPPORTED)) {
                 Some(known) => format!("did you mean `{known}`?"),
-                None => "it may be a policy, so it is not skipped: leave it out with --exclude or --keep-going".to_owned(),
+                None => {
+                    "it may be a policy, so it is not skipped: leave it out with --exclude or --keep-going".to_owned()
+                }
             };
-            Diagnostic::error(
-                codes::UNKNOWN_KIND,
-                span,
-                format!("kind {kind:?} of {api_version} is unknown"),
-            )
-            .hint(hint)
+            Diagnostic::error(codes::UNKNOWN_KIND, span, format!("kind {kind:?} of {api_version} is unknown"))
+                .hint(hint)
         };
         self.refuse(node, api_version, object, diagnostic, problems);
     }
@@ -330,12 +239,7 @@ impl<'d, 'a> Documents<'d, 'a, '_> {
         diagnostic: Diagnostic,
         problems: &[Diagnostic],
     ) {
-        self.diagnostics.extend(
-            problems
-                .iter()
-                .cloned()
-                .map(|problem| problem.object(object.clone())),
-        );
+        self.diagnostics.extend(problems.iter().cloned().map(|problem| problem.object(object.clone())));
         self.diagnostics.push(diagnostic.object(object.clone()));
         self.summary(node, api_version, Some(object), Outcome::Refused);
     }
@@ -343,35 +247,21 @@ impl<'d, 'a> Documents<'d, 'a, '_> {
     fn skip(&mut self, node: &'d Node<'a>, api_version: &str, kind: &str, problems: &[Diagnostic]) {
         // Equal keys in what is skipped anyway are nobody's policy.
         let _ = problems;
-        let object = object_ref(
-            node,
-            kind,
-            text_at(node, "metadata", "namespace").is_some(),
-            self.namespace,
-        );
+        let object = object_ref(node, kind, text_at(node, "metadata", "namespace").is_some(), self.namespace);
         self.summary(node, api_version, Some(object), Outcome::Skipped);
-        self.skipped
-            .entry((api_version.to_owned(), kind.to_owned()))
-            .or_default()
-            .push(field_span(node, "kind"));
+        self.skipped.entry((api_version.to_owned(), kind.to_owned())).or_default().push(field_span(node, "kind"));
     }
 
     /// A document without apiVersion and kind.
     fn no_object(&mut self, node: &'d Node<'a>) {
         let raw = node.items().is_some_and(|items| {
-            items.iter().any(|item| {
-                item.get("endpointSelector").is_some() || item.get("nodeSelector").is_some()
-            })
+            items.iter().any(|item| item.get("endpointSelector").is_some() || item.get("nodeSelector").is_some())
         });
         let span = head(node);
         if raw {
             self.diagnostics.push(
-                Diagnostic::error(
-                    codes::UNSUPPORTED,
-                    span,
-                    "a list of raw rules is not supported yet",
-                )
-                .hint("write a CiliumNetworkPolicy with `specs`"),
+                Diagnostic::error(codes::UNSUPPORTED, span, "a list of raw rules is not supported yet")
+                    .hint("write a CiliumNetworkPolicy with `specs`"),
             );
             self.summary(node, "", None, Outcome::Refused);
         } else {
@@ -384,45 +274,24 @@ impl<'d, 'a> Documents<'d, 'a, '_> {
         }
     }
 
-    fn summary(
-        &mut self,
-        node: &Node<'_>,
-        api_version: &str,
-        object: Option<ObjectRef>,
-        outcome: Outcome,
-    ) -> usize {
-        self.summaries.push(DocumentSummary {
-            span: node.span,
-            api_version: api_version.to_owned(),
-            object,
-            outcome,
-        });
+    fn summary(&mut self, node: &Node<'_>, api_version: &str, object: Option<ObjectRef>, outcome: Outcome) -> usize {
+        self.summaries.push(DocumentSummary { span: node.span, api_version: api_version.to_owned(), object, outcome });
         self.summaries.len() - 1
     }
 
     fn finish(mut self) -> (Objects, Vec<Diagnostic>, Vec<DocumentSummary>) {
         for ((api_version, kind), spans) in &self.skipped {
-            let what = if spans.len() == 1 {
-                "object was"
-            } else {
-                "objects were"
-            };
+            let what = if spans.len() == 1 { "object was" } else { "objects were" };
             let name = if kind.is_empty() { "no kind" } else { kind };
             self.diagnostics.push(Diagnostic::info(
                 codes::SKIPPED_KIND,
                 spans.first().copied(),
-                format!(
-                    "{} {what} skipped: {name} ({api_version}) decides no verdict",
-                    spans.len()
-                ),
+                format!("{} {what} skipped: {name} ({api_version}) decides no verdict", spans.len()),
             ));
         }
         let mut groups: BTreeMap<(Group, &ObjectRef), Vec<usize>> = BTreeMap::new();
         for (candidate, index) in self.candidates.iter().zip(0..) {
-            groups
-                .entry((group(candidate.reader), &candidate.object))
-                .or_default()
-                .push(index);
+            groups.entry((group(candidate.reader), &candidate.object)).or_default().push(index);
         }
         let mut fates = vec![Fate::Read; self.candidates.len()];
         for indices in groups.values() {
@@ -434,19 +303,11 @@ impl<'d, 'a> Documents<'d, 'a, '_> {
                 Fate::Repeated => Outcome::Repeated,
                 Fate::Read | Fate::Conflict => {
                     let mut ctx = Ctx::new(Some(candidate.object.clone()));
-                    candidate
-                        .problems
-                        .iter()
-                        .cloned()
-                        .for_each(|problem| ctx.report(problem));
+                    candidate.problems.iter().cloned().for_each(|problem| ctx.report(problem));
                     let refused = fate == Fate::Conflict;
                     let read = decode(&mut ctx, candidate, refused, &mut objects);
                     self.diagnostics.extend(ctx.into_diagnostics());
-                    if read {
-                        Outcome::Read
-                    } else {
-                        Outcome::Refused
-                    }
+                    if read { Outcome::Read } else { Outcome::Refused }
                 }
             };
             if let Some(summary) = self.summaries.get_mut(candidate.summary) {
@@ -468,10 +329,7 @@ enum Fate {
 type Group = &'static str;
 
 fn group(reader: Reader) -> Group {
-    KINDS
-        .iter()
-        .find(|(_, _, known)| *known == reader)
-        .map_or("", |(version, ..)| group_of(version))
+    KINDS.iter().find(|(_, _, known)| *known == reader).map_or("", |(version, ..)| group_of(version))
 }
 
 fn group_of(api_version: &str) -> &str {
@@ -519,11 +377,8 @@ fn conflicts(
 fn same_object(left: &Node<'_>, right: &Node<'_>) -> bool {
     let without = |node: &Node<'_>, name: &str| -> Vec<(String, usize)> {
         let entries = node.entries().unwrap_or_default();
-        let mut fields: Vec<_> = entries
-            .iter()
-            .zip(0..)
-            .map(|(entry, index)| (entry.key.key_text().into_owned(), index))
-            .collect();
+        let mut fields: Vec<_> =
+            entries.iter().zip(0..).map(|(entry, index)| (entry.key.key_text().into_owned(), index)).collect();
         fields.retain(|(key, _)| key != name);
         fields.sort();
         fields
@@ -531,30 +386,21 @@ fn same_object(left: &Node<'_>, right: &Node<'_>) -> bool {
     let equal_without = |left: &Node<'_>, right: &Node<'_>, name: &str| {
         let (left_fields, right_fields) = (without(left, name), without(right, name));
         left_fields.len() == right_fields.len()
-            && left_fields
-                .iter()
-                .zip(&right_fields)
-                .all(|((left_key, _), (right_key, _))| {
-                    let fields = left.get(left_key).zip(right.get(right_key));
-                    left_key == right_key && fields.is_some_and(|(left, right)| same(left, right))
-                })
+            && left_fields.iter().zip(&right_fields).all(|((left_key, _), (right_key, _))| {
+                let fields = left.get(left_key).zip(right.get(right_key));
+                left_key == right_key && fields.is_some_and(|(left, right)| same(left, right))
+            })
     };
     match (left.get("metadata"), right.get("metadata")) {
         (Some(left_meta), Some(right_meta)) => {
-            equal_without(left, right, "metadata")
-                && equal_without(left_meta, right_meta, "namespace")
+            equal_without(left, right, "metadata") && equal_without(left_meta, right_meta, "namespace")
         }
         _ => same(left, right),
     }
 }
 
 /// Reads one object; true when it was taken.
-fn decode(
-    ctx: &mut Ctx,
-    candidate: &Candidate<'_, '_>,
-    refused: bool,
-    objects: &mut Objects,
-) -> bool {
+fn decode(ctx: &mut Ctx, candidate: &Candidate<'_, '_>, refused: bool, objects: &mut Objects) -> bool {
     let (node, object) = (candidate.node, &candidate.object);
     macro_rules! take {
         ($list:ident, $read:expr) => {{
@@ -590,11 +436,7 @@ fn list_items<'d, 'a>(node: &'d Node<'a>, kind: &str) -> Option<&'d [Node<'a>]> 
         return None;
     }
     let items = node.get("items")?;
-    if items.is_null() {
-        Some(&[])
-    } else {
-        items.items()
-    }
+    if items.is_null() { Some(&[]) } else { items.items() }
 }
 
 fn inside(inner: Span, outer: Span) -> bool {
@@ -606,21 +448,15 @@ fn text<'n>(node: &'n Node<'_>, name: &str) -> &'n str {
 }
 
 fn text_at<'n>(node: &'n Node<'_>, outer: &str, inner: &str) -> Option<&'n str> {
-    node.get(outer)?
-        .get(inner)?
-        .str()
-        .filter(|text| !text.is_empty())
+    node.get(outer)?.get(inner)?.str().filter(|text| !text.is_empty())
 }
 
 fn field_span(node: &Node<'_>, name: &str) -> Span {
-    node.get(name)
-        .map_or_else(|| head(node), |value| value.span)
+    node.get(name).map_or_else(|| head(node), |value| value.span)
 }
 
 fn name_span(node: &Node<'_>) -> Span {
-    node.get("metadata")
-        .and_then(|meta| meta.get("name"))
-        .map_or_else(|| head(node), |name| name.span)
+    node.get("metadata").and_then(|meta| meta.get("name")).map_or_else(|| head(node), |name| name.span)
 }
 
 /// The first key or item: a whole document is too much to show.

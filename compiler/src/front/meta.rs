@@ -33,40 +33,18 @@ const FIELDS: [&str; 17] = [
 ];
 
 /// What makes an object this object, read before anything else so that every diagnostic can name it.
-pub fn object_ref(
-    root: &Node<'_>,
-    kind: &str,
-    namespaced: bool,
-    default_namespace: &str,
-) -> ObjectRef {
+pub fn object_ref(root: &Node<'_>, kind: &str, namespaced: bool, default_namespace: &str) -> ObjectRef {
     let field = |name: &str| {
-        root.get("metadata")
-            .and_then(|meta| meta.get(name))
-            .and_then(Node::str)
-            .filter(|text| !text.is_empty())
+        root.get("metadata").and_then(|meta| meta.get(name)).and_then(Node::str).filter(|text| !text.is_empty())
     };
-    let namespace = if namespaced {
-        field("namespace").unwrap_or(default_namespace)
-    } else {
-        ""
-    };
-    let name = field("name")
-        .or_else(|| field("generateName"))
-        .unwrap_or_default();
-    ObjectRef {
-        kind: kind.to_owned(),
-        namespace: namespace.to_owned(),
-        name: name.to_owned(),
-    }
+    let namespace = if namespaced { field("namespace").unwrap_or(default_namespace) } else { "" };
+    let name = field("name").or_else(|| field("generateName")).unwrap_or_default();
+    ObjectRef { kind: kind.to_owned(), namespace: namespace.to_owned(), name: name.to_owned() }
 }
 
 /// Reads `metadata`. In a policy, unknown fields are errors and a missing name has the policy's own code.
 pub fn meta(ctx: &mut Ctx, root: &Node<'_>, object: &ObjectRef, policy: bool) -> Option<Meta> {
-    let no_name = if policy {
-        codes::NO_NAME
-    } else {
-        codes::MISSING
-    };
+    let no_name = if policy { codes::NO_NAME } else { codes::MISSING };
     let Some(node) = root.get("metadata").filter(|node| !node.is_null()) else {
         return ctx.missing(no_name, "metadata.name", root.span);
     };
@@ -78,11 +56,7 @@ pub fn meta(ctx: &mut Ctx, root: &Node<'_>, object: &ObjectRef, policy: bool) ->
         }
         Some((node, Some(name))) => {
             // The API server appends characters to `generateName`.
-            let name = if fields.get("name").is_none() {
-                name.trim_end_matches('-')
-            } else {
-                name
-            };
+            let name = if fields.get("name").is_none() { name.trim_end_matches('-') } else { name };
             if let Err(wrong) = parse::dns_subdomain(name) {
                 ctx.wrong(codes::BAD_NAME, node, "name", &wrong);
             }
@@ -96,10 +70,7 @@ pub fn meta(ctx: &mut Ctx, root: &Node<'_>, object: &ObjectRef, policy: bool) ->
     {
         ctx.wrong(codes::BAD_NAME, node, "namespace", &wrong);
     }
-    let labels = fields
-        .get("labels")
-        .map(|node| labels(ctx, "labels", node))
-        .unwrap_or_default();
+    let labels = fields.get("labels").map(|node| labels(ctx, "labels", node)).unwrap_or_default();
     let mut annotations: Vec<(String, String)> = fields
         .get("annotations")
         .map(|node| ctx.string_map("annotations", node))
@@ -108,21 +79,12 @@ pub fn meta(ctx: &mut Ctx, root: &Node<'_>, object: &ObjectRef, policy: bool) ->
         .map(|(_, key, _, value)| (key, value.to_owned()))
         .collect();
     annotations.sort();
-    let owned = fields
-        .get("ownerReferences")
-        .and_then(Node::items)
-        .is_some_and(|owners| !owners.is_empty());
+    let owned = fields.get("ownerReferences").and_then(Node::items).is_some_and(|owners| !owners.is_empty());
     if policy {
         fields.ignore(&FIELDS);
         fields.finish(ctx, "metadata");
     }
-    Some(Meta {
-        object: object.clone(),
-        labels,
-        annotations,
-        owned,
-        span: root.span,
-    })
+    Some(Meta { object: object.clone(), labels, annotations, owned, span: root.span })
 }
 
 /// Reads labels, sorted by key.
@@ -147,12 +109,8 @@ pub fn no_namespace(ctx: &mut Ctx, root: &Node<'_>, kind: &str) {
         && node.str().is_some_and(|namespace| !namespace.is_empty())
     {
         ctx.report(
-            Diagnostic::error(
-                codes::NAMESPACE,
-                node.span,
-                format!("a {kind} has no namespace"),
-            )
-            .hint("remove `namespace`, or write a CiliumNetworkPolicy"),
+            Diagnostic::error(codes::NAMESPACE, node.span, format!("a {kind} has no namespace"))
+                .hint("remove `namespace`, or write a CiliumNetworkPolicy"),
         );
     }
 }

@@ -54,9 +54,5 @@ pub fn read(sources: &SourceMap, options: &FrontOptions) -> FrontOutput {
     }
     let (objects, mut diagnostics, documents) = document::read(&documents, options);
     diagnostics.extend(fatal);
-    FrontOutput {
-        objects,
-        diagnostics,
-        documents,
-    }
+    FrontOutput { objects, diagnostics, documents }
 }

@@ -7,9 +7,7 @@ use crate::diag::{Diagnostic, ObjectRef, Spanned};
 use super::codes;
 use super::decode::{Ctx, Fields, spanned};
 use super::meta::meta;
-use super::objects::{
-    CidrSet, NetworkPolicy, NpPeer, NpRule, Operator, PortSpec, Protocol, Selector,
-};
+use super::objects::{CidrSet, NetworkPolicy, NpPeer, NpRule, Operator, PortSpec, Protocol, Selector};
 use super::parse::{self, Cidr};
 use super::selector::{Keys, selector};
 use super::yaml::{Node, Value};
@@ -28,32 +26,13 @@ pub fn network_policy(ctx: &mut Ctx, root: &Node<'_>, object: &ObjectRef) -> Opt
     let pod_selector = match fields.get("podSelector") {
         Some(node) => selector(ctx, "podSelector", node, Keys::Policy),
         // The API's default since it became optional.
-        None => Some(Selector {
-            requirements: Vec::new(),
-            span: spec.span,
-        }),
+        None => Some(Selector { requirements: Vec::new(), span: spec.span }),
     };
-    let types = fields
-        .get("policyTypes")
-        .and_then(|node| policy_types(ctx, node));
-    let ingress = fields
-        .get("ingress")
-        .and_then(|node| rules(ctx, "ingress", "from", node));
-    let egress = fields
-        .get("egress")
-        .and_then(|node| rules(ctx, "egress", "to", node));
-    if let Some((
-        Types {
-            ingress: in_types,
-            egress: out_types,
-        },
-        node,
-    )) = types.zip(fields.get("policyTypes"))
-    {
-        let directions = [
-            ("Ingress", in_types, &ingress),
-            ("Egress", out_types, &egress),
-        ];
+    let types = fields.get("policyTypes").and_then(|node| policy_types(ctx, node));
+    let ingress = fields.get("ingress").and_then(|node| rules(ctx, "ingress", "from", node));
+    let egress = fields.get("egress").and_then(|node| rules(ctx, "egress", "to", node));
+    if let Some((Types { ingress: in_types, egress: out_types }, node)) = types.zip(fields.get("policyTypes")) {
+        let directions = [("Ingress", in_types, &ingress), ("Egress", out_types, &egress)];
         for (name, listed, rules) in directions {
             if !listed && rules.as_ref().is_some_and(|rules| !rules.is_empty()) {
                 let field = name.to_ascii_lowercase();
@@ -63,9 +42,7 @@ pub fn network_policy(ctx: &mut Ctx, root: &Node<'_>, object: &ObjectRef) -> Opt
                         node.span,
                         format!("`policyTypes` omits {name}, but `{field}` has rules"),
                     )
-                    .hint(format!(
-                        "Cilium enforces them all the same; add {name}, or remove `{field}`"
-                    )),
+                    .hint(format!("Cilium enforces them all the same; add {name}, or remove `{field}`")),
                 );
             }
         }
@@ -90,28 +67,16 @@ struct Types {
 fn policy_types(ctx: &mut Ctx, node: &Node<'_>) -> Option<Types> {
     let items = ctx.items("policyTypes", node)?;
     if items.len() > 2 {
-        ctx.error(
-            codes::NP_TYPES,
-            node.span,
-            format!(
-                "`policyTypes` has {} items, there are two types",
-                items.len()
-            ),
-        );
+        ctx.error(codes::NP_TYPES, node.span, format!("`policyTypes` has {} items, there are two types", items.len()));
     }
-    let mut types = Types {
-        ingress: false,
-        egress: false,
-    };
+    let mut types = Types { ingress: false, egress: false };
     for item in items {
         match ctx.text("policyTypes", item) {
             Some("Ingress") => types.ingress = true,
             Some("Egress") => types.egress = true,
-            Some(other) => ctx.error(
-                codes::NP_TYPES,
-                item.span,
-                format!("policy type {other:?} is not Ingress or Egress"),
-            ),
+            Some(other) => {
+                ctx.error(codes::NP_TYPES, item.span, format!("policy type {other:?} is not Ingress or Egress"))
+            }
             None => {}
         }
     }
@@ -120,33 +85,16 @@ fn policy_types(ctx: &mut Ctx, node: &Node<'_>) -> Option<Types> {
 
 fn rules(ctx: &mut Ctx, name: &str, peers: &'static str, node: &Node<'_>) -> Option<Vec<NpRule>> {
     let items = ctx.items(name, node)?;
-    Some(
-        items
-            .iter()
-            .filter_map(|item| rule(ctx, name, peers, item))
-            .collect(),
-    )
+    Some(items.iter().filter_map(|item| rule(ctx, name, peers, item)).collect())
 }
 
 fn rule(ctx: &mut Ctx, name: &str, peers: &'static str, node: &Node<'_>) -> Option<NpRule> {
     let fields = ctx.fields(name, node)?;
-    let peer_items = fields
-        .get(peers)
-        .and_then(|node| ctx.items(peers, node))
-        .unwrap_or_default();
-    let port_items = fields
-        .get("ports")
-        .and_then(|node| ctx.items("ports", node))
-        .unwrap_or_default();
+    let peer_items = fields.get(peers).and_then(|node| ctx.items(peers, node)).unwrap_or_default();
+    let port_items = fields.get("ports").and_then(|node| ctx.items("ports", node)).unwrap_or_default();
     let read = NpRule {
-        peers: peer_items
-            .iter()
-            .filter_map(|item| peer(ctx, peers, item))
-            .collect(),
-        ports: port_items
-            .iter()
-            .filter_map(|item| port(ctx, item))
-            .collect(),
+        peers: peer_items.iter().filter_map(|item| peer(ctx, peers, item)).collect(),
+        ports: port_items.iter().filter_map(|item| port(ctx, item)).collect(),
         span: node.span,
     };
     fields.finish(ctx, &format!("an {name} rule"));
@@ -185,16 +133,11 @@ fn peer(ctx: &mut Ctx, name: &str, node: &Node<'_>) -> Option<NpPeer> {
         }
         (None, pods, namespaces) => {
             let pods = pods.map(|node| selector(ctx, "podSelector", node, Keys::Policy));
-            let read =
-                namespaces.map(|node| selector(ctx, "namespaceSelector", node, Keys::Policy));
+            let read = namespaces.map(|node| selector(ctx, "namespaceSelector", node, Keys::Policy));
             if let Some(Some(read)) = &read {
                 warn_negative(ctx, read);
             }
-            Some(NpPeer::Pods {
-                pods: transpose(pods)?,
-                namespaces: transpose(read)?,
-                span: node.span,
-            })
+            Some(NpPeer::Pods { pods: transpose(pods)?, namespaces: transpose(read)?, span: node.span })
         }
     }
 }
@@ -210,14 +153,14 @@ fn transpose<T>(field: Option<Option<T>>) -> Option<Option<T>> {
 fn warn_negative(ctx: &mut Ctx, namespaces: &Selector) {
     let negative = |operator| matches!(operator, Operator::NotIn | Operator::DoesNotExist);
     let requirements = &namespaces.requirements;
-    if !requirements.is_empty()
-        && requirements
-            .iter()
-            .all(|requirement| negative(requirement.operator))
-    {
+    if !requirements.is_empty() && requirements.iter().all(|requirement| negative(requirement.operator)) {
         ctx.report(
-            Diagnostic::warning(codes::NP_NEGATIVE, namespaces.span, "a namespace selector of negative requirements only")
-                .hint("it also matches what has no namespace: nodes and the world; add a requirement with Exists"),
+            Diagnostic::warning(
+                codes::NP_NEGATIVE,
+                namespaces.span,
+                "a namespace selector of negative requirements only",
+            )
+            .hint("it also matches what has no namespace: nodes and the world; add a requirement with Exists"),
         );
     }
 }
@@ -228,10 +171,7 @@ fn ip_block(ctx: &mut Ctx, node: &Node<'_>) -> Option<CidrSet> {
         Some(node) => cidr(ctx, "cidr", node),
         None => ctx.missing(codes::CIDR, "cidr", node.span),
     };
-    let items = fields
-        .get("except")
-        .and_then(|node| ctx.items("except", node))
-        .unwrap_or_default();
+    let items = fields.get("except").and_then(|node| ctx.items("except", node)).unwrap_or_default();
     let mut except = Vec::new();
     for item in items {
         let Some(hole) = self::cidr(ctx, "except", item) else {
@@ -244,10 +184,7 @@ fn ip_block(ctx: &mut Ctx, node: &Node<'_>) -> Option<CidrSet> {
                 Diagnostic::error(
                     codes::NP_EXCEPT,
                     hole.span,
-                    format!(
-                        "except {} is not strictly inside of {}",
-                        hole.value.net, cidr.value.net
-                    ),
+                    format!("except {} is not strictly inside of {}", hole.value.net, cidr.value.net),
                 )
                 .related(cidr.span, "the prefix it is taken from"),
             );
@@ -255,11 +192,7 @@ fn ip_block(ctx: &mut Ctx, node: &Node<'_>) -> Option<CidrSet> {
         except.push(net(&hole));
     }
     fields.finish(ctx, "an ipBlock");
-    Some(CidrSet {
-        cidr: net(&cidr?),
-        except,
-        span: node.span,
-    })
+    Some(CidrSet { cidr: net(&cidr?), except, span: node.span })
 }
 
 fn is_strict_subset(inner: &Cidr, outer: &Cidr) -> bool {
@@ -268,10 +201,7 @@ fn is_strict_subset(inner: &Cidr, outer: &Cidr) -> bool {
 
 /// The masked prefix of one as written.
 pub fn net(cidr: &Spanned<Cidr>) -> Spanned<IpNet> {
-    Spanned {
-        value: cidr.value.net,
-        span: cidr.span,
-    }
+    Spanned { value: cidr.value.net, span: cidr.span }
 }
 
 /// Reads `address/len`.
@@ -301,21 +231,12 @@ fn protocol(ctx: &mut Ctx, node: &Node<'_>) -> Option<Protocol> {
     let text = ctx.text("protocol", node)?;
     let protocol = parse::protocol(text);
     if protocol.is_none() {
-        ctx.error(
-            codes::NP_PROTOCOL,
-            node.span,
-            format!("protocol {text:?} is not TCP, UDP or SCTP"),
-        );
+        ctx.error(codes::NP_PROTOCOL, node.span, format!("protocol {text:?} is not TCP, UDP or SCTP"));
     }
     protocol
 }
 
-fn port_range(
-    ctx: &mut Ctx,
-    item: &Node<'_>,
-    fields: &Fields<'_, '_>,
-    protocol: Option<Protocol>,
-) -> Option<PortSpec> {
+fn port_range(ctx: &mut Ctx, item: &Node<'_>, fields: &Fields<'_, '_>, protocol: Option<Protocol>) -> Option<PortSpec> {
     let (port, end) = (fields.get("port"), fields.get("endPort"));
     let span = item.span;
     let first = match port.map(|node| (node, node.value())) {
@@ -324,12 +245,7 @@ fn port_range(
                 ctx.error(codes::NP_END_PORT, end.span, "endPort needs a `port`");
                 return None;
             }
-            return Some(PortSpec::Range {
-                protocol: Some(protocol?),
-                first: 0,
-                last: u16::MAX,
-                span,
-            });
+            return Some(PortSpec::Range { protocol: Some(protocol?), first: 0, last: u16::MAX, span });
         }
         Some((node, Some(Value::Str(name)))) => {
             if let Err(wrong) = parse::port_name(name) {
@@ -337,27 +253,15 @@ fn port_range(
                 return None;
             }
             if let Some(end) = end {
-                ctx.error(
-                    codes::NP_END_PORT,
-                    end.span,
-                    "endPort needs a numeric `port`",
-                );
+                ctx.error(codes::NP_END_PORT, end.span, "endPort needs a numeric `port`");
                 return None;
             }
-            return Some(PortSpec::Named {
-                protocol: Some(protocol?),
-                name: name.to_owned(),
-                span,
-            });
+            return Some(PortSpec::Named { protocol: Some(protocol?), name: name.to_owned(), span });
         }
         Some((node, _)) => {
             let number = ctx.integer("port", node)?;
             let Some(number) = u16::try_from(number).ok().filter(|number| *number > 0) else {
-                ctx.error(
-                    codes::NP_PORT,
-                    node.span,
-                    format!("port {number} is not between 1 and 65535"),
-                );
+                ctx.error(codes::NP_PORT, node.span, format!("port {number} is not between 1 and 65535"));
                 return None;
             };
             number
@@ -391,10 +295,5 @@ fn port_range(
             }
         }
     };
-    Some(PortSpec::Range {
-        protocol: Some(protocol?),
-        first,
-        last,
-        span,
-    })
+    Some(PortSpec::Range { protocol: Some(protocol?), first, last, span })
 }

@@ -29,11 +29,7 @@ pub struct Wrong {
 
 impl Wrong {
     fn new(offset: usize, len: usize, message: impl Into<String>) -> Self {
-        Self {
-            offset,
-            len,
-            message: message.into(),
-        }
+        Self { offset, len, message: message.into() }
     }
 
     fn whole(text: &str, message: impl Into<String>) -> Self {
@@ -50,10 +46,7 @@ struct At<'i> {
 
 impl<'i> ParseError<&'i str> for At<'i> {
     fn from_error_kind(rest: &'i str, _: ErrorKind) -> Self {
-        Self {
-            rest,
-            message: None,
-        }
+        Self { rest, message: None }
     }
 
     fn append(_: &'i str, _: ErrorKind, other: Self) -> Self {
@@ -70,10 +63,9 @@ fn expect<'i, T>(
 ) -> impl FnMut(&'i str) -> Step<'i, T> {
     move |input| {
         parser.parse(input).map_err(|error| match error {
-            nom::Err::Error(at) | nom::Err::Failure(at) => nom::Err::Failure(At {
-                rest: at.rest,
-                message: at.message.or(Some(message)),
-            }),
+            nom::Err::Error(at) | nom::Err::Failure(at) => {
+                nom::Err::Failure(At { rest: at.rest, message: at.message.or(Some(message)) })
+            }
             nom::Err::Incomplete(needed) => nom::Err::Incomplete(needed),
         })
     }
@@ -89,11 +81,7 @@ fn whole<'i, T>(
         Ok((_, value)) => Ok(value),
         Err(nom::Err::Error(at) | nom::Err::Failure(at)) => {
             let offset = text.len() - at.rest.len();
-            Err(Wrong::new(
-                offset,
-                at.rest.len(),
-                at.message.unwrap_or(otherwise),
-            ))
+            Err(Wrong::new(offset, at.rest.len(), at.message.unwrap_or(otherwise)))
         }
         Err(nom::Err::Incomplete(_)) => Err(Wrong::whole(text, otherwise)),
     }
@@ -104,10 +92,7 @@ fn whole<'i, T>(
 pub fn cilium_key(text: &str) -> Result<(KeySource, String), Wrong> {
     let until_equals = |input| take_while(|c| c != '=')(input);
     let dollar = preceded(char('$'), until_equals).map(|key| ("reserved", key));
-    let prefixed = (
-        terminated(take_while(|c| c != ':'), char(':')),
-        until_equals,
-    );
+    let prefixed = (terminated(take_while(|c| c != ':'), char(':')), until_equals);
     let dotted = preceded(tag("reserved."), until_equals).map(|key| ("reserved", key));
     let bare = until_equals.map(|key| ("", key));
     let parser = terminated(alt((dollar, prefixed, dotted, bare)), rest);
@@ -120,21 +105,14 @@ pub fn cilium_key(text: &str) -> Result<(KeySource, String), Wrong> {
         "" | "any" => (KeySource::Any, "any"),
         source => (KeySource::Only(source.to_owned()), source),
     };
-    qualified_name(dotted, key).map_err(|wrong| Wrong {
-        offset: wrong.offset + offset,
-        ..wrong
-    })?;
+    qualified_name(dotted, key).map_err(|wrong| Wrong { offset: wrong.offset + offset, ..wrong })?;
     Ok((source, key.to_owned()))
 }
 
 /// A key of a Kubernetes label: `[dns-prefix/]name`. With a `source`, lengths count as if it stood in front with a dot,
 /// as Cilium has it.
 pub fn qualified_name(source: &str, key: &str) -> Result<(), Wrong> {
-    let source_len = if source.is_empty() {
-        0
-    } else {
-        source.len() + 1
-    };
+    let source_len = if source.is_empty() { 0 } else { source.len() + 1 };
     let (prefix, name) = match key.split_once('/') {
         Some((prefix, name)) => (Some(prefix), name),
         None => (None, key),
@@ -148,31 +126,20 @@ pub fn qualified_name(source: &str, key: &str) -> Result<(), Wrong> {
                 "the prefix of the key is longer than 253 characters with its source",
             ));
         }
-        dns_subdomain(prefix).map_err(|wrong| Wrong {
-            message: format!("in the prefix of the key: {}", wrong.message),
-            ..wrong
-        })?;
+        dns_subdomain(prefix)
+            .map_err(|wrong| Wrong { message: format!("in the prefix of the key: {}", wrong.message), ..wrong })?;
     }
     let counted = name.len() + if prefix.is_some() { 0 } else { source_len };
     if counted > 63 {
         return Err(Wrong::new(
             name_offset,
             name.len(),
-            format!(
-                "the name of the key has {counted} characters with its source, the limit is 63"
-            ),
+            format!("the name of the key has {counted} characters with its source, the limit is 63"),
         ));
     }
-    whole(
-        name,
-        "a key has letters, digits, `-`, `_` and `.`, and begins and ends with a letter or digit",
-        label_word,
-    )
-    .map_err(|wrong| Wrong {
-        offset: wrong.offset + name_offset,
-        ..wrong
-    })
-    .map(drop)
+    whole(name, "a key has letters, digits, `-`, `_` and `.`, and begins and ends with a letter or digit", label_word)
+        .map_err(|wrong| Wrong { offset: wrong.offset + name_offset, ..wrong })
+        .map(drop)
 }
 
 /// A label value: empty, or up to 63 letters, digits, `-`, `_`, `.`, with a letter or digit at both ends.
@@ -184,8 +151,7 @@ pub fn label_value(text: &str) -> Result<(), Wrong> {
             format!("the value has {} characters, the limit is 63", text.len()),
         ));
     }
-    let message =
-        "a value has letters, digits, `-`, `_` and `.`, and begins and ends with a letter or digit";
+    let message = "a value has letters, digits, `-`, `_` and `.`, and begins and ends with a letter or digit";
     whole(text, message, opt(label_word)).map(drop)
 }
 
@@ -194,17 +160,11 @@ fn label_word(input: &str) -> Step<'_, &str> {
     let word = take_while1(inside).parse(input)?;
     let ends = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
     if !ends(word.1.chars().next()) {
-        return Err(nom::Err::Failure(At {
-            rest: input,
-            message: None,
-        }));
+        return Err(nom::Err::Failure(At { rest: input, message: None }));
     }
     if !ends(word.1.chars().next_back()) {
         let last = &input[word.1.len() - 1..];
-        return Err(nom::Err::Failure(At {
-            rest: last,
-            message: None,
-        }));
+        return Err(nom::Err::Failure(At { rest: last, message: None }));
     }
     Ok(word)
 }
@@ -212,40 +172,26 @@ fn label_word(input: &str) -> Step<'_, &str> {
 /// A DNS-1123 subdomain, as names of objects and prefixes of keys are.
 pub fn dns_subdomain(text: &str) -> Result<(), Wrong> {
     if text.len() > 253 {
-        return Err(Wrong::new(
-            253,
-            text.len() - 253,
-            format!("{} characters, the limit is 253", text.len()),
-        ));
+        return Err(Wrong::new(253, text.len() - 253, format!("{} characters, the limit is 253", text.len())));
     }
-    let message = "lower-case letters, digits, `-` and `.` make a name, with a letter or digit at both ends of each part";
-    whole(
-        text,
-        message,
-        recognize(separated_list1(char('.'), cut(dns_word))),
-    )
-    .map(drop)
+    let message =
+        "lower-case letters, digits, `-` and `.` make a name, with a letter or digit at both ends of each part";
+    whole(text, message, recognize(separated_list1(char('.'), cut(dns_word)))).map(drop)
 }
 
 /// A DNS-1123 label, as names of namespaces are.
 pub fn dns_label(text: &str) -> Result<(), Wrong> {
     if text.len() > 63 {
-        return Err(Wrong::new(
-            63,
-            text.len() - 63,
-            format!("{} characters, the limit is 63", text.len()),
-        ));
+        return Err(Wrong::new(63, text.len() - 63, format!("{} characters, the limit is 63", text.len())));
     }
-    let message =
-        "lower-case letters, digits and `-` make a name, with a letter or digit at both ends";
+    let message = "lower-case letters, digits and `-` make a name, with a letter or digit at both ends";
     whole(text, message, dns_word).map(drop)
 }
 
 fn dns_word(input: &str) -> Step<'_, &str> {
-    verify(
-        take_while1(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'),
-        |word: &str| !word.starts_with('-') && !word.ends_with('-'),
-    )
+    verify(take_while1(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'), |word: &str| {
+        !word.starts_with('-') && !word.ends_with('-')
+    })
     .parse(input)
 }
 
@@ -261,27 +207,18 @@ pub struct Cidr {
 /// `address/len`. Leading zeros are refused, so are zones and IPv4 addresses mapped into IPv6.
 pub fn cidr(text: &str) -> Result<Cidr, Wrong> {
     let address = take_while(|c| c != '/');
-    let length = preceded(
-        expect("`/` and a prefix length are missing", char('/')),
-        expect("not a prefix length", cut(decimal)),
-    );
+    let length =
+        preceded(expect("`/` and a prefix length are missing", char('/')), expect("not a prefix length", cut(decimal)));
     let (address_text, length) = whole(text, "not a prefix length", (address, length))?;
     let address = ip_address(address_text)?;
     let max = if address.is_ipv4() { 32 } else { 128 };
     let too_long = || {
         let offset = address_text.len() + 1;
-        Wrong::new(
-            offset,
-            text.len() - offset,
-            format!("the prefix length is above {max}"),
-        )
+        Wrong::new(offset, text.len() - offset, format!("the prefix length is above {max}"))
     };
     let length = u8::try_from(length).map_err(|_| too_long())?;
     let net = IpNet::new(address, length).map_err(|_| too_long())?;
-    Ok(Cidr {
-        address,
-        net: net.trunc(),
-    })
+    Ok(Cidr { address, net: net.trunc() })
 }
 
 /// An IPv4 or IPv6 address, without zone, without leading zeros, not mapped.
@@ -293,20 +230,11 @@ pub fn ip_address(text: &str) -> Result<IpAddr, Wrong> {
         return whole(text, "not an IPv4 address", ipv4).map(IpAddr::V4);
     }
     if let Some(zone) = text.find('%') {
-        return Err(Wrong::new(
-            zone,
-            text.len() - zone,
-            "an address has no zone here",
-        ));
+        return Err(Wrong::new(zone, text.len() - zone, "an address has no zone here"));
     }
-    let address: Ipv6Addr = text
-        .parse()
-        .map_err(|_| Wrong::whole(text, "not an IPv6 address"))?;
+    let address: Ipv6Addr = text.parse().map_err(|_| Wrong::whole(text, "not an IPv6 address"))?;
     match address.to_ipv4_mapped() {
-        Some(mapped) => Err(Wrong::whole(
-            text,
-            format!("an IPv4 address mapped into IPv6; write {mapped}"),
-        )),
+        Some(mapped) => Err(Wrong::whole(text, format!("an IPv4 address mapped into IPv6; write {mapped}"))),
         None => Ok(IpAddr::V6(address)),
     }
 }
@@ -316,23 +244,11 @@ fn ipv4(input: &str) -> Step<'_, Ipv4Addr> {
     let mut input = input;
     for (index, octet) in octets.iter_mut().enumerate() {
         if index > 0 {
-            input = expect(
-                "an IPv4 address has four numbers with dots between",
-                char('.'),
-            )
-            .parse(input)?
-            .0;
+            input = expect("an IPv4 address has four numbers with dots between", char('.')).parse(input)?.0;
         }
-        let (after, number) = expect(
-            "an IPv4 address has four numbers with dots between",
-            decimal,
-        )
-        .parse(input)?;
+        let (after, number) = expect("an IPv4 address has four numbers with dots between", decimal).parse(input)?;
         *octet = u8::try_from(number).map_err(|_| {
-            nom::Err::Failure(At {
-                rest: input,
-                message: Some("a number of an IPv4 address is above 255"),
-            })
+            nom::Err::Failure(At { rest: input, message: Some("a number of an IPv4 address is above 255") })
         })?;
         input = after;
     }
@@ -343,10 +259,7 @@ fn ipv4(input: &str) -> Step<'_, Ipv4Addr> {
 fn decimal(input: &str) -> Step<'_, u32> {
     let (after, digits) = digit1(input)?;
     if digits.len() > 1 && digits.starts_with('0') {
-        return Err(nom::Err::Failure(At {
-            rest: input,
-            message: Some("a number has no leading zeros here"),
-        }));
+        return Err(nom::Err::Failure(At { rest: input, message: Some("a number has no leading zeros here") }));
     }
     Ok((after, digits.parse().unwrap_or(u32::MAX)))
 }
@@ -377,16 +290,11 @@ pub fn port(text: &str) -> Result<Port, PortWrong> {
         }
         return match text.parse() {
             Ok(number) => Ok(Port::Number(number)),
-            Err(_) => Err(PortWrong::Bad(Wrong::whole(
-                text,
-                "a port is at most 65535",
-            ))),
+            Err(_) => Err(PortWrong::Bad(Wrong::whole(text, "a port is at most 65535"))),
         };
     }
     let name = text.to_ascii_lowercase();
-    port_name(&name)
-        .map(|()| Port::Name(name))
-        .map_err(PortWrong::Bad)
+    port_name(&name).map(|()| Port::Name(name)).map_err(PortWrong::Bad)
 }
 
 /// An IANA service name: 1 to 15 of `[a-z0-9-]`, a letter among them, no `-` at an end or beside another.
@@ -403,11 +311,7 @@ pub fn port_name(text: &str) -> Result<(), Wrong> {
     }
     let word = take_while1(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
     let message = "a port name has letters, digits and single `-` between them";
-    whole(
-        text,
-        message,
-        recognize(separated_list1(char('-'), cut(word))),
-    )?;
+    whole(text, message, recognize(separated_list1(char('-'), cut(word))))?;
     if text.bytes().any(|byte| byte.is_ascii_lowercase()) {
         Ok(())
     } else {
@@ -446,11 +350,7 @@ mod tests {
 
     #[test]
     fn bad_keys_point_at_the_part() {
-        let wrong = |text: &str| {
-            cilium_key(text)
-                .map_err(|wrong| (wrong.offset, wrong.len))
-                .unwrap_err()
-        };
+        let wrong = |text: &str| cilium_key(text).map_err(|wrong| (wrong.offset, wrong.len)).unwrap_err();
         assert_eq!(wrong(""), (0, 0));
         assert_eq!(wrong("k8s:"), (0, 4));
         assert_eq!(wrong("=x"), (0, 2));
@@ -489,9 +389,7 @@ mod tests {
         for good in ["a", "a-b.c", "1"] {
             assert!(dns_subdomain(good).is_ok(), "{good}");
         }
-        for bad in [
-            "", "A", "a_b", "-a", "a-", "a..b", ".a", "a.", "a/b", "../a",
-        ] {
+        for bad in ["", "A", "a_b", "-a", "a-", "a..b", ".a", "a.", "a/b", "../a"] {
             assert!(dns_subdomain(bad).is_err(), "{bad}");
         }
         assert!(dns_label("a.b").is_err());
@@ -514,30 +412,12 @@ mod tests {
             let wrong = cidr(text).unwrap_err();
             (wrong.offset, wrong.message)
         };
-        assert_eq!(
-            wrong("10.0.0.0/33"),
-            (9, "the prefix length is above 32".into())
-        );
-        assert_eq!(
-            wrong("fd00::/129"),
-            (7, "the prefix length is above 128".into())
-        );
-        assert_eq!(
-            wrong("10.0.0.1"),
-            (8, "`/` and a prefix length are missing".into())
-        );
-        assert_eq!(
-            wrong("010.0.0.0/8"),
-            (0, "a number has no leading zeros here".into())
-        );
-        assert_eq!(
-            wrong("10.0.0.0/08"),
-            (9, "a number has no leading zeros here".into())
-        );
-        assert_eq!(
-            wrong("10.0.0.300/32"),
-            (7, "a number of an IPv4 address is above 255".into())
-        );
+        assert_eq!(wrong("10.0.0.0/33"), (9, "the prefix length is above 32".into()));
+        assert_eq!(wrong("fd00::/129"), (7, "the prefix length is above 128".into()));
+        assert_eq!(wrong("10.0.0.1"), (8, "`/` and a prefix length are missing".into()));
+        assert_eq!(wrong("010.0.0.0/8"), (0, "a number has no leading zeros here".into()));
+        assert_eq!(wrong("10.0.0.0/08"), (9, "a number has no leading zeros here".into()));
+        assert_eq!(wrong("10.0.0.300/32"), (7, "a number of an IPv4 address is above 255".into()));
         assert_eq!(wrong("10.0.0/8").0, 6);
         assert_eq!(wrong("10.0.0.0.1/8").0, 8);
         assert_eq!(wrong("ten/8").0, 0);
@@ -559,19 +439,9 @@ mod tests {
         assert_eq!(port("0x50"), Ok(Port::Name("0x50".into())));
         assert_eq!(port("80a"), Ok(Port::Name("80a".into())));
         assert_eq!(port("010"), Err(PortWrong::LeadingZero));
-        for bad in [
-            "",
-            "65536",
-            "-1",
-            "a_b",
-            "a--b",
-            "-a",
-            "a-",
-            "abcdefghijklmnop",
-            "8 0",
-            "+80",
-            "99999999999999999999",
-        ] {
+        for bad in
+            ["", "65536", "-1", "a_b", "a--b", "-a", "a-", "abcdefghijklmnop", "8 0", "+80", "99999999999999999999"]
+        {
             assert!(matches!(port(bad), Err(PortWrong::Bad(_))), "{bad}");
         }
         assert!(port_name("HTTP").is_err());

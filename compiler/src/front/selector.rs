@@ -28,10 +28,7 @@ pub fn selector(ctx: &mut Ctx, name: &str, node: &Node<'_>, keys: Keys) -> Optio
         match_labels(ctx, labels, keys, &mut requirements);
     }
     if let Some(expressions) = fields.get("matchExpressions") {
-        for item in ctx
-            .items("matchExpressions", expressions)
-            .unwrap_or_default()
-        {
+        for item in ctx.items("matchExpressions", expressions).unwrap_or_default() {
             requirements.extend(expression(ctx, item, keys));
         }
     }
@@ -39,49 +36,27 @@ pub fn selector(ctx: &mut Ctx, name: &str, node: &Node<'_>, keys: Keys) -> Optio
         Keys::Cilium | Keys::Policy => fields.finish(ctx, "a label selector"),
         Keys::Workload => {}
     }
-    Some(Selector {
-        requirements,
-        span: node.span,
-    })
+    Some(Selector { requirements, span: node.span })
 }
 
 /// Reads a mapping of labels as requirements.
-pub fn match_labels(
-    ctx: &mut Ctx,
-    node: &Node<'_>,
-    keys: Keys,
-    requirements: &mut Vec<Requirement>,
-) {
+pub fn match_labels(ctx: &mut Ctx, node: &Node<'_>, keys: Keys, requirements: &mut Vec<Requirement>) {
     for (key_node, key_text, value_node, value) in ctx.string_map("matchLabels", node) {
         let key = key(ctx, key_node, &key_text, keys);
         if let Err(wrong) = parse::label_value(value) {
             ctx.wrong(codes::SELECTOR, value_node, "label value", &wrong);
         } else if let Some((source, key)) = key {
-            let span = Span {
-                end: value_node.span.end.max(key_node.span.end),
-                ..key_node.span
-            };
+            let span = Span { end: value_node.span.end.max(key_node.span.end), ..key_node.span };
             let values = vec![value.to_owned()];
-            requirements.push(Requirement {
-                source,
-                key,
-                operator: Operator::In,
-                values,
-                match_labels: true,
-                span,
-            });
+            requirements.push(Requirement { source, key, operator: Operator::In, values, match_labels: true, span });
         }
     }
 }
 
 fn expression(ctx: &mut Ctx, node: &Node<'_>, keys: Keys) -> Option<Requirement> {
     let fields = ctx.fields("matchExpressions", node)?;
-    let key_field = fields
-        .get("key")
-        .or_else(|| ctx.missing(codes::SELECTOR, "key", node.span));
-    let operator_field = fields
-        .get("operator")
-        .or_else(|| ctx.missing(codes::SELECTOR, "operator", node.span));
+    let key_field = fields.get("key").or_else(|| ctx.missing(codes::SELECTOR, "key", node.span));
+    let operator_field = fields.get("operator").or_else(|| ctx.missing(codes::SELECTOR, "operator", node.span));
     let key = key_field.and_then(|key_node| {
         let text = ctx.text("key", key_node)?;
         key(ctx, key_node, text, keys)
@@ -93,14 +68,7 @@ fn expression(ctx: &mut Ctx, node: &Node<'_>, keys: Keys) -> Option<Requirement>
         fields.finish(ctx, "a selector requirement");
     }
     let ((source, key), operator, values) = (key?, operator?, values?);
-    Some(Requirement {
-        source,
-        key,
-        operator,
-        values,
-        match_labels: false,
-        span: node.span,
-    })
+    Some(Requirement { source, key, operator, values, match_labels: false, span: node.span })
 }
 
 fn operator(ctx: &mut Ctx, node: &Node<'_>) -> Option<Operator> {
@@ -113,12 +81,10 @@ fn operator(ctx: &mut Ctx, node: &Node<'_>) -> Option<Operator> {
         _ => {
             let message = format!("operator {text:?} is not In, NotIn, Exists or DoesNotExist");
             let diagnostic = Diagnostic::error(codes::SELECTOR, node.span, message);
-            ctx.report(
-                match nearest(text, ["In", "NotIn", "Exists", "DoesNotExist"]) {
-                    Some(known) => diagnostic.hint(format!("did you mean `{known}`?")),
-                    None => diagnostic,
-                },
-            );
+            ctx.report(match nearest(text, ["In", "NotIn", "Exists", "DoesNotExist"]) {
+                Some(known) => diagnostic.hint(format!("did you mean `{known}`?")),
+                None => diagnostic,
+            });
             return None;
         }
     };
@@ -139,12 +105,8 @@ fn values(ctx: &mut Ctx, fields: &Fields<'_, '_>, operator: Operator) -> Option<
         }
         Operator::Exists | Operator::DoesNotExist if !items.is_empty() => {
             ctx.report(
-                Diagnostic::error(
-                    codes::SELECTOR,
-                    span,
-                    "Exists and DoesNotExist take no `values`",
-                )
-                .hint("remove `values`, or write In or NotIn"),
+                Diagnostic::error(codes::SELECTOR, span, "Exists and DoesNotExist take no `values`")
+                    .hint("remove `values`, or write In or NotIn"),
             );
             return None;
         }
@@ -172,6 +134,5 @@ fn key(ctx: &mut Ctx, node: &Node<'_>, text: &str, keys: Keys) -> Option<(KeySou
         Keys::Policy => parse::qualified_name("k8s", text).map(|()| k8s()),
         Keys::Workload => parse::qualified_name("", text).map(|()| k8s()),
     };
-    read.map_err(|wrong| ctx.wrong(codes::SELECTOR, node, "label key", &wrong))
-        .ok()
+    read.map_err(|wrong| ctx.wrong(codes::SELECTOR, node, "label key", &wrong)).ok()
 }

@@ -30,12 +30,7 @@ pub enum WorkloadKind {
 }
 
 /// Reads a workload.
-pub fn workload(
-    ctx: &mut Ctx,
-    root: &Node<'_>,
-    object: &ObjectRef,
-    kind: WorkloadKind,
-) -> Option<Workload> {
+pub fn workload(ctx: &mut Ctx, root: &Node<'_>, object: &ObjectRef, kind: WorkloadKind) -> Option<Workload> {
     let meta = meta(ctx, root, object, false);
     let Some(spec) = root.get("spec").filter(|spec| !spec.is_null()) else {
         return ctx.missing(codes::MISSING, "spec", root.span);
@@ -58,10 +53,7 @@ pub fn workload(
             own_selector = spec.get("selector").map(|node| {
                 let mut requirements = Vec::new();
                 match_labels(ctx, node, Keys::Workload, &mut requirements);
-                Selector {
-                    requirements,
-                    span: node.span,
-                }
+                Selector { requirements, span: node.span }
             });
             Some(template(ctx, &spec)?)
         }
@@ -84,12 +76,7 @@ pub fn workload(
         }
     };
     let (pod_labels, pod_spec) = match &template {
-        None => (
-            meta.as_ref()
-                .map(|meta| meta.labels.clone())
-                .unwrap_or_default(),
-            spec,
-        ),
+        None => (meta.as_ref().map(|meta| meta.labels.clone()).unwrap_or_default(), spec),
         Some(template) => {
             let labels = template_labels(ctx, template);
             let Some(pod_spec) = template.get("spec") else {
@@ -102,17 +89,13 @@ pub fn workload(
         own_pods(ctx, selector, &pod_labels);
     }
     let ports = ports(ctx, &pod_spec);
-    let service_account = pod_spec
-        .get("serviceAccountName")
-        .or_else(|| pod_spec.get("serviceAccount"));
-    let service_account = service_account
-        .and_then(|node| ctx.text("serviceAccountName", node))
-        .filter(|name| !name.is_empty());
+    let service_account = pod_spec.get("serviceAccountName").or_else(|| pod_spec.get("serviceAccount"));
+    let service_account =
+        service_account.and_then(|node| ctx.text("serviceAccountName", node)).filter(|name| !name.is_empty());
     let service_account = service_account.map(str::to_owned);
     let host_network = truth(ctx, &pod_spec, "hostNetwork");
-    let node_name = pod_spec
-        .get("nodeName")
-        .and_then(|node| Some(spanned(node, ctx.text("nodeName", node)?.to_owned())));
+    let node_name =
+        pod_spec.get("nodeName").and_then(|node| Some(spanned(node, ctx.text("nodeName", node)?.to_owned())));
     let (addresses, finished) = match kind {
         WorkloadKind::Pod => status(ctx, root),
         _ => (Vec::new(), false),
@@ -154,9 +137,7 @@ fn template_labels(ctx: &mut Ctx, template: &Fields<'_, '_>) -> Vec<(String, Str
     let Some(meta) = ctx.fields("metadata", meta) else {
         return Vec::new();
     };
-    meta.get("labels")
-        .map(|node| labels(ctx, "labels", node))
-        .unwrap_or_default()
+    meta.get("labels").map(|node| labels(ctx, "labels", node)).unwrap_or_default()
 }
 
 /// The API server refuses a workload whose selector does not match its own pods.
@@ -164,27 +145,17 @@ fn own_pods(ctx: &mut Ctx, selector: &Selector, labels: &[(String, String)]) {
     if ctx.failed() {
         return;
     }
-    if let Some(unmet) = selector
-        .requirements
-        .iter()
-        .find(|requirement| !holds(requirement, labels))
-    {
+    if let Some(unmet) = selector.requirements.iter().find(|requirement| !holds(requirement, labels)) {
         ctx.error(
             codes::SELECTOR_MISMATCH,
             unmet.span,
-            format!(
-                "the selector does not match the labels of its own pods: `{}`",
-                unmet.key
-            ),
+            format!("the selector does not match the labels of its own pods: `{}`", unmet.key),
         );
     }
 }
 
 fn holds(requirement: &Requirement, labels: &[(String, String)]) -> bool {
-    let value = labels
-        .iter()
-        .find(|(key, _)| *key == requirement.key)
-        .map(|(_, value)| value);
+    let value = labels.iter().find(|(key, _)| *key == requirement.key).map(|(_, value)| value);
     let listed = value.is_some_and(|value| requirement.values.contains(value));
     match requirement.operator {
         Operator::In => listed,
@@ -200,11 +171,7 @@ fn is_zero(ctx: &mut Ctx, fields: &Fields<'_, '_>, name: &'static str) -> bool {
     };
     match ctx.integer(name, node) {
         Some(number) if number < 0 => {
-            ctx.error(
-                codes::BAD_VALUE,
-                node.span,
-                format!("`{name}` is {number}, it cannot be negative"),
-            );
+            ctx.error(codes::BAD_VALUE, node.span, format!("`{name}` is {number}, it cannot be negative"));
             false
         }
         Some(number) => number == 0,
@@ -213,19 +180,12 @@ fn is_zero(ctx: &mut Ctx, fields: &Fields<'_, '_>, name: &'static str) -> bool {
 }
 
 fn truth(ctx: &mut Ctx, fields: &Fields<'_, '_>, name: &'static str) -> bool {
-    fields
-        .get(name)
-        .and_then(|node| ctx.boolean(name, node))
-        .unwrap_or(false)
+    fields.get(name).and_then(|node| ctx.boolean(name, node)).unwrap_or(false)
 }
 
 /// A Job that runs no pod as it stands.
 fn nothing_to_run(ctx: &mut Ctx, spec: &Fields<'_, '_>) -> bool {
-    let none = [
-        is_zero(ctx, spec, "parallelism"),
-        is_zero(ctx, spec, "completions"),
-        truth(ctx, spec, "suspend"),
-    ];
+    let none = [is_zero(ctx, spec, "parallelism"), is_zero(ctx, spec, "completions"), truth(ctx, spec, "suspend")];
     none.contains(&true)
 }
 
@@ -242,10 +202,7 @@ fn ports(ctx: &mut Ctx, spec: &Fields<'_, '_>) -> Vec<ContainerPort> {
     for node in containers {
         container_ports(ctx, node, &mut ports);
     }
-    let init = spec
-        .get("initContainers")
-        .and_then(|node| ctx.items("initContainers", node))
-        .unwrap_or_default();
+    let init = spec.get("initContainers").and_then(|node| ctx.items("initContainers", node)).unwrap_or_default();
     for node in init {
         // A sidecar: an init container that is started again whenever it ends.
         if node.get("restartPolicy").and_then(Node::str) == Some("Always") {
@@ -259,10 +216,7 @@ fn container_ports(ctx: &mut Ctx, node: &Node<'_>, ports: &mut Vec<ContainerPort
     let Some(container) = ctx.fields("containers", node) else {
         return;
     };
-    let Some(items) = container
-        .get("ports")
-        .and_then(|node| ctx.items("ports", node))
-    else {
+    let Some(items) = container.get("ports").and_then(|node| ctx.items("ports", node)) else {
         return;
     };
     for item in items {
@@ -286,11 +240,7 @@ fn container_port(ctx: &mut Ctx, node: &Node<'_>) -> Option<ContainerPort> {
         Some(node) => {
             let text = ctx.text("protocol", node)?;
             parse::protocol(text).or_else(|| {
-                ctx.error(
-                    codes::BAD_VALUE,
-                    node.span,
-                    format!("protocol {text:?} is not TCP, UDP or SCTP"),
-                );
+                ctx.error(codes::BAD_VALUE, node.span, format!("protocol {text:?} is not TCP, UDP or SCTP"));
                 None
             })?
         }
@@ -301,17 +251,9 @@ fn container_port(ctx: &mut Ctx, node: &Node<'_>) -> Option<ContainerPort> {
     };
     let number = ctx.integer("containerPort", port)?;
     match u16::try_from(number) {
-        Ok(number) if number > 0 => Some(ContainerPort {
-            name,
-            port: number,
-            protocol,
-        }),
+        Ok(number) if number > 0 => Some(ContainerPort { name, port: number, protocol }),
         _ => {
-            ctx.error(
-                codes::BAD_VALUE,
-                port.span,
-                format!("containerPort {number} is not between 1 and 65535"),
-            );
+            ctx.error(codes::BAD_VALUE, port.span, format!("containerPort {number} is not between 1 and 65535"));
             None
         }
     }
@@ -325,20 +267,11 @@ fn status(ctx: &mut Ctx, root: &Node<'_>) -> (Vec<Spanned<IpAddr>>, bool) {
     let Some(status) = ctx.fields("status", status) else {
         return (Vec::new(), false);
     };
-    let finished = status
-        .get("phase")
-        .and_then(Node::str)
-        .is_some_and(|phase| matches!(phase, "Succeeded" | "Failed"));
+    let finished = status.get("phase").and_then(Node::str).is_some_and(|phase| matches!(phase, "Succeeded" | "Failed"));
     let mut addresses = Vec::new();
-    if let Some(list) = status
-        .get("podIPs")
-        .and_then(|node| ctx.items("podIPs", node))
-    {
+    if let Some(list) = status.get("podIPs").and_then(|node| ctx.items("podIPs", node)) {
         for item in list {
-            if let Some(node) = ctx
-                .fields("podIPs", item)
-                .and_then(|fields| fields.get("ip"))
-            {
+            if let Some(node) = ctx.fields("podIPs", item).and_then(|fields| fields.get("ip")) {
                 addresses.extend(address(ctx, "ip", node));
             }
         }

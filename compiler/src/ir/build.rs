@@ -138,7 +138,8 @@ fn namespaces(
     let used: BTreeSet<&str> = endpoints.iter().map(|e| e.namespace.as_str()).collect();
     let assumed: Vec<&str> = used.into_iter().filter(|name| !out.contains_key(*name)).collect();
     if !assumed.is_empty() {
-        let message = format!("no document describes namespace {}; assumed with its name label alone", assumed.join(", "));
+        let message =
+            format!("no document describes namespace {}; assumed with its name label alone", assumed.join(", "));
         let hint = "add the Namespace objects if policies select by namespace labels";
         diagnostics.push(Diagnostic::info(Code("F-202"), None, message).hint(hint));
     }

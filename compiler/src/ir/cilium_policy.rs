@@ -60,7 +60,8 @@ fn subject(ctx: &mut Ctx<'_>, object: &CiliumPolicy, written: &objects::Selector
     // A `k8s:` namespace in matchLabels is overwritten; every other condition on it stays and is ANDed (§2.3).
     for written in &written.requirements {
         if is_pinned(written) && written.values != [namespace] {
-            let message = format!("namespace `{}` is replaced by the policy's own, `{namespace}`", written.values.join(","));
+            let message =
+                format!("namespace `{}` is replaced by the policy's own, `{namespace}`", written.values.join(","));
             let hint = "a CiliumNetworkPolicy selects endpoints of its own namespace only";
             ctx.report(Diagnostic::warning(Code("W-201"), written.span, message).hint(hint), &object.meta.object);
         }
@@ -77,10 +78,9 @@ fn is_pinned(written: &objects::Requirement) -> bool {
 
 fn names_init(subject: &objects::Subject) -> bool {
     match subject {
-        objects::Subject::Endpoints(selector) => selector
-            .requirements
-            .iter()
-            .any(|r| r.key == "init" && r.source == KeySource::Only("reserved".into())),
+        objects::Subject::Endpoints(selector) => {
+            selector.requirements.iter().any(|r| r.key == "init" && r.source == KeySource::Only("reserved".into()))
+        }
         objects::Subject::Nodes(_) => false,
     }
 }
@@ -132,10 +132,8 @@ fn peers(ctx: &Ctx<'_>, element: &Element, namespace: Option<&str>, names_init: 
 }
 
 fn cidr_list(ctx: &Ctx<'_>, cidrs: &[Spanned<IpNet>]) -> Vec<Peer> {
-    let mut out: Vec<_> = cidrs
-        .iter()
-        .map(|c| Peer::Cidr(CidrPeer { net: c.value, except: Vec::new(), set: false }))
-        .collect();
+    let mut out: Vec<_> =
+        cidrs.iter().map(|c| Peer::Cidr(CidrPeer { net: c.value, except: Vec::new(), set: false })).collect();
     let whole = |v4: bool| cidrs.iter().any(|c| c.value.prefix_len() == 0 && c.value.addr().is_ipv4() == v4);
     // Both /0 prefixes in one list also select plain `reserved:world` in dual stack (§2.8).
     if ctx.options().dual_stack() && whole(true) && whole(false) {

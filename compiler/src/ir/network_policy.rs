@@ -29,10 +29,8 @@ pub fn add(ctx: &mut Ctx<'_>, object: &NetworkPolicy) {
         log: None,
         span: object.meta.span,
     });
-    let directions = [
-        (Direction::Ingress, &object.ingress, isolates_ingress),
-        (Direction::Egress, &object.egress, isolates_egress),
-    ];
+    let directions =
+        [(Direction::Ingress, &object.ingress, isolates_ingress), (Direction::Egress, &object.egress, isolates_egress)];
     for (direction, rules, isolates) in directions {
         let rules = rules.as_deref().unwrap_or_default();
         for (n, rule) in rules.iter().enumerate() {

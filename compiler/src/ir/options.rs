@@ -109,9 +109,10 @@ pub fn read(config: &[(Spanned<String>, Spanned<String>)], diagnostics: &mut Vec
         if let Err(problem) = result {
             let code = Code("F-201");
             let message = format!("{}: {problem}", key.value);
-            diagnostics.push(Diagnostic::error(code, value.span, message).hint(
-                "this option changes verdicts, so it is not ignored; correct it or take it out of the input",
-            ));
+            diagnostics
+                .push(Diagnostic::error(code, value.span, message).hint(
+                    "this option changes verdicts, so it is not ignored; correct it or take it out of the input",
+                ));
         }
     }
     if !options.ipv4 && !options.ipv6 {

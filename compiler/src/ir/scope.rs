@@ -49,7 +49,12 @@ pub fn namespace_labels(written: &objects::Selector) -> Selector {
 }
 
 /// A peer selector of a CNP (`namespace` is its own) or CCNP (`None`), scoped by spec §0.6.
-pub fn peer(written: &objects::Selector, namespace: Option<&str>, subject_names_init: bool, options: &Options) -> Selector {
+pub fn peer(
+    written: &objects::Selector,
+    namespace: Option<&str>,
+    subject_names_init: bool,
+    options: &Options,
+) -> Selector {
     let mut out = selector(written);
     let has = |f: &dyn Fn(&Requirement) -> bool| out.requirements.iter().any(f);
     if has(&|r| r.source.as_deref() == Some("reserved")) {

@@ -112,7 +112,9 @@ fn is_represented(workload: &Workload, all: &[Workload]) -> bool {
                     let labels: LabelSet = pod.pod_labels.iter().map(|(k, v)| Label::k8s(k, v)).collect();
                     selector.matches(&labels)
                 }
-                None => !workload.pod_labels.is_empty() && workload.pod_labels.iter().all(|l| pod.pod_labels.contains(l)),
+                None => {
+                    !workload.pod_labels.is_empty() && workload.pod_labels.iter().all(|l| pod.pod_labels.contains(l))
+                }
             }
     })
 }

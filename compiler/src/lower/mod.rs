@@ -147,17 +147,15 @@ pub fn lower(options: &Options, resolved: &Resolved) -> Result<Lowered, LowerErr
             };
             let default_cause = cause_of(&factored.default_action);
             let constant = |mode| LoweredDirection {
-                shape: Shape {
-                    audit: policy.audit && mode != PolicyMode::AllowAll,
-                    ..Shape::constant(program, mode)
-                },
+                shape: Shape { audit: policy.audit && mode != PolicyMode::AllowAll, ..Shape::constant(program, mode) },
                 tables: None,
                 default_cause,
             };
             match factored.mode {
                 PolicyMode::AllowAll | PolicyMode::DenyAll => Ok(constant(factored.mode)),
                 PolicyMode::L3Only | PolicyMode::Tables => {
-                    let built = tables::layout(factored, index_end, &cause_of).map_err(|e| e.of(direction, class.identity))?;
+                    let built =
+                        tables::layout(factored, index_end, &cause_of).map_err(|e| e.of(direction, class.identity))?;
                     let shape = Shape {
                         row: built.row_width,
                         class: built.class_width,

@@ -75,7 +75,8 @@ fn tables(t: &Tables, out: &mut String) -> std::fmt::Result {
                     t.port_class[page << 8 | port & 255]
                 })
                 .collect();
-            let ports: Vec<String> = runs(&classes).map(|(first, last, class)| format!("{}={class}", span(first, last))).collect();
+            let ports: Vec<String> =
+                runs(&classes).map(|(first, last, class)| format!("{}={class}", span(first, last))).collect();
             writeln!(out, "  {name} {}", ports.join(" "))?;
         }
         writeln!(out, "  port pages {}", t.port_class.len() / PAGE_CELLS)?;

@@ -30,7 +30,8 @@ pub fn verify(lowered: &Lowered) -> Result<(), String> {
         if tables.verdict.iter().any(|&action| usize::from(action) >= tables.actions.len()) {
             return wrong("an action is not there");
         }
-        let (directories, pages) = tables.port_class.split_at((DIRECTORIES as usize * PAGE_CELLS).min(tables.port_class.len()));
+        let (directories, pages) =
+            tables.port_class.split_at((DIRECTORIES as usize * PAGE_CELLS).min(tables.port_class.len()));
         if directories.iter().any(|&page| usize::from(page) * PAGE_CELLS >= tables.port_class.len()) {
             return wrong("a port page is not there");
         }

@@ -94,9 +94,7 @@ fn is_used(name: &str, mode: PolicyMode) -> bool {
     let tables = match mode {
         PolicyMode::AllowAll | PolicyMode::DenyAll => &[][..],
         PolicyMode::L3Only => &[names::ID_ROW, names::VERDICT, names::ACTIONS, names::COUNTERS],
-        PolicyMode::Tables => {
-            &[names::ID_ROW, names::PORT_CLASS, names::VERDICT, names::ACTIONS, names::COUNTERS]
-        }
+        PolicyMode::Tables => &[names::ID_ROW, names::PORT_CLASS, names::VERDICT, names::ACTIONS, names::COUNTERS],
     };
     let is_table = names::CLASS_TABLES.contains(&name) || name == names::COUNTERS;
     !is_table || tables.contains(&name)

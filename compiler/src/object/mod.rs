@@ -7,6 +7,7 @@
 
 mod disasm;
 mod maps;
+pub mod text;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -16,6 +17,7 @@ use ciliumc_abi::manifest::{Map, Scope};
 
 use crate::codegen::program_name;
 use crate::lower::shape::{NodeConfig, Shape};
+
 pub use maps::expected_maps;
 
 /// Bound of the instructions of one program, its functions included.

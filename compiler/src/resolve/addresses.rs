@@ -27,11 +27,7 @@ impl AddressTable {
     pub fn new(options: &Options, rows: impl Iterator<Item = (IpNet, IdentityIndex)>) -> Self {
         let dual = options.dual_stack();
         let world = |number| IdentityIndex(if dual { number } else { reserved::WORLD });
-        Self {
-            rows: rows.collect(),
-            world_ipv4: world(reserved::WORLD_IPV4),
-            world_ipv6: world(reserved::WORLD_IPV6),
-        }
+        Self { rows: rows.collect(), world_ipv4: world(reserved::WORLD_IPV4), world_ipv6: world(reserved::WORLD_IPV6) }
     }
 
     /// Rows, sorted by prefix.
@@ -102,7 +98,8 @@ pub(super) fn rows(cluster: &Cluster, endpoint_labels: &[LabelSet]) -> BTreeMap<
     }
     for &address in cluster.api_servers.iter().filter(|a| enabled(options, **a)) {
         let host = IpNet::from(address);
-        let mut labels = LabelSet::from_iter([Label::reserved("kube-apiserver"), world_label(options, address.is_ipv4())]);
+        let mut labels =
+            LabelSet::from_iter([Label::reserved("kube-apiserver"), world_label(options, address.is_ipv4())]);
         // Labels of enclosing prefixes are inherited; of `cidr` labels only the nearest.
         if let Some(nearest) = prefixes.iter().filter(|p| p.contains(&host)).max_by_key(|p| p.prefix_len()) {
             labels.insert(Label::cidr(*nearest));

@@ -182,7 +182,8 @@ pub enum L4Match {
 /// Resolves a cluster. `lock` holds the numbers given before; diagnostics get what only shows here.
 pub fn resolve(cluster: &Cluster, mut lock: Lock, diagnostics: &mut Vec<Diagnostic>) -> Result<Resolved, ResolveError> {
     let filter = LabelFilter::new(&cluster.options.labels)?;
-    let host_labels: Vec<LabelSet> = cluster.nodes.iter().map(|n| addresses::host_labels(cluster, n, &filter)).collect();
+    let host_labels: Vec<LabelSet> =
+        cluster.nodes.iter().map(|n| addresses::host_labels(cluster, n, &filter)).collect();
     let mut variants: BTreeSet<LabelSet> = host_labels.iter().cloned().collect();
     if variants.is_empty() {
         variants.insert(LabelSet::from_iter([Label::reserved("host")]));
@@ -191,7 +192,8 @@ pub fn resolve(cluster: &Cluster, mut lock: Lock, diagnostics: &mut Vec<Diagnost
     let variant_of = |labels: &LabelSet| variants.iter().position(|v| v.host_labels == *labels).unwrap_or(0) as u32;
     let node_variants: Vec<VariantIndex> = host_labels.iter().map(|l| VariantIndex(variant_of(l))).collect();
 
-    let endpoint_labels: Vec<LabelSet> = cluster.endpoints.iter().map(|e| endpoint_labels(cluster, e, &filter)).collect();
+    let endpoint_labels: Vec<LabelSet> =
+        cluster.endpoints.iter().map(|e| endpoint_labels(cluster, e, &filter)).collect();
     let rows = addresses::rows(cluster, &endpoint_labels);
 
     let mut wanted: BTreeMap<String, LabelSet> = BTreeMap::new();

@@ -120,11 +120,9 @@ fn entity_selects(entity: Entity, labels: &LabelSet, options: &Options) -> bool 
         Entity::Unmanaged => any_of(&["unmanaged"]),
         Entity::Cluster => {
             any_of(&["host", "remote-node", "init", "ingress", "health", "unmanaged", "kube-apiserver"])
-                || labels.iter().any(|l| {
-                    l.source == "k8s"
-                        && l.key == crate::ir::CLUSTER_KEY
-                        && l.value == options.cluster_name
-                })
+                || labels
+                    .iter()
+                    .any(|l| l.source == "k8s" && l.key == crate::ir::CLUSTER_KEY && l.value == options.cluster_name)
         }
     }
 }

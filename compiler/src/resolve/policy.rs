@@ -189,7 +189,8 @@ pub fn warn_unresolved(cluster: &Cluster, unresolved: &Unresolved, diagnostics: 
             RuleAction::Allow => "allows",
             RuleAction::Deny => "denies",
         };
-        let message = format!("port name `{name}` is unknown, ambiguous or of another protocol for a selected endpoint");
+        let message =
+            format!("port name `{name}` is unknown, ambiguous or of another protocol for a selected endpoint");
         let hint = format!("there the rule {effect} nothing; write the number, or name the container port");
         let object = cluster.policy_of(id).object.clone();
         diagnostics.push(Diagnostic::warning(Code("W-209"), span, message).hint(hint).object(object));
@@ -202,7 +203,8 @@ pub fn warn_filtered_keys(cluster: &Cluster, filter: &LabelFilter, diagnostics: 
         for requirement in &selector.requirements {
             let Some(span) = requirement.span else { continue };
             if requirement.is_k8s_or_any() && !filter.keeps("k8s", &requirement.key) {
-                let message = format!("label `{}` is not part of identities, so it can never be selected", requirement.key);
+                let message =
+                    format!("label `{}` is not part of identities, so it can never be selected", requirement.key);
                 let hint = "select by another label, or keep this one with the option `labels`";
                 let object = policy.object.clone();
                 diagnostics.push(Diagnostic::warning(Code("W-501"), span, message).hint(hint).object(object));

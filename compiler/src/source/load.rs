@@ -63,12 +63,8 @@ pub enum LoadError {
 
 /// Reads everything, folders recursively and sorted by name, each file once. All problems are returned together.
 pub fn load(options: &LoadOptions) -> Result<SourceMap, Vec<LoadError>> {
-    let mut ctx = Ctx {
-        exclude: GlobSet::empty(),
-        map: SourceMap::default(),
-        seen: BTreeSet::new(),
-        errors: Vec::new(),
-    };
+    let mut ctx =
+        Ctx { exclude: GlobSet::empty(), map: SourceMap::default(), seen: BTreeSet::new(), errors: Vec::new() };
     ctx.exclude(&options.exclude);
     for path in &options.paths {
         if path == "-" {
@@ -77,11 +73,7 @@ pub fn load(options: &LoadOptions) -> Result<SourceMap, Vec<LoadError>> {
             ctx.path(Path::new(path));
         }
     }
-    if ctx.errors.is_empty() {
-        Ok(ctx.map)
-    } else {
-        Err(ctx.errors)
-    }
+    if ctx.errors.is_empty() { Ok(ctx.map) } else { Err(ctx.errors) }
 }
 
 struct Ctx {
@@ -110,10 +102,7 @@ impl Ctx {
     }
 
     fn bad_glob(&mut self, glob: &str, error: &globset::Error) {
-        self.errors.push(LoadError::Glob {
-            glob: glob.to_owned(),
-            message: error.kind().to_string(),
-        });
+        self.errors.push(LoadError::Glob { glob: glob.to_owned(), message: error.kind().to_string() });
     }
 
     fn stdin(&mut self) {
@@ -123,10 +112,7 @@ impl Ctx {
         let mut bytes = Vec::new();
         match io::stdin().lock().read_to_end(&mut bytes) {
             Ok(_) => self.bytes("-".to_owned(), bytes),
-            Err(error) => self.errors.push(LoadError::Read {
-                path: "-".to_owned(),
-                error,
-            }),
+            Err(error) => self.errors.push(LoadError::Read { path: "-".to_owned(), error }),
         }
     }
 
@@ -136,9 +122,7 @@ impl Ctx {
             Ok(meta) if meta.is_dir() => self.folder(path),
             Ok(_) => self.file(path),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.errors.push(LoadError::Missing {
-                    path: display(path),
-                });
+                self.errors.push(LoadError::Missing { path: display(path) });
             }
             Err(error) => self.unreadable(path, error),
         }
@@ -148,9 +132,7 @@ impl Ctx {
         if !self.first_visit(folder) {
             return;
         }
-        let entries = match fs::read_dir(folder)
-            .and_then(|entries| entries.collect::<io::Result<Vec<_>>>())
-        {
+        let entries = match fs::read_dir(folder).and_then(|entries| entries.collect::<io::Result<Vec<_>>>()) {
             Ok(entries) => entries,
             Err(error) => return self.unreadable(folder, error),
         };
@@ -190,31 +172,23 @@ impl Ctx {
                 }
             }
             Err(error) => {
-                self.errors.push(LoadError::NotUtf8 {
-                    path,
-                    offset: error.utf8_error().valid_up_to(),
-                });
+                self.errors.push(LoadError::NotUtf8 { path, offset: error.utf8_error().valid_up_to() });
             }
         }
     }
 
     fn first_visit(&mut self, path: &Path) -> bool {
         // Where the system cannot name it canonically (/dev/stdin, say), the path itself has to do.
-        self.seen
-            .insert(fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()))
+        self.seen.insert(fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()))
     }
 
     fn unreadable(&mut self, path: &Path, error: io::Error) {
-        self.errors.push(LoadError::Read {
-            path: display(path),
-            error,
-        });
+        self.errors.push(LoadError::Read { path: display(path), error });
     }
 }
 
 fn is_manifest(path: &Path) -> bool {
-    path.extension()
-        .is_some_and(|extension| extension == "yaml" || extension == "yml" || extension == "json")
+    path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml" || extension == "json")
 }
 
 fn display(path: &Path) -> String {
@@ -227,13 +201,9 @@ mod tests {
 
     fn folder() -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
-        for (name, text) in [
-            ("b.yaml", "b"),
-            ("a.yml", "a"),
-            ("sub/c.json", "{}"),
-            ("notes.txt", "n"),
-            ("sub/skip/d.yaml", "d"),
-        ] {
+        for (name, text) in
+            [("b.yaml", "b"), ("a.yml", "a"), ("sub/c.json", "{}"), ("notes.txt", "n"), ("sub/skip/d.yaml", "d")]
+        {
             let path = folder.path().join(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
@@ -244,40 +214,23 @@ mod tests {
     fn names(options: &LoadOptions, root: &Path) -> Vec<String> {
         let map = load(options).unwrap();
         let prefix = format!("{}/", root.display());
-        map.files()
-            .map(|(_, file)| file.name.strip_prefix(&prefix).unwrap().to_owned())
-            .collect()
+        map.files().map(|(_, file)| file.name.strip_prefix(&prefix).unwrap().to_owned()).collect()
     }
 
     #[test]
     fn folders_are_sorted_and_hold_manifests_only() {
         let root = folder();
-        let options = LoadOptions {
-            paths: vec![display(root.path())],
-            exclude: vec![],
-        };
-        assert_eq!(
-            names(&options, root.path()),
-            ["a.yml", "b.yaml", "sub/c.json", "sub/skip/d.yaml"]
-        );
+        let options = LoadOptions { paths: vec![display(root.path())], exclude: vec![] };
+        assert_eq!(names(&options, root.path()), ["a.yml", "b.yaml", "sub/c.json", "sub/skip/d.yaml"]);
     }
 
     #[test]
     fn exclude_spares_named_files() {
         let root = folder();
         let named = display(&root.path().join("sub/skip/d.yaml"));
-        let options = LoadOptions {
-            paths: vec![display(root.path())],
-            exclude: vec!["**/skip/**".into()],
-        };
-        assert_eq!(
-            names(&options, root.path()),
-            ["a.yml", "b.yaml", "sub/c.json"]
-        );
-        let options = LoadOptions {
-            paths: vec![named],
-            exclude: vec!["**/skip/**".into()],
-        };
+        let options = LoadOptions { paths: vec![display(root.path())], exclude: vec!["**/skip/**".into()] };
+        assert_eq!(names(&options, root.path()), ["a.yml", "b.yaml", "sub/c.json"]);
+        let options = LoadOptions { paths: vec![named], exclude: vec!["**/skip/**".into()] };
         assert_eq!(names(&options, root.path()), ["sub/skip/d.yaml"]);
     }
 
@@ -285,10 +238,7 @@ mod tests {
     fn a_named_file_is_read_whatever_its_name_and_once() {
         let root = folder();
         let named = display(&root.path().join("notes.txt"));
-        let options = LoadOptions {
-            paths: vec![named.clone(), named],
-            exclude: vec![],
-        };
+        let options = LoadOptions { paths: vec![named.clone(), named], exclude: vec![] };
         assert_eq!(names(&options, root.path()), ["notes.txt"]);
     }
 
@@ -297,11 +247,7 @@ mod tests {
         let root = folder();
         fs::write(root.path().join("x.yaml"), b"a: \xff").unwrap();
         let paths = vec![display(root.path()), display(&root.path().join("absent"))];
-        let errors = load(&LoadOptions {
-            paths,
-            exclude: vec!["a[".into()],
-        })
-        .unwrap_err();
+        let errors = load(&LoadOptions { paths, exclude: vec!["a[".into()] }).unwrap_err();
         let text: Vec<String> = errors.iter().map(ToString::to_string).collect();
         assert_eq!(text.len(), 3, "{text:?}");
         assert!(text[0].contains("--exclude a["));
@@ -313,10 +259,7 @@ mod tests {
     fn a_symlink_loop_ends() {
         let root = folder();
         std::os::unix::fs::symlink(root.path(), root.path().join("sub/again")).unwrap();
-        let options = LoadOptions {
-            paths: vec![display(root.path())],
-            exclude: vec![],
-        };
+        let options = LoadOptions { paths: vec![display(root.path())], exclude: vec![] };
         assert_eq!(names(&options, root.path()).len(), 4);
     }
 }

@@ -39,9 +39,7 @@ pub struct LineCol {
 
 impl SourceMap {
     /// A map of texts that are in memory already. Texts of 4 GiB and more do not fit a [`Span`] and are left out.
-    pub fn from_texts<N: Into<String>, T: Into<String>>(
-        texts: impl IntoIterator<Item = (N, T)>,
-    ) -> Self {
+    pub fn from_texts<N: Into<String>, T: Into<String>>(texts: impl IntoIterator<Item = (N, T)>) -> Self {
         let mut map = Self::default();
         for (name, text) in texts {
             map.push(name.into(), text.into());
@@ -58,10 +56,7 @@ impl SourceMap {
 
     /// The files in the order they were read.
     pub fn files(&self) -> impl Iterator<Item = (FileId, &SourceFile)> {
-        self.files
-            .iter()
-            .zip(0..)
-            .map(|(file, index)| (FileId(index), file))
+        self.files.iter().zip(0..).map(|(file, index)| (FileId(index), file))
     }
 
     /// One file; `None` when the id is another map's.
@@ -76,10 +71,7 @@ impl SourceMap {
 
     /// Where a span begins.
     pub fn line_col(&self, span: Span) -> LineCol {
-        self.file(span.file)
-            .map_or(LineCol { line: 1, column: 1 }, |file| {
-                file.line_col(span.start)
-            })
+        self.file(span.file).map_or(LineCol { line: 1, column: 1 }, |file| file.line_col(span.start))
     }
 
     /// How many files there are.
@@ -97,33 +89,17 @@ impl SourceFile {
     fn new(name: String, text: String) -> Option<Self> {
         u32::try_from(text.len()).ok()?;
         let mut line_starts = vec![0];
-        line_starts.extend(
-            (0u32..)
-                .zip(text.bytes())
-                .filter(|(_, byte)| *byte == b'\n')
-                .map(|(at, _)| at + 1),
-        );
-        Some(Self {
-            name,
-            text,
-            line_starts,
-        })
+        line_starts.extend((0u32..).zip(text.bytes()).filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1));
+        Some(Self { name, text, line_starts })
     }
 
     /// Line and column of a byte offset; beyond the end is the end.
     pub fn line_col(&self, offset: u32) -> LineCol {
         let line = self.line_index(offset);
         let start = self.line_start(line);
-        let head = self
-            .text
-            .as_bytes()
-            .get(start..self.clamp(offset))
-            .unwrap_or_default();
+        let head = self.text.as_bytes().get(start..self.clamp(offset)).unwrap_or_default();
         let continuation = head.iter().filter(|byte| **byte & 0xc0 == 0x80).count();
-        LineCol {
-            line: line + 1,
-            column: head.len() - continuation + 1,
-        }
+        LineCol { line: line + 1, column: head.len() - continuation + 1 }
     }
 
     /// Number of lines.
@@ -133,16 +109,12 @@ impl SourceFile {
 
     /// Index, from 0, of the line that holds a byte offset.
     pub fn line_index(&self, offset: u32) -> usize {
-        self.line_starts
-            .partition_point(|start| *start <= offset)
-            .saturating_sub(1)
+        self.line_starts.partition_point(|start| *start <= offset).saturating_sub(1)
     }
 
     /// Byte offset of a line by its index; the end of the text for lines behind the last.
     pub fn line_start(&self, index: usize) -> usize {
-        self.line_starts
-            .get(index)
-            .map_or(self.text.len(), |start| *start as usize)
+        self.line_starts.get(index).map_or(self.text.len(), |start| *start as usize)
     }
 
     fn clamp(&self, offset: u32) -> usize {
@@ -157,13 +129,7 @@ mod tests {
     #[test]
     fn columns_count_characters_not_bytes() {
         let map = SourceMap::from_texts([("a.yaml", "ä: 1\nbé: x\n")]);
-        let at = |start| {
-            map.line_col(Span {
-                file: FileId(0),
-                start,
-                end: start,
-            })
-        };
+        let at = |start| map.line_col(Span { file: FileId(0), start, end: start });
         assert_eq!(at(0), LineCol { line: 1, column: 1 });
         assert_eq!(at(2), LineCol { line: 1, column: 2 });
         assert_eq!(at(6), LineCol { line: 2, column: 1 });
@@ -175,13 +141,6 @@ mod tests {
     fn a_foreign_id_is_no_panic() {
         let map = SourceMap::default();
         assert_eq!(map.name(FileId(7)), "");
-        assert_eq!(
-            map.line_col(Span {
-                file: FileId(7),
-                start: 3,
-                end: 4
-            }),
-            LineCol { line: 1, column: 1 }
-        );
+        assert_eq!(map.line_col(Span { file: FileId(7), start: 3, end: 4 }), LineCol { line: 1, column: 1 });
     }
 }

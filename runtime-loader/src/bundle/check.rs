@@ -26,30 +26,19 @@ fn refuse(what: String) -> Check {
 
 /// A path that stays inside the bundle.
 pub fn path(path: &str) -> Check {
-    let plain = Path::new(path)
-        .components()
-        .all(|part| matches!(part, Component::Normal(_)));
+    let plain = Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
     // `components` hides doubled and trailing slashes and `.` in the middle.
     let canonical = !path.split('/').any(|part| part.is_empty() || part == ".");
     if plain && canonical && !path.contains(['\\', '\0']) {
         return Ok(());
     }
-    Err(BundleError::PathEscape {
-        path: path.to_owned(),
-    })
+    Err(BundleError::PathEscape { path: path.to_owned() })
 }
 
 /// The whole manifest, but for the digests.
 pub fn manifest(manifest: &Manifest) -> Check {
-    if let Some(word) = manifest
-        .kernel
-        .features
-        .iter()
-        .find(|word| !FEATURES.contains(&word.as_str()))
-    {
-        return refuse(format!(
-            "it needs the kernel feature `{word}`, which this loader does not know; update it"
-        ));
+    if let Some(word) = manifest.kernel.features.iter().find(|word| !FEATURES.contains(&word.as_str())) {
+        return refuse(format!("it needs the kernel feature `{word}`, which this loader does not know; update it"));
     }
     for (name, map) in &manifest.maps {
         check_map(name, map)?;
@@ -61,9 +50,7 @@ pub fn manifest(manifest: &Manifest) -> Check {
         listed(manifest, path)?;
         let unknown = |map: &&String| !map.starts_with('.') && !manifest.maps.contains_key(*map);
         if let Some(map) = object.maps.iter().find(unknown) {
-            return refuse(format!(
-                "object `{path}` has a map `{map}` that the manifest does not describe"
-            ));
+            return refuse(format!("object `{path}` has a map `{map}` that the manifest does not describe"));
         }
     }
     for (at, class) in manifest.classes.iter().enumerate() {
@@ -77,17 +64,12 @@ pub fn manifest(manifest: &Manifest) -> Check {
     for (name, endpoint) in &manifest.endpoints {
         for (variant, id) in &endpoint.classes {
             match manifest.classes.get(*id as usize) {
-                Some(class) if class.variant == *variant && class.identity == endpoint.identity => {
-                }
+                Some(class) if class.variant == *variant && class.identity == endpoint.identity => {}
                 Some(_) => {
-                    return refuse(format!(
-                        "endpoint `{name}` has class {id}, which is not of its kind"
-                    ));
+                    return refuse(format!("endpoint `{name}` has class {id}, which is not of its kind"));
                 }
                 None => {
-                    return refuse(format!(
-                        "endpoint `{name}` has class {id}, and there is none"
-                    ));
+                    return refuse(format!("endpoint `{name}` has class {id}, and there is none"));
                 }
             }
         }
@@ -98,14 +80,8 @@ pub fn manifest(manifest: &Manifest) -> Check {
 /// Causes lead to rules.
 pub fn provenance(provenance: &Provenance) -> Check {
     let rules = provenance.rules.len();
-    let wrong = provenance
-        .causes
-        .iter()
-        .flatten()
-        .find(|rule| **rule as usize >= rules);
-    wrong.map_or(Ok(()), |rule| {
-        refuse(format!("a cause names rule {rule}, and there are {rules}"))
-    })
+    let wrong = provenance.causes.iter().flatten().find(|rule| **rule as usize >= rules);
+    wrong.map_or(Ok(()), |rule| refuse(format!("a cause names rule {rule}, and there are {rules}")))
 }
 
 fn check_map(name: &str, map: &Map) -> Check {
@@ -114,18 +90,12 @@ fn check_map(name: &str, map: &Map) -> Check {
     }
     let is_class_table = names::CLASS_TABLES.contains(&name);
     match map.scope {
-        Scope::Class if !is_class_table => {
-            refuse(format!("map `{name}` of scope class is not a class table"))
-        }
+        Scope::Class if !is_class_table => refuse(format!("map `{name}` of scope class is not a class table")),
         Scope::Node | Scope::Generation | Scope::Endpoint if is_class_table => {
             refuse(format!("class table `{name}` has another scope"))
         }
-        Scope::Endpoint if name != names::COUNTERS => {
-            refuse(format!("unknown endpoint map `{name}`"))
-        }
-        Scope::Generation
-            if ![names::IPCACHE4, names::IPCACHE6, names::IDENTITIES].contains(&name) =>
-        {
+        Scope::Endpoint if name != names::COUNTERS => refuse(format!("unknown endpoint map `{name}`")),
+        Scope::Generation if ![names::IPCACHE4, names::IPCACHE6, names::IDENTITIES].contains(&name) => {
             refuse(format!("unknown generation map `{name}`"))
         }
         Scope::Node if map.max_entries == 0 => refuse(format!("node map `{name}` has no capacity")),
@@ -134,22 +104,14 @@ fn check_map(name: &str, map: &Map) -> Check {
 }
 
 fn listed(manifest: &Manifest, path: &str) -> Check {
-    if manifest.files.contains_key(path) {
-        Ok(())
-    } else {
-        Err(BundleError::Missing {
-            path: path.to_owned(),
-        })
-    }
+    if manifest.files.contains_key(path) { Ok(()) } else { Err(BundleError::Missing { path: path.to_owned() }) }
 }
 
 fn check_tables(manifest: &Manifest, path: &str, tables: &TableFile) -> Check {
     listed(manifest, path)?;
     let size = manifest.files.get(path).map_or(0, |file| file.size);
     if size > CLASS_BYTES_MAX {
-        return refuse(format!(
-            "`{path}` has {size} bytes, and a class has at most {CLASS_BYTES_MAX}"
-        ));
+        return refuse(format!("`{path}` has {size} bytes, and a class has at most {CLASS_BYTES_MAX}"));
     }
     for (name, section) in &tables.sections {
         if !names::CLASS_TABLES.contains(&name.as_str()) || !manifest.maps.contains_key(name) {
@@ -174,65 +136,34 @@ fn check_tables(manifest: &Manifest, path: &str, tables: &TableFile) -> Check {
 fn check_direction(manifest: &Manifest, class: &Class, direction: &Direction, hook: Hook) -> Check {
     let id = class.id;
     let Some(object) = manifest.objects.get(&direction.object) else {
-        return refuse(format!(
-            "class {id} wants object `{}`, and there is none",
-            direction.object
-        ));
+        return refuse(format!("class {id} wants object `{}`, and there is none", direction.object));
     };
     if object.program != hook.program() {
-        return refuse(format!(
-            "class {id} has program `{}` where `{}` belongs",
-            object.program,
-            hook.program()
-        ));
+        return refuse(format!("class {id} has program `{}` where `{}` belongs", object.program, hook.program()));
     }
     let tables = match &direction.tables {
         None => None,
         Some(file) => match manifest.tables.get(file) {
             None => {
-                return refuse(format!(
-                    "class {id} wants tables `{file}`, and there are none"
-                ));
+                return refuse(format!("class {id} wants tables `{file}`, and there are none"));
             }
             some => some,
         },
     };
     let needed = object.maps.iter().find(|map| {
-        names::CLASS_TABLES.contains(&map.as_str())
-            && !tables.is_some_and(|t| t.sections.contains_key(*map))
+        names::CLASS_TABLES.contains(&map.as_str()) && !tables.is_some_and(|t| t.sections.contains_key(*map))
     });
-    needed.map_or(Ok(()), |map| {
-        refuse(format!(
-            "class {id} has no table `{map}` for `{}`",
-            direction.object
-        ))
-    })
+    needed.map_or(Ok(()), |map| refuse(format!("class {id} has no table `{map}` for `{}`", direction.object)))
 }
 
 fn check_identities(manifest: &Manifest) -> Check {
-    let world = [
-        manifest.datapath.world_ipv4.0,
-        manifest.datapath.world_ipv6.0,
-    ];
-    let indices = manifest
-        .identities
-        .iter()
-        .map(|identity| identity.index.0)
-        .chain(world);
-    let endpoints = manifest
-        .endpoints
-        .values()
-        .map(|endpoint| endpoint.identity.0);
+    let world = [manifest.datapath.world_ipv4.0, manifest.datapath.world_ipv6.0];
+    let indices = manifest.identities.iter().map(|identity| identity.index.0).chain(world);
+    let endpoints = manifest.endpoints.values().map(|endpoint| endpoint.identity.0);
     let classes = manifest.classes.iter().map(|class| class.identity.0);
     const _: () = assert!(IDENTITY_INDEX_MAX < NEXT_PAGE);
-    match indices
-        .chain(endpoints)
-        .chain(classes)
-        .find(|&index| index >= IDENTITY_INDEX_MAX)
-    {
-        Some(index) => refuse(format!(
-            "identity index {index} is beyond {IDENTITY_INDEX_MAX}"
-        )),
+    match indices.chain(endpoints).chain(classes).find(|&index| index >= IDENTITY_INDEX_MAX) {
+        Some(index) => refuse(format!("identity index {index} is beyond {IDENTITY_INDEX_MAX}")),
         None => Ok(()),
     }
 }

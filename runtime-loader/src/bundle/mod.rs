@@ -42,22 +42,16 @@ pub enum BundleError {
         source: io::Error,
     },
     /// The archive is damaged.
-    #[error(
-        "bundle refused: the archive is damaged: {0}; copy it again or rebuild it with `ciliumc build`"
-    )]
+    #[error("bundle refused: the archive is damaged: {0}; copy it again or rebuild it with `ciliumc build`")]
     Archive(String),
     /// A file that the manifest lists is not there.
-    #[error(
-        "bundle refused: `{path}` is missing; copy the bundle again or rebuild it with `ciliumc build`"
-    )]
+    #[error("bundle refused: `{path}` is missing; copy the bundle again or rebuild it with `ciliumc build`")]
     Missing {
         /// The file.
         path: String,
     },
     /// A file that the manifest does not list.
-    #[error(
-        "bundle refused: `{path}` is not in the manifest; a bundle holds nothing else: remove the file"
-    )]
+    #[error("bundle refused: `{path}` is not in the manifest; a bundle holds nothing else: remove the file")]
     Unlisted {
         /// The file.
         path: String,
@@ -113,10 +107,7 @@ pub enum BundleError {
 impl Bundle {
     /// Reads a bundle, folder or archive.
     pub fn open(path: &Path) -> Result<Self, BundleError> {
-        let tree = files::read_tree(path).map_err(|source| BundleError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
+        let tree = files::read_tree(path).map_err(|source| BundleError::Read { path: path.to_owned(), source })?;
         match tree {
             Tree::File(bytes) => Self::from_files(tar::files(&bytes)?),
             Tree::Folder { files, strange } => match strange.into_iter().next() {
@@ -130,23 +121,15 @@ impl Bundle {
     pub fn from_files(files: BTreeMap<String, Vec<u8>>) -> Result<Self, BundleError> {
         let text = bytes_of(&files, manifest::MANIFEST_FILE)?;
         let digest = sha256_hex(text);
-        check_manifest_digest(&files, &digest)?;
         let manifest = read_manifest(text)?;
+        check_seal(&manifest, text)?;
         check_files(&manifest, &files)?;
         check::manifest(&manifest)?;
 
-        let provenance: Provenance = json(
-            manifest::PROVENANCE_FILE,
-            bytes_of(&files, manifest::PROVENANCE_FILE)?,
-        )?;
+        let provenance: Provenance = json(manifest::PROVENANCE_FILE, bytes_of(&files, manifest::PROVENANCE_FILE)?)?;
         check::provenance(&provenance)?;
         let records = records(bytes_of(&files, manifest::IPCACHE_FILE)?)?;
-        Ok(Self {
-            manifest,
-            digest,
-            records,
-            files,
-        })
+        Ok(Self { manifest, digest, records, files })
     }
 
     /// A file, by its path in the manifest.
@@ -156,22 +139,13 @@ impl Bundle {
 
     /// One table of a table file, with its place.
     pub fn table(&self, file: &str, map: &str) -> Result<(Section, &[u8]), BundleError> {
-        let section = self
-            .manifest
-            .tables
-            .get(file)
-            .and_then(|table| table.sections.get(map));
+        let section = self.manifest.tables.get(file).and_then(|table| table.sections.get(map));
         let Some(section) = section else {
-            return Err(BundleError::Inconsistent(format!(
-                "`{file}` has no table `{map}`"
-            )));
+            return Err(BundleError::Inconsistent(format!("`{file}` has no table `{map}`")));
         };
         let first = section.offset as usize;
-        let bytes = self
-            .file(file)?
-            .get(first..first + section.entries as usize * section.value_size as usize);
-        let bytes = bytes
-            .ok_or_else(|| BundleError::Inconsistent(format!("table `{map}` leaves `{file}`")))?;
+        let bytes = self.file(file)?.get(first..first + section.entries as usize * section.value_size as usize);
+        let bytes = bytes.ok_or_else(|| BundleError::Inconsistent(format!("table `{map}` leaves `{file}`")))?;
         Ok((*section, bytes))
     }
 
@@ -179,17 +153,8 @@ impl Bundle {
     pub fn class_digest(&self, file: &str) -> Result<String, BundleError> {
         let mut hash = Sha256::new();
         hash.update(self.file(file)?);
-        for (name, section) in self
-            .manifest
-            .tables
-            .get(file)
-            .into_iter()
-            .flat_map(|table| &table.sections)
-        {
-            hash.update(format!(
-                "\n{name} {} {} {}",
-                section.offset, section.entries, section.value_size
-            ));
+        for (name, section) in self.manifest.tables.get(file).into_iter().flat_map(|table| &table.sections) {
+            hash.update(format!("\n{name} {} {} {}", section.offset, section.entries, section.value_size));
         }
         let mut digest = hex(&hash.finalize());
         // 128 bits; the whole digest makes pin paths unreadable.
@@ -204,19 +169,14 @@ impl Bundle {
 
     /// Class of an endpoint on nodes of a variant.
     pub fn class(&self, endpoint: &Endpoint, variant: u32) -> Option<&Class> {
-        self.manifest
-            .classes
-            .get(*endpoint.classes.get(&variant)? as usize)
+        self.manifest.classes.get(*endpoint.classes.get(&variant)? as usize)
     }
 }
 
 impl Bundle {
     /// Entries of the counters of a class direction: its actions, one where no table decides.
     pub fn counters(&self, direction: &Direction) -> u32 {
-        let tables = direction
-            .tables
-            .as_ref()
-            .and_then(|file| self.manifest.tables.get(file));
+        let tables = direction.tables.as_ref().and_then(|file| self.manifest.tables.get(file));
         tables.map_or(1, |tables| tables.actions.max(1))
     }
 }
@@ -231,41 +191,34 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 fn bytes_of<'a>(files: &'a BTreeMap<String, Vec<u8>>, path: &str) -> Result<&'a [u8], BundleError> {
-    files
-        .get(path)
-        .map(Vec::as_slice)
-        .ok_or_else(|| BundleError::Missing {
-            path: path.to_owned(),
-        })
+    files.get(path).map(Vec::as_slice).ok_or_else(|| BundleError::Missing { path: path.to_owned() })
 }
 
 fn json<T: serde::de::DeserializeOwned>(path: &str, bytes: &[u8]) -> Result<T, BundleError> {
-    serde_json::from_slice(bytes).map_err(|error| BundleError::Malformed {
-        path: path.to_owned(),
-        message: error.to_string(),
-    })
+    serde_json::from_slice(bytes)
+        .map_err(|error| BundleError::Malformed { path: path.to_owned(), message: error.to_string() })
 }
 
-/// The manifest cannot hold its own digest: a file beside it does, in the form of `sha256sum`.
-fn check_manifest_digest(
-    files: &BTreeMap<String, Vec<u8>>,
-    digest: &str,
-) -> Result<(), BundleError> {
-    let expected = manifest::manifest_digest_line(digest);
-    let found = bytes_of(files, manifest::MANIFEST_DIGEST_FILE)?;
-    if found == expected.as_bytes() {
-        return Ok(());
+/// The manifest is the bytes that its content makes, and its digest is that of its content.
+fn check_seal(manifest: &Manifest, text: &[u8]) -> Result<(), BundleError> {
+    let malformed = |error: serde_json::Error| BundleError::Malformed {
+        path: manifest::MANIFEST_FILE.to_owned(),
+        message: error.to_string(),
+    };
+    let damaged = |found: String, expected: String| {
+        Err(BundleError::Damaged { path: manifest::MANIFEST_FILE.to_owned(), found, expected })
+    };
+    let digest = sha256_hex(&serde_json::to_vec(&manifest.unsealed()).map_err(malformed)?);
+    if digest != manifest.digest {
+        return damaged(format!("digest {digest}"), format!("digest {}", manifest.digest));
     }
-    // Which of the two is damaged cannot be told; both are named.
-    Err(BundleError::Damaged {
-        path: format!(
-            "{} or {}",
-            manifest::MANIFEST_FILE,
-            manifest::MANIFEST_DIGEST_FILE
-        ),
-        found: format!("SHA-256 {digest}"),
-        expected: format!("{:?}", String::from_utf8_lossy(found).trim_end()),
-    })
+    // A byte that changes no meaning is damage all the same: nobody but the compiler writes this file.
+    let mut canonical = serde_json::to_vec_pretty(manifest).map_err(malformed)?;
+    canonical.push(b'\n');
+    if canonical != text {
+        return damaged("other white space or order".to_owned(), "the compiler's own bytes".to_owned());
+    }
+    Ok(())
 }
 
 fn read_manifest(text: &[u8]) -> Result<Manifest, BundleError> {
@@ -276,10 +229,7 @@ fn read_manifest(text: &[u8]) -> Result<Manifest, BundleError> {
     // The version alone first: another version may have other fields.
     let Version { schema } = json(manifest::MANIFEST_FILE, text)?;
     if schema != u64::from(manifest::SCHEMA) {
-        return Err(BundleError::Schema {
-            found: schema,
-            expected: manifest::SCHEMA,
-        });
+        return Err(BundleError::Schema { found: schema, expected: manifest::SCHEMA });
     }
     json(manifest::MANIFEST_FILE, text)
 }
@@ -289,32 +239,16 @@ fn check_files(manifest: &Manifest, files: &BTreeMap<String, Vec<u8>>) -> Result
     for (path, listed) in &manifest.files {
         check::path(path)?;
         let bytes = bytes_of(files, path)?;
-        let damaged = |found, expected| {
-            Err(BundleError::Damaged {
-                path: path.clone(),
-                found,
-                expected,
-            })
-        };
+        let damaged = |found, expected| Err(BundleError::Damaged { path: path.clone(), found, expected });
         if bytes.len() as u64 != listed.size {
-            return damaged(
-                format!("{} bytes", bytes.len()),
-                format!("{} bytes", listed.size),
-            );
+            return damaged(format!("{} bytes", bytes.len()), format!("{} bytes", listed.size));
         }
         let found = sha256_hex(bytes);
         if found != listed.sha256 {
-            return damaged(
-                format!("SHA-256 {found}"),
-                format!("SHA-256 {}", listed.sha256),
-            );
+            return damaged(format!("SHA-256 {found}"), format!("SHA-256 {}", listed.sha256));
         }
     }
-    let own = [manifest::MANIFEST_FILE, manifest::MANIFEST_DIGEST_FILE];
-    match files
-        .keys()
-        .find(|path| !own.contains(&path.as_str()) && !manifest.files.contains_key(*path))
-    {
+    match files.keys().find(|path| *path != manifest::MANIFEST_FILE && !manifest.files.contains_key(*path)) {
         Some(path) => Err(BundleError::Unlisted { path: path.clone() }),
         None => Ok(()),
     }
@@ -322,22 +256,14 @@ fn check_files(manifest: &Manifest, files: &BTreeMap<String, Vec<u8>>) -> Result
 
 /// Reads the records of [`manifest::IPCACHE_FILE`].
 pub fn records(bytes: &[u8]) -> Result<Vec<Record>, BundleError> {
-    let malformed = |message| BundleError::Malformed {
-        path: manifest::IPCACHE_FILE.to_owned(),
-        message,
-    };
+    let malformed = |message| BundleError::Malformed { path: manifest::IPCACHE_FILE.to_owned(), message };
     let (records, rest) = bytes.as_chunks::<RECORD_LEN>();
     if !rest.is_empty() {
-        return Err(malformed(format!(
-            "{} bytes are no whole number of records",
-            bytes.len()
-        )));
+        return Err(malformed(format!("{} bytes are no whole number of records", bytes.len())));
     }
     let read = records.iter().enumerate();
-    read.map(|(at, bytes)| {
-        Record::from_bytes(bytes).ok_or_else(|| malformed(format!("record {at} is no prefix")))
-    })
-    .collect()
+    read.map(|(at, bytes)| Record::from_bytes(bytes).ok_or_else(|| malformed(format!("record {at} is no prefix"))))
+        .collect()
 }
 
 #[cfg(test)]

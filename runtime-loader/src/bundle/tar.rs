@@ -12,15 +12,10 @@ pub fn files(bytes: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, BundleError> {
     let mut rest = bytes;
     loop {
         let Some((header, behind)) = rest.split_at_checked(BLOCK) else {
-            return Err(damaged(
-                "it ends without the two empty blocks that end an archive",
-            ));
+            return Err(damaged("it ends without the two empty blocks that end an archive"));
         };
         if header.iter().all(|&b| b == 0) {
-            return if behind.iter().all(|&b| b == 0)
-                && behind.len() >= BLOCK
-                && behind.len().is_multiple_of(BLOCK)
-            {
+            return if behind.iter().all(|&b| b == 0) && behind.len() >= BLOCK && behind.len().is_multiple_of(BLOCK) {
                 Ok(files)
             } else {
                 Err(damaged("there is something behind its end"))
@@ -28,15 +23,10 @@ pub fn files(bytes: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, BundleError> {
         }
         let name = name(header).ok_or_else(|| damaged("a file name is not UTF-8"))?;
         if !checksum_is_right(header) {
-            return Err(damaged(&format!(
-                "the header of `{name}` has a wrong checksum"
-            )));
+            return Err(damaged(&format!("the header of `{name}` has a wrong checksum")));
         }
-        let size = octal(&header[124..136])
-            .ok_or_else(|| damaged(&format!("`{name}` has no readable size")))?;
-        let padded = size
-            .checked_next_multiple_of(BLOCK)
-            .and_then(|padded| behind.split_at_checked(padded));
+        let size = octal(&header[124..136]).ok_or_else(|| damaged(&format!("`{name}` has no readable size")))?;
+        let padded = size.checked_next_multiple_of(BLOCK).and_then(|padded| behind.split_at_checked(padded));
         let Some((data, next)) = padded else {
             return Err(damaged(&format!("it ends inside `{name}`")));
         };
@@ -65,21 +55,9 @@ fn text(field: &[u8]) -> Option<&str> {
 fn name(header: &[u8]) -> Option<String> {
     let name = text(&header[..100])?;
     // Only a POSIX header has the prefix; GNU's (`ustar  `) has times there.
-    let prefix = if header[257..263] == *b"ustar\0" {
-        text(&header[345..500])?
-    } else {
-        ""
-    };
-    let joined = if prefix.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{prefix}/{name}")
-    };
-    Some(
-        joined
-            .strip_prefix("./")
-            .map_or(joined.clone(), str::to_owned),
-    )
+    let prefix = if header[257..263] == *b"ustar\0" { text(&header[345..500])? } else { "" };
+    let joined = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") };
+    Some(joined.strip_prefix("./").map_or(joined.clone(), str::to_owned))
 }
 
 fn octal(field: &[u8]) -> Option<usize> {
@@ -87,10 +65,7 @@ fn octal(field: &[u8]) -> Option<usize> {
 }
 
 fn checksum_is_right(header: &[u8]) -> bool {
-    let sum: usize = header
-        .iter()
-        .enumerate()
-        .map(|(at, &b)| usize::from(if (148..156).contains(&at) { b' ' } else { b }))
-        .sum();
+    let sum: usize =
+        header.iter().enumerate().map(|(at, &b)| usize::from(if (148..156).contains(&at) { b' ' } else { b })).sum();
     octal(&header[148..156]) == Some(sum)
 }

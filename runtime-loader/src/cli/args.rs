@@ -28,20 +28,10 @@ pub struct Cli {
 #[derive(Debug, Args)]
 pub struct Global {
     /// Folder on a BPF file system for all pins.
-    #[arg(
-        long,
-        global = true,
-        default_value = "/sys/fs/bpf/ciliumc",
-        value_name = "DIR"
-    )]
+    #[arg(long, global = true, default_value = "/sys/fs/bpf/ciliumc", value_name = "DIR")]
     pub root: PathBuf,
     /// Folder for what bpffs cannot hold; must not outlive the pins.
-    #[arg(
-        long,
-        global = true,
-        default_value = "/run/ciliumc",
-        value_name = "DIR"
-    )]
+    #[arg(long, global = true, default_value = "/run/ciliumc", value_name = "DIR")]
     pub state_dir: PathBuf,
     /// Seconds to wait for another command that changes something.
     #[arg(long, global = true, default_value_t = 10, value_name = "SECONDS")]
@@ -67,9 +57,7 @@ pub enum Command {
     ///
     /// Nothing is attached: `endpoint add` does that. An endpoint that the bundle does not know keeps its old policy,
     /// which is said.
-    #[command(
-        after_help = "Example:\n  ciliumc-loader apply --bundle out/bundle --node worker-1 --dry-run"
-    )]
+    #[command(after_help = "Example:\n  ciliumc-loader apply --bundle out/bundle --node worker-1 --dry-run")]
     Apply(Apply),
     /// Put endpoints under policy, or take them out.
     #[command(
@@ -82,9 +70,7 @@ pub enum Command {
     #[command(after_help = "Example:\n  ciliumc-loader status -o json")]
     Status,
     /// Show drops and verdicts as they happen, with the rules that decided.
-    #[command(
-        after_help = "Example:\n  ciliumc-loader monitor --type drop --endpoint default/deathstar --timeout 10"
-    )]
+    #[command(after_help = "Example:\n  ciliumc-loader monitor --type drop --endpoint default/deathstar --timeout 10")]
     Monitor(Monitor),
     /// Detach everything and remove all pins and state.
     #[command(after_help = "Example:\n  ciliumc-loader unload --dry-run")]
@@ -117,10 +103,8 @@ pub struct Apply {
 #[derive(Debug, Subcommand)]
 pub enum Endpoint {
     /// Attach the programs of an endpoint to its interface; again: renew them.
-    #[command(
-        after_help = "Example:\n  ciliumc-loader endpoint add --bundle out/bundle --endpoint default/xwing \
-                      --interface veth1 --address 10.0.0.3 --address fd00::3"
-    )]
+    #[command(after_help = "Example:\n  ciliumc-loader endpoint add --bundle out/bundle --endpoint default/xwing \
+                      --interface veth1 --address 10.0.0.3 --address fd00::3")]
     Add(Add),
     /// Detach an endpoint and forget it.
     #[command(after_help = "Example:\n  ciliumc-loader endpoint del --endpoint default/xwing")]

@@ -20,30 +20,17 @@ pub fn apply(global: &Global, pins: &Pins, args: &Apply, out: &mut dyn Write) ->
     let _lock = begin(global, pins, args.bundle.dry_run, "apply")?;
     let plan = with_scene(pins, &bundle, &args.bundle, plan::apply)?;
     let done = format!("bundle {} is in force", plan::step::short(&bundle.digest));
-    finish(
-        global,
-        pins,
-        Some(&bundle),
-        &plan,
-        args.bundle.dry_run,
-        &done,
-        out,
-    )
+    finish(global, pins, Some(&bundle), &plan, args.bundle.dry_run, &done, out)
 }
 
 pub fn add(global: &Global, pins: &Pins, args: &Add, out: &mut dyn Write) -> Result<(), Error> {
     let bundle = Bundle::open(&args.bundle.bundle)?;
     let _lock = begin(global, pins, args.bundle.dry_run, "endpoint add")?;
     if let Some(netns) = &args.netns {
-        net::enter_netns(netns)
-            .context(|| format!("cannot enter the network namespace `{}`", netns.display()))?;
+        net::enter_netns(netns).context(|| format!("cannot enter the network namespace `{}`", netns.display()))?;
     }
-    let ifindex = net::ifindex(&args.interface).ok_or_else(|| {
-        Error::Machine(format!(
-            "there is no interface `{}` here; see `ip link`",
-            args.interface
-        ))
-    })?;
+    let ifindex = net::ifindex(&args.interface)
+        .ok_or_else(|| Error::Machine(format!("there is no interface `{}` here; see `ip link`", args.interface)))?;
     let request = AddRequest {
         name: args.endpoint.clone(),
         interface: args.interface.clone(),
@@ -51,19 +38,9 @@ pub fn add(global: &Global, pins: &Pins, args: &Add, out: &mut dyn Write) -> Res
         netns: args.netns.as_ref().map(|path| path.display().to_string()),
         addresses: args.addresses.clone(),
     };
-    let plan = with_scene(pins, &bundle, &args.bundle, |scene| {
-        plan::add(scene, &request)
-    })?;
+    let plan = with_scene(pins, &bundle, &args.bundle, |scene| plan::add(scene, &request))?;
     let done = format!("{} on {} is under policy", args.endpoint, args.interface);
-    finish(
-        global,
-        pins,
-        Some(&bundle),
-        &plan,
-        args.bundle.dry_run,
-        &done,
-        out,
-    )
+    finish(global, pins, Some(&bundle), &plan, args.bundle.dry_run, &done, out)
 }
 
 pub fn del(global: &Global, pins: &Pins, args: &Del, out: &mut dyn Write) -> Result<(), Error> {
@@ -81,12 +58,7 @@ pub fn del(global: &Global, pins: &Pins, args: &Del, out: &mut dyn Write) -> Res
     finish(global, pins, None, &plan, args.dry_run, &done, out)
 }
 
-pub fn unload(
-    global: &Global,
-    pins: &Pins,
-    args: &Unload,
-    out: &mut dyn Write,
-) -> Result<(), Error> {
+pub fn unload(global: &Global, pins: &Pins, args: &Unload, out: &mut dyn Write) -> Result<(), Error> {
     let lock = begin(global, pins, args.dry_run, "unload")?;
     let plan = plan::unload(pins, &observe::snapshot(pins)?);
     if global.output == Format::Text && !args.dry_run {
@@ -94,54 +66,32 @@ pub fn unload(
             print(out, step)?;
         }
     }
-    finish(
-        global,
-        pins,
-        None,
-        &plan,
-        args.dry_run,
-        "nothing is loaded any more",
-        out,
-    )?;
+    finish(global, pins, None, &plan, args.dry_run, "nothing is loaded any more", out)?;
     // The folder stays while the lock in it is held, and while others put things there.
     if lock.is_some() {
         let path = pins.lock();
         files::remove(&path).context(|| format!("cannot remove `{}`", path.display()))?;
-        files::remove_if_empty(&pins.state)
-            .context(|| format!("cannot remove `{}`", pins.state.display()))?;
+        files::remove_if_empty(&pins.state).context(|| format!("cannot remove `{}`", pins.state.display()))?;
     }
     Ok(())
 }
 
 /// Checks the machine and takes the lock; a dry run reads only, and takes none.
-fn begin(
-    global: &Global,
-    pins: &Pins,
-    dry_run: bool,
-    command: &str,
-) -> Result<Option<Lock>, Error> {
+fn begin(global: &Global, pins: &Pins, dry_run: bool, command: &str) -> Result<Option<Lock>, Error> {
     observe::require_machine(pins)?;
     if dry_run {
         return Ok(None);
     }
     let path = pins.lock();
-    files::make_folder(&pins.state)
-        .context(|| format!("cannot make the folder `{}`", pins.state.display()))?;
+    files::make_folder(&pins.state).context(|| format!("cannot make the folder `{}`", pins.state.display()))?;
     let holder = format!("process {}: ciliumc-loader {command}", std::process::id());
     match lock::take(&path, &holder, Duration::from_secs(global.lock_timeout)) {
         Ok(lock) => Ok(Some(lock)),
-        Err(LockError::Io(source)) => Err(Error::Io {
-            what: format!("cannot lock `{}`", path.display()),
-            source,
-        }),
+        Err(LockError::Io(source)) => Err(Error::Io { what: format!("cannot lock `{}`", path.display()), source }),
         Err(LockError::Held(holder)) => Err(Error::Machine(format!(
             "`{}` is held by {} for more than {} s; wait for it, or give a longer --lock-timeout",
             path.display(),
-            if holder.is_empty() {
-                "another command"
-            } else {
-                &holder
-            },
+            if holder.is_empty() { "another command" } else { &holder },
             global.lock_timeout
         ))),
     }
@@ -155,12 +105,7 @@ fn with_scene(
 ) -> Result<Plan, Error> {
     let node = plan::choose_node(&bundle.manifest, args.node.as_deref())?;
     let snapshot = observe::snapshot(pins)?;
-    make(&Scene {
-        pins,
-        bundle,
-        node: node.as_deref(),
-        snapshot: &snapshot,
-    })
+    make(&Scene { pins, bundle, node: node.as_deref(), snapshot: &snapshot })
 }
 
 /// Takes the steps, or prints them.
@@ -178,10 +123,7 @@ fn finish(
     }
     if global.output == Format::Json {
         let steps: Vec<_> = plan.steps.iter().map(Step::to_string).collect();
-        return print(
-            out,
-            json!({ "dry_run": dry_run, "steps": steps, "notes": plan.notes }),
-        );
+        return print(out, json!({ "dry_run": dry_run, "steps": steps, "notes": plan.notes }));
     }
     if dry_run {
         for step in &plan.steps {

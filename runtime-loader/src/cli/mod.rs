@@ -35,10 +35,7 @@ pub fn main() -> ExitCode {
 
 fn run(cli: &Cli, out: &mut dyn Write) -> Result<(), Error> {
     let global = &cli.global;
-    let pins = Pins {
-        root: global.root.clone(),
-        state: global.state_dir.clone(),
-    };
+    let pins = Pins { root: global.root.clone(), state: global.state_dir.clone() };
     match &cli.command {
         Command::Apply(apply) => change::apply(global, &pins, apply, out),
         Command::Endpoint(Endpoint::Add(add)) => change::add(global, &pins, add, out),
@@ -52,13 +49,8 @@ fn run(cli: &Cli, out: &mut dyn Write) -> Result<(), Error> {
 
 /// Writes to standard output.
 fn print(out: &mut dyn Write, text: impl std::fmt::Display) -> Result<(), Error> {
-    writeln!(out, "{text}")
-        .and_then(|()| out.flush())
-        .map_err(|source| match source.kind() {
-            io::ErrorKind::BrokenPipe => Error::Closed,
-            _ => Error::Io {
-                what: "cannot write the report".to_owned(),
-                source,
-            },
-        })
+    writeln!(out, "{text}").and_then(|()| out.flush()).map_err(|source| match source.kind() {
+        io::ErrorKind::BrokenPipe => Error::Closed,
+        _ => Error::Io { what: "cannot write the report".to_owned(), source },
+    })
 }

@@ -23,32 +23,20 @@ pub fn run(global: &Global, pins: &Pins, args: &Monitor, out: &mut dyn Write) ->
     observe::require_machine(pins)?;
     let path = pins.node().join(names::EVENTS);
     if !path.exists() {
-        return Err(Error::Machine(format!(
-            "nothing is loaded below `{}`; `apply` a bundle",
-            pins.root.display()
-        )));
+        return Err(Error::Machine(format!("nothing is loaded below `{}`; `apply` a bundle", pins.root.display())));
     }
     // A ring has one reader: a second one would take events away from the first.
     let own = pins.state.join("monitor.lock");
     let holder = format!("process {}", std::process::id());
     let _lock = lock::take(&own, &holder, Duration::ZERO).map_err(|error| match error {
-        LockError::Held(holder) => {
-            Error::Machine(format!("another monitor reads the events: {holder}"))
-        }
-        LockError::Io(source) => Error::Io {
-            what: format!("cannot lock `{}`", own.display()),
-            source,
-        },
+        LockError::Held(holder) => Error::Machine(format!("another monitor reads the events: {holder}")),
+        LockError::Io(source) => Error::Io { what: format!("cannot lock `{}`", own.display()), source },
     })?;
-    let broken = |error: aya::maps::MapError| {
-        Error::Machine(format!("cannot read `{}`: {error}", path.display()))
-    };
+    let broken = |error: aya::maps::MapError| Error::Machine(format!("cannot read `{}`: {error}", path.display()));
     let map = MapData::from_pin(&path).map_err(broken)?;
     let mut ring = RingBuf::try_from(Map::RingBuf(map)).map_err(broken)?;
 
-    let end = args
-        .timeout
-        .map(|seconds| Instant::now() + Duration::from_secs(seconds));
+    let end = args.timeout.map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let mut book = Book::default();
     let mut left = args.count.unwrap_or(u64::MAX);
     while left > 0 {
@@ -76,8 +64,7 @@ pub fn run(global: &Global, pins: &Pins, args: &Monitor, out: &mut dyn Write) ->
             Some(end) => WAIT.min(end - now),
             None => WAIT,
         };
-        net::wait_readable(ring.as_fd(), wait)
-            .context(|| format!("cannot wait for `{}`", path.display()))?;
+        net::wait_readable(ring.as_fd(), wait).context(|| format!("cannot wait for `{}`", path.display()))?;
     }
     Ok(())
 }
@@ -96,10 +83,7 @@ fn wanted(args: &Monitor, book: &Book, event: &Event) -> bool {
         Some(EventType::Verdict) => matches!(event.what, What::Verdict { .. }),
     };
     let of_endpoint = |name: &String| {
-        name.parse() == Ok(event.endpoint)
-            || book
-                .endpoint(event.endpoint)
-                .is_some_and(|known| known.name == *name)
+        name.parse() == Ok(event.endpoint) || book.endpoint(event.endpoint).is_some_and(|known| known.name == *name)
     };
     kind && args.endpoint.as_ref().is_none_or(of_endpoint)
 }

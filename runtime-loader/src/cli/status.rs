@@ -18,16 +18,9 @@ use crate::sys::{bpf, probe};
 
 pub fn status(global: &Global, pins: &Pins, out: &mut dyn Write) -> Result<(), Error> {
     let snapshot = observe_node(pins)?;
-    let generation = snapshot
-        .current
-        .and_then(|number| snapshot.generations.get(&number));
-    let published = generation
-        .and_then(|seen| seen.documents.as_ref())
-        .map(|documents| &documents.generation);
-    let (bundle, node) = (
-        published.map(|g| g.bundle.as_str()),
-        published.and_then(|g| g.node.as_deref()),
-    );
+    let generation = snapshot.current.and_then(|number| snapshot.generations.get(&number));
+    let published = generation.and_then(|seen| seen.documents.as_ref()).map(|documents| &documents.generation);
+    let (bundle, node) = (published.map(|g| g.bundle.as_str()), published.and_then(|g| g.node.as_deref()));
     let mut endpoints = Vec::new();
     for (id, seen) in &snapshot.endpoints {
         endpoints.push(endpoint(pins, *id, seen)?);
@@ -45,37 +38,21 @@ pub fn status(global: &Global, pins: &Pins, out: &mut dyn Write) -> Result<(), E
     print(out, format_args!("root        {}", pins.root.display()))?;
     print(
         out,
-        format_args!(
-            "generation  {}",
-            snapshot
-                .current
-                .map_or("none".to_owned(), |number| number.to_string())
-        ),
+        format_args!("generation  {}", snapshot.current.map_or("none".to_owned(), |number| number.to_string())),
     )?;
-    print(
-        out,
-        format_args!("bundle      {}", bundle.map_or("none", short)),
-    )?;
+    print(out, format_args!("bundle      {}", bundle.map_or("none", short)))?;
     print(out, format_args!("node        {}", node.unwrap_or("any")))?;
-    print(
-        out,
-        format_args!("endpoints   {}", snapshot.endpoints.len()),
-    )?;
+    print(out, format_args!("endpoints   {}", snapshot.endpoints.len()))?;
     for (id, seen) in &snapshot.endpoints {
         print(out, row(*id, seen))?;
         for hook in Hook::ALL {
             let totals = sum(&counters(&pins.counters(*id, hook))?);
-            let program = seen.links.get(&hook).map_or("no program".to_owned(), |l| {
-                format!("program {}", l.prog_id)
-            });
+            let program = seen.links.get(&hook).map_or("no program".to_owned(), |l| format!("program {}", l.prog_id));
             let state = state(seen, hook);
             let Counter { packets, bytes } = totals;
             print(
                 out,
-                format_args!(
-                    "    {hook} ({}): {state}, {program}, {packets} packets, {bytes} bytes",
-                    hook.place()
-                ),
+                format_args!("    {hook} ({}): {state}, {program}, {packets} packets, {bytes} bytes", hook.place()),
             )?;
         }
     }
@@ -94,10 +71,7 @@ pub fn list(global: &Global, pins: &Pins, out: &mut dyn Write) -> Result<(), Err
         }
         return print(out, Value::Array(endpoints));
     }
-    snapshot
-        .endpoints
-        .iter()
-        .try_for_each(|(id, seen)| print(out, row(*id, seen)))
+    snapshot.endpoints.iter().try_for_each(|(id, seen)| print(out, row(*id, seen)))
 }
 
 fn observe_node(pins: &Pins) -> Result<Snapshot, Error> {
@@ -110,11 +84,7 @@ fn row(id: u16, seen: &Seen) -> String {
         return format!("{id:>5}  unknown: it has pins and no record");
     };
     let addresses: Vec<_> = record.addresses.iter().map(ToString::to_string).collect();
-    let attached = if Hook::ALL.into_iter().all(|hook| seen.attached(hook)) {
-        "attached"
-    } else {
-        "NOT ATTACHED"
-    };
+    let attached = if Hook::ALL.into_iter().all(|hook| seen.attached(hook)) { "attached" } else { "NOT ATTACHED" };
     format!(
         "{id:>5}  {}  {}  {}  identity {}  class {}  generation {}  {attached}",
         record.name,
@@ -138,10 +108,7 @@ fn endpoint(pins: &Pins, id: u16, seen: &Seen) -> Result<Value, Error> {
     let mut programs = serde_json::Map::new();
     for hook in Hook::ALL {
         let counters = counters(&pins.counters(id, hook))?;
-        let used = counters
-            .iter()
-            .enumerate()
-            .filter(|(_, counter)| counter.packets != 0);
+        let used = counters.iter().enumerate().filter(|(_, counter)| counter.packets != 0);
         let actions: Vec<_> = used
             .map(|(action, counter)| json!({ "action": action, "packets": counter.packets, "bytes": counter.bytes }))
             .collect();
@@ -173,10 +140,7 @@ fn counters(path: &Path) -> Result<Vec<Counter>, Error> {
     let counters = values.chunks(cpus.max(1)).map(|cpus| {
         let read = cpus.iter().map(|value| {
             let (words, _) = value.as_chunks::<8>();
-            Counter {
-                packets: u64::from_ne_bytes(words[0]),
-                bytes: u64::from_ne_bytes(words[1]),
-            }
+            Counter { packets: u64::from_ne_bytes(words[0]), bytes: u64::from_ne_bytes(words[1]) }
         });
         sum(&read.collect::<Vec<_>>())
     });
@@ -184,10 +148,8 @@ fn counters(path: &Path) -> Result<Vec<Counter>, Error> {
 }
 
 fn sum(counters: &[Counter]) -> Counter {
-    counters
-        .iter()
-        .fold(Counter::default(), |sum, counter| Counter {
-            packets: sum.packets.wrapping_add(counter.packets),
-            bytes: sum.bytes.wrapping_add(counter.bytes),
-        })
+    counters.iter().fold(Counter::default(), |sum, counter| Counter {
+        packets: sum.packets.wrapping_add(counter.packets),
+        bytes: sum.bytes.wrapping_add(counter.bytes),
+    })
 }

@@ -30,29 +30,15 @@ struct Chapter {
 
 impl Book {
     /// A book of one generation, without a node's state.
-    pub fn of(
-        number: u32,
-        manifest: &Manifest,
-        provenance: Provenance,
-        endpoints: Vec<Endpoint>,
-    ) -> Self {
-        let endpoints = endpoints
-            .into_iter()
-            .map(|endpoint| (endpoint.id, endpoint))
-            .collect();
-        Self {
-            endpoints,
-            generations: BTreeMap::from([(number, Some(Chapter::new(manifest, provenance)))]),
-        }
+    pub fn of(number: u32, manifest: &Manifest, provenance: Provenance, endpoints: Vec<Endpoint>) -> Self {
+        let endpoints = endpoints.into_iter().map(|endpoint| (endpoint.id, endpoint)).collect();
+        Self { endpoints, generations: BTreeMap::from([(number, Some(Chapter::new(manifest, provenance)))]) }
     }
 
     /// Reads what an event needs and the book has not got. What is not there or damaged is left out: events are shown
     /// with what is known.
     pub fn prepare(&mut self, pins: &Pins, event: &Event) {
-        let stale = self
-            .endpoints
-            .get(&event.endpoint)
-            .is_none_or(|known| known.generation != event.generation);
+        let stale = self.endpoints.get(&event.endpoint).is_none_or(|known| known.generation != event.generation);
         if stale && let Ok(endpoints) = endpoints(pins) {
             self.endpoints = endpoints;
         }
@@ -70,10 +56,7 @@ impl Book {
 
     /// Numeric identity of an end: the record's, or that of the endpoint whose program wrote it.
     pub fn identity(&self, event: &Event, end: &End) -> Option<u32> {
-        end.identity.or_else(|| {
-            self.endpoint(event.endpoint)
-                .map(|endpoint| endpoint.identity)
-        })
+        end.identity.or_else(|| self.endpoint(event.endpoint).map(|endpoint| endpoint.identity))
     }
 
     /// Name of an end: its endpoint on this node, its endpoint in the bundle, or the labels that tell most.
@@ -83,13 +66,9 @@ impl Book {
         }
         let chapter = self.chapter(event.generation);
         if let Some(address) = end.address {
-            let here = self
-                .endpoints
-                .values()
-                .find(|endpoint| endpoint.addresses.contains(&address));
+            let here = self.endpoints.values().find(|endpoint| endpoint.addresses.contains(&address));
             let here = here.map(|endpoint| &endpoint.name);
-            let named =
-                here.or_else(|| chapter.and_then(|chapter| chapter.by_address.get(&address)));
+            let named = here.or_else(|| chapter.and_then(|chapter| chapter.by_address.get(&address)));
             if let Some(name) = named {
                 return Some(name.clone());
             }
@@ -99,19 +78,14 @@ impl Book {
             return Some(name.clone());
         }
         let labels = chapter.labels.get(&identity)?;
-        let telling = labels
-            .iter()
-            .find(|label| label.starts_with("cidr:") || label.starts_with("reserved:"));
+        let telling = labels.iter().find(|label| label.starts_with("cidr:") || label.starts_with("reserved:"));
         telling.or_else(|| labels.first()).cloned()
     }
 
     /// Labels of an end.
     pub fn labels(&self, event: &Event, end: &End) -> &[String] {
         let identity = self.identity(event, end);
-        let labels = self
-            .chapter(event.generation)
-            .zip(identity)
-            .and_then(|(c, identity)| c.labels.get(&identity));
+        let labels = self.chapter(event.generation).zip(identity).and_then(|(c, identity)| c.labels.get(&identity));
         labels.map_or(&[], Vec::as_slice)
     }
 
@@ -122,10 +96,7 @@ impl Book {
             None if event.cause == 0 => return Some(Vec::new()),
             cause => cause?,
         };
-        cause
-            .iter()
-            .map(|rule| provenance.rules.get(*rule as usize))
-            .collect()
+        cause.iter().map(|rule| provenance.rules.get(*rule as usize)).collect()
     }
 
     fn chapter(&self, generation: u32) -> Option<&Chapter> {
@@ -135,34 +106,16 @@ impl Book {
 
 impl Chapter {
     fn new(manifest: &Manifest, provenance: Provenance) -> Self {
-        let numeric: BTreeMap<_, _> = manifest
-            .identities
-            .iter()
-            .map(|i| (i.index.0, i.identity.0))
-            .collect();
+        let numeric: BTreeMap<_, _> = manifest.identities.iter().map(|i| (i.index.0, i.identity.0)).collect();
         let (mut by_identity, mut by_address) = (BTreeMap::new(), BTreeMap::new());
         for (name, endpoint) in &manifest.endpoints {
             if let Some(identity) = numeric.get(&endpoint.identity.0) {
                 by_identity.entry(*identity).or_insert_with(|| name.clone());
             }
-            by_address.extend(
-                endpoint
-                    .addresses
-                    .iter()
-                    .map(|address| (*address, name.clone())),
-            );
+            by_address.extend(endpoint.addresses.iter().map(|address| (*address, name.clone())));
         }
-        let labels = manifest
-            .identities
-            .iter()
-            .map(|i| (i.identity.0, i.labels.clone()))
-            .collect();
-        Self {
-            labels,
-            by_identity,
-            by_address,
-            provenance,
-        }
+        let labels = manifest.identities.iter().map(|i| (i.identity.0, i.labels.clone())).collect();
+        Self { labels, by_identity, by_address, provenance }
     }
 }
 

@@ -78,31 +78,15 @@ pub struct Event {
 pub fn decode(bytes: &[u8]) -> Option<Event> {
     let bytes: &[u8; RECORD_LEN] = bytes.get(..RECORD_LEN)?.try_into().ok()?;
     let u16_at = |at: usize| u16::from_ne_bytes([bytes[at], bytes[at + 1]]);
-    let u32_at =
-        |at: usize| u32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+    let u32_at = |at: usize| u32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
     let ingress = bytes[TAIL + 8] == DIRECTION_INGRESS;
     let (what, source_identity, destination_identity) = match bytes[0] {
-        EVENT_DROP => (
-            What::Drop { reason: bytes[1] },
-            Some(u32_at(16)),
-            Some(u32_at(20)),
-        ),
+        EVENT_DROP => (What::Drop { reason: bytes[1] }, Some(u32_at(16)), Some(u32_at(20))),
         EVENT_POLICY_VERDICT => {
             let remote = Some(u32_at(16));
-            let (source, destination) = if ingress {
-                (remote, None)
-            } else {
-                (None, remote)
-            };
+            let (source, destination) = if ingress { (remote, None) } else { (None, remote) };
             let audited = bytes[27] & 1 << 6 != 0;
-            (
-                What::Verdict {
-                    verdict: u32_at(20).cast_signed(),
-                    audited,
-                },
-                source,
-                destination,
-            )
+            (What::Verdict { verdict: u32_at(20).cast_signed(), audited }, source, destination)
         }
         _ => return None,
     };
@@ -110,11 +94,7 @@ pub fn decode(bytes: &[u8]) -> Option<Event> {
     let is_icmp = bytes[TAIL + 11] & FLAG_ICMP_TYPE != 0;
     let port_at = |at: usize| u16::from_be_bytes([bytes[at], bytes[at + 1]]);
     let (source_port, destination_port) = (port_at(TAIL + 12), port_at(TAIL + 14));
-    let end = |at: usize, port, identity| End {
-        address: address(family, &bytes[at..at + 16]),
-        port,
-        identity,
-    };
+    let end = |at: usize, port, identity| End { address: address(family, &bytes[at..at + 16]), port, identity };
     Some(Event {
         what,
         endpoint: u16_at(2),
@@ -123,16 +103,8 @@ pub fn decode(bytes: &[u8]) -> Option<Event> {
         cause: u32_at(TAIL),
         proto: bytes[TAIL + 10],
         icmp_type: is_icmp.then_some(destination_port),
-        source: end(
-            TAIL + 16,
-            if is_icmp { 0 } else { source_port },
-            source_identity,
-        ),
-        destination: end(
-            TAIL + 32,
-            if is_icmp { 0 } else { destination_port },
-            destination_identity,
-        ),
+        source: end(TAIL + 16, if is_icmp { 0 } else { source_port }, source_identity),
+        destination: end(TAIL + 32, if is_icmp { 0 } else { destination_port }, destination_identity),
         length: u32_at(8),
     })
 }

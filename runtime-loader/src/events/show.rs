@@ -13,11 +13,7 @@ pub fn line(event: &Event, book: &Book, with_labels: bool) -> String {
     let (word, reason) = words(event.what);
     let source = end(event, book, &event.source, !event.ingress, with_labels);
     let destination = end(event, book, &event.destination, event.ingress, with_labels);
-    let mut line = format!(
-        "{word}  {}  {source} -> {destination} {}",
-        direction(event),
-        protocol(event)
-    );
+    let mut line = format!("{word}  {}  {source} -> {destination} {}", direction(event), protocol(event));
     if let Some(reason) = reason {
         line.push_str(&format!("  {} ({reason})", drop_reason::text(reason)));
     }
@@ -27,10 +23,7 @@ pub fn line(event: &Event, book: &Book, with_labels: bool) -> String {
             let rules: Vec<_> = rules.into_iter().map(rule).collect();
             line.push_str(&format!("  by {}", rules.join(", ")));
         }
-        None => line.push_str(&format!(
-            "  by unknown cause {} of generation {}",
-            event.cause, event.generation
-        )),
+        None => line.push_str(&format!("  by unknown cause {} of generation {}", event.cause, event.generation)),
     }
     line
 }
@@ -81,9 +74,7 @@ fn direction(event: &Event) -> &'static str {
 }
 
 fn end(event: &Event, book: &Book, end: &End, local: bool, with_labels: bool) -> String {
-    let name = book
-        .name(event, end, local)
-        .unwrap_or_else(|| "unknown".to_owned());
+    let name = book.name(event, end, local).unwrap_or_else(|| "unknown".to_owned());
     let mut facts = Vec::new();
     if let Some(identity) = book.identity(event, end) {
         facts.push(format!("id {identity}"));
@@ -97,11 +88,7 @@ fn end(event: &Event, book: &Book, end: &End, local: bool, with_labels: bool) ->
     if with_labels {
         facts.extend(book.labels(event, end).iter().cloned());
     }
-    if facts.is_empty() {
-        name
-    } else {
-        format!("{name} ({})", facts.join(", "))
-    }
+    if facts.is_empty() { name } else { format!("{name} ({})", facts.join(", ")) }
 }
 
 fn protocol(event: &Event) -> String {
@@ -124,20 +111,8 @@ fn protocol_name(proto: u8) -> String {
 }
 
 fn rule(rule: &Rule) -> String {
-    let Rule {
-        kind,
-        namespace,
-        name,
-        path,
-        file,
-        line,
-        log,
-    } = rule;
-    let namespace = if namespace.is_empty() {
-        String::new()
-    } else {
-        format!("{namespace}/")
-    };
+    let Rule { kind, namespace, name, path, file, line, log } = rule;
+    let namespace = if namespace.is_empty() { String::new() } else { format!("{namespace}/") };
     let mut text = format!("{kind} {namespace}{name}");
     for part in [path.clone(), format!("{file}:{line}")] {
         text.push_str(&format!(" {part}"));

@@ -77,10 +77,7 @@ fn icmp_has_a_type_and_no_ports() {
     bytes[51] = 1;
     bytes[54..56].copy_from_slice(&8u16.to_be_bytes());
     let text = line(&decode(&bytes).unwrap(), &book(), false);
-    assert!(
-        text.contains("(id 1256, 10.77.0.3) -> default/deathstar (id 1257, 10.77.0.1) icmp type 8"),
-        "{text}"
-    );
+    assert!(text.contains("(id 1256, 10.77.0.3) -> default/deathstar (id 1257, 10.77.0.1) icmp type 8"), "{text}");
 }
 
 #[test]
@@ -88,10 +85,7 @@ fn what_is_unknown_is_printed_as_numbers() {
     let mut bytes = record(EVENT_DROP);
     bytes[44..48].copy_from_slice(&99u32.to_ne_bytes());
     let text = line(&decode(&bytes).unwrap(), &book(), false);
-    assert!(
-        text.ends_with("by unknown cause 1 of generation 99"),
-        "{text}"
-    );
+    assert!(text.ends_with("by unknown cause 1 of generation 99"), "{text}");
     let mut bytes = record(EVENT_DROP);
     bytes[40..44].copy_from_slice(&u32::MAX.to_ne_bytes());
     let event = decode(&bytes).unwrap();

@@ -46,8 +46,7 @@ pub struct Scene<'a> {
 impl<'a> Scene<'a> {
     /// This node in the bundle.
     fn node(&self) -> Option<&'a Node> {
-        self.node
-            .and_then(|name| self.bundle.manifest.nodes.get(name))
+        self.node.and_then(|name| self.bundle.manifest.nodes.get(name))
     }
 
     /// Variant of the classes that apply here.
@@ -58,28 +57,17 @@ impl<'a> Scene<'a> {
 
 /// Which node of the bundle this is: the one asked for, or the only one.
 pub fn choose_node(manifest: &Manifest, asked: Option<&str>) -> Result<Option<String>, Error> {
-    let names = || {
-        manifest
-            .nodes
-            .keys()
-            .map(String::as_str)
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
+    let names = || manifest.nodes.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
     let mut nodes = manifest.nodes.keys();
     match (asked, nodes.next(), nodes.next()) {
         // A bundle without nodes has one plain variant: right everywhere.
         (_, None, _) => Ok(None),
         (Some(asked), _, _) if manifest.nodes.contains_key(asked) => Ok(Some(asked.to_owned())),
-        (Some(asked), _, _) => Err(Error::Refused(format!(
-            "the bundle has no node `{asked}`; it has {}",
-            names()
-        ))),
+        (Some(asked), _, _) => Err(Error::Refused(format!("the bundle has no node `{asked}`; it has {}", names()))),
         (None, Some(only), None) => Ok(Some(only.clone())),
-        (None, Some(_), Some(_)) => Err(Error::Usage(format!(
-            "which node is this? use --node with one of {}",
-            names()
-        ))),
+        (None, Some(_), Some(_)) => {
+            Err(Error::Usage(format!("which node is this? use --node with one of {}", names())))
+        }
     }
 }
 

@@ -18,14 +18,7 @@ use crate::sys::bpf::Layout;
 
 /// Unfinished things go, and the node's maps are made or compared.
 pub fn node(scene: &Scene<'_>, plan: &mut Plan) -> Result<(), Error> {
-    plan.steps.extend(
-        scene
-            .snapshot
-            .leftovers
-            .iter()
-            .cloned()
-            .map(Step::RemoveLeftover),
-    );
+    plan.steps.extend(scene.snapshot.leftovers.iter().cloned().map(Step::RemoveLeftover));
     for (name, map) in &scene.bundle.manifest.maps {
         if map.scope != Scope::Node {
             continue;
@@ -33,10 +26,7 @@ pub fn node(scene: &Scene<'_>, plan: &mut Plan) -> Result<(), Error> {
         let layout = maps::layout(map);
         match scene.snapshot.node.get(name) {
             Some(found) => maps::check(&scene.pins.node().join(name), found, &layout)?,
-            None => plan.steps.push(Step::CreateNodeMap {
-                name: name.clone(),
-                layout,
-            }),
+            None => plan.steps.push(Step::CreateNodeMap { name: name.clone(), layout }),
         }
     }
     Ok(())
@@ -44,11 +34,7 @@ pub fn node(scene: &Scene<'_>, plan: &mut Plan) -> Result<(), Error> {
 
 /// The generation of this bundle on this node: the published one, or a new one with the endpoints' addresses in it.
 /// `hosts` are the addresses with identity indices of this bundle.
-pub fn generation(
-    scene: &Scene<'_>,
-    hosts: &[(IpAddr, u32)],
-    plan: &mut Plan,
-) -> Result<u32, Error> {
+pub fn generation(scene: &Scene<'_>, hosts: &[(IpAddr, u32)], plan: &mut Plan) -> Result<u32, Error> {
     let bundle = scene.bundle;
     let tries = ipcache::build(&bundle.manifest, &bundle.records, scene.node(), hosts);
     let mut identities = Vec::new();
@@ -60,71 +46,29 @@ pub fn generation(
         identities[at] = identity.identity.0;
     }
     let mut created = Vec::new();
-    for (name, map) in bundle
-        .manifest
-        .maps
-        .iter()
-        .filter(|(_, map)| map.scope == Scope::Generation)
-    {
-        created.push((
-            name.clone(),
-            generation_layout(name, map, &tries, identities.len())?,
-        ));
+    for (name, map) in bundle.manifest.maps.iter().filter(|(_, map)| map.scope == Scope::Generation) {
+        created.push((name.clone(), generation_layout(name, map, &tries, identities.len())?));
     }
     if let Some(number) = published(scene) {
-        let found = scene
-            .snapshot
-            .generations
-            .get(&number)
-            .map(|generation| &generation.maps);
+        let found = scene.snapshot.generations.get(&number).map(|generation| &generation.maps);
         for (name, layout) in &created {
             let path = scene.pins.generation(number).join(name);
             let Some(found) = found.and_then(|maps| maps.get(name)) else {
-                return Err(Error::Machine(format!(
-                    "`{}` is missing; start over with `unload`",
-                    path.display()
-                )));
+                return Err(Error::Machine(format!("`{}` is missing; start over with `unload`", path.display())));
             };
             // Addresses that came at run time took pages, and others may be known now: only a full trie is too small.
-            let capacity = if name == names::IDENTITIES {
-                layout.max_entries
-            } else {
-                found.max_entries
-            };
-            maps::check(
-                &path,
-                found,
-                &Layout {
-                    max_entries: capacity,
-                    ..*layout
-                },
-            )?;
+            let capacity = if name == names::IDENTITIES { layout.max_entries } else { found.max_entries };
+            maps::check(&path, found, &Layout { max_entries: capacity, ..*layout })?;
         }
         return Ok(number);
     }
-    let known = scene
-        .snapshot
-        .documents
-        .iter()
-        .chain(scene.snapshot.generations.keys())
-        .max();
+    let known = scene.snapshot.documents.iter().chain(scene.snapshot.generations.keys()).max();
     let number = known.copied().unwrap_or(0).checked_add(1);
-    let number = number.ok_or_else(|| {
-        Error::Machine("generation numbers are used up; start over with `unload`".into())
-    })?;
-    let generation = state::Generation {
-        number,
-        bundle: bundle.digest.clone(),
-        node: scene.node.map(str::to_owned),
-    };
-    let publication = Publication {
-        generation,
-        maps: created,
-        tries,
-        identities,
-    };
-    plan.steps
-        .push(Step::PublishGeneration(Box::new(publication)));
+    let number =
+        number.ok_or_else(|| Error::Machine("generation numbers are used up; start over with `unload`".into()))?;
+    let generation = state::Generation { number, bundle: bundle.digest.clone(), node: scene.node.map(str::to_owned) };
+    let publication = Publication { generation, maps: created, tries, identities };
+    plan.steps.push(Step::PublishGeneration(Box::new(publication)));
     Ok(number)
 }
 
@@ -135,20 +79,11 @@ pub fn published(scene: &Scene<'_>) -> Option<u32> {
     };
     let mut known = scene.snapshot.generations.iter().rev();
     known
-        .find(|(_, seen)| {
-            seen.documents
-                .as_ref()
-                .is_some_and(|documents| of_bundle(&documents.generation))
-        })
+        .find(|(_, seen)| seen.documents.as_ref().is_some_and(|documents| of_bundle(&documents.generation)))
         .map(|(number, _)| *number)
 }
 
-fn generation_layout(
-    name: &str,
-    map: &Map,
-    tries: &ipcache::Tries,
-    identities: usize,
-) -> Result<Layout, Error> {
+fn generation_layout(name: &str, map: &Map, tries: &ipcache::Tries, identities: usize) -> Result<Layout, Error> {
     let (value_size, pages) = match name {
         names::IPCACHE4 => (1024, tries.v4.pages().len()),
         names::IPCACHE6 => (1064, tries.v6.pages().len()),
@@ -161,24 +96,12 @@ fn generation_layout(
         )));
     }
     if name != names::IDENTITIES && map.flags & maps::BPF_F_MMAPABLE == 0 {
-        return Err(Error::Refused(format!(
-            "bundle refused: map `{name}` is not BPF_F_MMAPABLE"
-        )));
+        return Err(Error::Refused(format!("bundle refused: map `{name}` is not BPF_F_MMAPABLE")));
     }
-    let spare = if name == names::IDENTITIES {
-        0
-    } else {
-        ipcache::SPARE_PAGES
-    };
-    let max_entries = u32::try_from(pages)
-        .ok()
-        .and_then(|pages| pages.checked_add(spare));
-    let max_entries =
-        max_entries.ok_or_else(|| Error::Refused(format!("map `{name}` would be too large")))?;
-    Ok(Layout {
-        max_entries: max_entries.max(map.max_entries),
-        ..maps::layout(map)
-    })
+    let spare = if name == names::IDENTITIES { 0 } else { ipcache::SPARE_PAGES };
+    let max_entries = u32::try_from(pages).ok().and_then(|pages| pages.checked_add(spare));
+    let max_entries = max_entries.ok_or_else(|| Error::Refused(format!("map `{name}` would be too large")))?;
+    Ok(Layout { max_entries: max_entries.max(map.max_entries), ..maps::layout(map) })
 }
 
 /// Published tables of a class, by program; those that are not there yet are planned, each once.
@@ -193,13 +116,7 @@ pub fn class(
         let Some(file) = &hook.direction(class).tables else {
             continue;
         };
-        let Some(sections) = scene
-            .bundle
-            .manifest
-            .tables
-            .get(file)
-            .map(|table| &table.sections)
-        else {
+        let Some(sections) = scene.bundle.manifest.tables.get(file).map(|table| &table.sections) else {
             continue;
         };
         let digest = scene.bundle.class_digest(file)?;
@@ -224,11 +141,7 @@ pub fn class(
                 }
             }
             None if planned.insert(digest.clone()) => {
-                plan.steps.push(Step::PublishClass {
-                    digest: digest.clone(),
-                    file: file.clone(),
-                    tables,
-                });
+                plan.steps.push(Step::PublishClass { digest: digest.clone(), file: file.clone(), tables });
             }
             None => {}
         }
@@ -244,10 +157,7 @@ pub fn loads(scene: &Scene<'_>, class: &Class, record: &Endpoint) -> Result<Vec<
     for hook in Hook::ALL {
         let direction = hook.direction(class);
         let Some(object) = manifest.objects.get(&direction.object) else {
-            return Err(Error::Bug(format!(
-                "object `{}` was checked and is not there",
-                direction.object
-            )));
+            return Err(Error::Bug(format!("object `{}` was checked and is not there", direction.object)));
         };
         let mut load = Load {
             endpoint: record.id,
@@ -289,39 +199,21 @@ fn bind(
     load: &mut Load,
 ) -> Result<Binding, Error> {
     let pins = scene.pins;
-    let bug = || {
-        Error::Bug(format!(
-            "map `{name}` of endpoint {} has no pin",
-            record.name
-        ))
-    };
+    let bug = || Error::Bug(format!("map `{name}` of endpoint {} has no pin", record.name));
     let (path, max_entries) = match map.scope {
         Scope::Node => (pins.node().join(name), map.max_entries),
         // aya writes this into its own copy of the map's description; the pin decides.
-        Scope::Generation => (
-            pins.generation(record.generation).join(name),
-            map.max_entries.max(1),
-        ),
+        Scope::Generation => (pins.generation(record.generation).join(name), map.max_entries.max(1)),
         Scope::Class => {
             let digest = record.tables.get(&hook).ok_or_else(bug)?;
             let file = direction.tables.as_ref().ok_or_else(bug)?;
-            (
-                pins.class(digest).join(name),
-                scene.bundle.table(file, name)?.0.entries,
-            )
+            (pins.class(digest).join(name), scene.bundle.table(file, name)?.0.entries)
         }
         Scope::Endpoint => {
             let max_entries = scene.bundle.counters(direction);
-            load.counters = Some(Layout {
-                max_entries,
-                ..maps::layout(map)
-            });
+            load.counters = Some(Layout { max_entries, ..maps::layout(map) });
             (pins::aside(&pins.counters(record.id, hook)), max_entries)
         }
     };
-    Ok(Binding {
-        map: name.to_owned(),
-        path,
-        max_entries,
-    })
+    Ok(Binding { map: name.to_owned(), path, max_entries })
 }

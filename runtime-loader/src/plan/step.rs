@@ -126,17 +126,9 @@ impl fmt::Display for Step {
         match self {
             Self::RemoveLeftover(path) => write!(f, "remove unfinished {}", path.display()),
             Self::CreateNodeMap { name, layout } => {
-                write!(
-                    f,
-                    "create node map {name} with {} entries",
-                    layout.max_entries
-                )
+                write!(f, "create node map {name} with {} entries", layout.max_entries)
             }
-            Self::PublishClass {
-                digest,
-                file,
-                tables,
-            } => {
+            Self::PublishClass { digest, file, tables } => {
                 write!(f, "publish class {digest} from {file}:")?;
                 for (name, section, _) in tables {
                     write!(f, " {name}[{}]", section.entries)?;
@@ -145,69 +137,30 @@ impl fmt::Display for Step {
             }
             Self::PublishGeneration(publication) => {
                 let generation = &publication.generation;
-                write!(
-                    f,
-                    "publish generation {} of bundle {}",
-                    generation.number,
-                    short(&generation.bundle)
-                )?;
+                write!(f, "publish generation {} of bundle {}", generation.number, short(&generation.bundle))?;
                 if let Some(node) = &generation.node {
                     write!(f, " as node {node}")?;
                 }
                 for (at, (name, layout)) in publication.maps.iter().enumerate() {
-                    write!(
-                        f,
-                        "{} {name}[{}]",
-                        if at == 0 { ":" } else { "" },
-                        layout.max_entries
-                    )?;
+                    write!(f, "{} {name}[{}]", if at == 0 { ":" } else { "" }, layout.max_entries)?;
                 }
                 Ok(())
             }
             Self::RecordEndpoint(endpoint) => {
-                write!(
-                    f,
-                    "record endpoint {} {} on {}",
-                    endpoint.id, endpoint.name, endpoint.interface
-                )?;
+                write!(f, "record endpoint {} {} on {}", endpoint.id, endpoint.name, endpoint.interface)?;
                 write!(f, " in generation {}", endpoint.generation)
             }
             Self::Load(load) => {
-                write!(
-                    f,
-                    "load {} of endpoint {} {} from {}",
-                    load.hook, load.endpoint, load.name, load.object
-                )
+                write!(f, "load {} of endpoint {} {} from {}", load.hook, load.endpoint, load.name, load.object)
             }
-            Self::Attach {
-                endpoint,
-                hook,
-                interface,
-                ifindex: _,
-            } => {
-                write!(
-                    f,
-                    "attach {hook} of endpoint {endpoint} to {interface}, {}",
-                    hook.place()
-                )
+            Self::Attach { endpoint, hook, interface, ifindex: _ } => {
+                write!(f, "attach {hook} of endpoint {endpoint} to {interface}, {}", hook.place())
             }
-            Self::Switch {
-                endpoint,
-                hook,
-                from,
-            } => {
+            Self::Switch { endpoint, hook, from } => {
                 write!(f, "replace {hook} of endpoint {endpoint} (program {from})")
             }
-            Self::SetAddress {
-                generation,
-                address,
-                index,
-                base: _,
-            } => {
-                write!(
-                    f,
-                    "set {address} to identity index {index} in generation {generation}"
-                )
+            Self::SetAddress { generation, address, index, base: _ } => {
+                write!(f, "set {address} to identity index {index} in generation {generation}")
             }
             Self::ForgetConnections(address) => write!(f, "forget connections of {address}"),
             Self::SetCurrent(generation) => {
@@ -221,9 +174,7 @@ impl fmt::Display for Step {
             }
             Self::RemoveNode { folders } => {
                 write!(f, "remove")?;
-                folders
-                    .iter()
-                    .try_for_each(|folder| write!(f, " {}", folder.display()))
+                folders.iter().try_for_each(|folder| write!(f, " {}", folder.display()))
             }
         }
     }

@@ -1,8 +1,5 @@
 //! `bpf(2)`: what aya 0.14 has not got (batches, freeze, compare-and-swap link update), and the small calls around it.
-#![expect(
-    unsafe_code,
-    reason = "bpf(2) takes pointers; every call passes sizes that it checked"
-)]
+#![expect(unsafe_code, reason = "bpf(2) takes pointers; every call passes sizes that it checked")]
 
 use std::ffi::CString;
 use std::io;
@@ -65,13 +62,8 @@ pub struct Link {
 /// `attr` must be the attribute struct of `cmd`, with pointers that live through the call.
 unsafe fn call<T>(cmd: libc::c_long, attr: &mut T) -> io::Result<libc::c_long> {
     // SAFETY: the caller vouches for `attr`; the kernel reads and writes at most `size_of::<T>()` bytes of it.
-    let ret =
-        unsafe { libc::syscall(libc::SYS_bpf, cmd, std::ptr::from_mut(attr), size_of::<T>()) };
-    if ret < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(ret)
-    }
+    let ret = unsafe { libc::syscall(libc::SYS_bpf, cmd, std::ptr::from_mut(attr), size_of::<T>()) };
+    if ret < 0 { Err(io::Error::last_os_error()) } else { Ok(ret) }
 }
 
 fn owned(fd: libc::c_long) -> io::Result<OwnedFd> {
@@ -85,8 +77,7 @@ fn raw(fd: BorrowedFd<'_>) -> u32 {
 }
 
 fn c_path(path: &Path) -> io::Result<CString> {
-    CString::new(path.as_os_str().as_bytes())
-        .map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))
+    CString::new(path.as_os_str().as_bytes()).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))
 }
 
 #[repr(C)]
@@ -133,13 +124,7 @@ pub fn map_delete(map: BorrowedFd<'_>, key: &[u8]) -> io::Result<()> {
     if key.len() != map_layout(map)?.key_size as usize {
         return Err(io::Error::from(io::ErrorKind::InvalidInput));
     }
-    let mut attr = ElemAttr {
-        map_fd: raw(map),
-        pad: 0,
-        key: key.as_ptr() as u64,
-        value: 0,
-        flags: 0,
-    };
+    let mut attr = ElemAttr { map_fd: raw(map), pad: 0, key: key.as_ptr() as u64, value: 0, flags: 0 };
     // SAFETY: the key is as long as the map's info says, checked above.
     unsafe { call(MAP_DELETE_ELEM, &mut attr) }.map(drop)
 }
@@ -208,11 +193,7 @@ pub fn hash_keys(map: BorrowedFd<'_>) -> io::Result<Vec<Vec<u8>>> {
     loop {
         let mut next = 0u32;
         let mut attr = BatchAttr {
-            in_batch: if first {
-                0
-            } else {
-                std::ptr::from_ref(&token) as u64
-            },
+            in_batch: if first { 0 } else { std::ptr::from_ref(&token) as u64 },
             out_batch: std::ptr::from_mut(&mut next) as u64,
             keys: keys.as_mut_ptr() as u64,
             values: values.as_mut_ptr() as u64,
@@ -285,11 +266,7 @@ struct ObjAttr {
 /// Pins a map, program or link.
 pub fn obj_pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
     let path = c_path(path)?;
-    let mut attr = ObjAttr {
-        pathname: path.as_ptr() as u64,
-        bpf_fd: raw(object),
-        file_flags: 0,
-    };
+    let mut attr = ObjAttr { pathname: path.as_ptr() as u64, bpf_fd: raw(object), file_flags: 0 };
     // SAFETY: `path` is terminated and outlives the call.
     unsafe { call(OBJ_PIN, &mut attr) }.map(drop)
 }
@@ -297,11 +274,7 @@ pub fn obj_pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
 /// Opens what is pinned at `path`.
 pub fn obj_get(path: &Path) -> io::Result<OwnedFd> {
     let path = c_path(path)?;
-    let mut attr = ObjAttr {
-        pathname: path.as_ptr() as u64,
-        bpf_fd: 0,
-        file_flags: 0,
-    };
+    let mut attr = ObjAttr { pathname: path.as_ptr() as u64, bpf_fd: 0, file_flags: 0 };
     // SAFETY: `path` is terminated and outlives the call.
     owned(unsafe { call(OBJ_GET, &mut attr) }?)
 }
@@ -315,11 +288,8 @@ fn info<const N: usize>(object: BorrowedFd<'_>) -> io::Result<[u32; N]> {
         info: u64,
     }
     let mut words = [0u32; N];
-    let mut attr = InfoAttr {
-        bpf_fd: raw(object),
-        info_len: size_of::<[u32; N]>() as u32,
-        info: words.as_mut_ptr() as u64,
-    };
+    let mut attr =
+        InfoAttr { bpf_fd: raw(object), info_len: size_of::<[u32; N]>() as u32, info: words.as_mut_ptr() as u64 };
     // SAFETY: the kernel writes at most `info_len` bytes.
     unsafe { call(OBJ_GET_INFO_BY_FD, &mut attr) }?;
     Ok(words)
@@ -328,13 +298,7 @@ fn info<const N: usize>(object: BorrowedFd<'_>) -> io::Result<[u32; N]> {
 /// Layout of an open map.
 pub fn map_layout(map: BorrowedFd<'_>) -> io::Result<Layout> {
     let [map_type, _id, key_size, value_size, max_entries, flags] = info::<6>(map)?;
-    Ok(Layout {
-        map_type,
-        key_size,
-        value_size,
-        max_entries,
-        flags,
-    })
+    Ok(Layout { map_type, key_size, value_size, max_entries, flags })
 }
 
 /// Kernel id of an open program.
@@ -353,26 +317,14 @@ pub fn prog_by_id(id: u32) -> io::Result<OwnedFd> {
         open_flags: u32,
     }
     // SAFETY: the attribute holds no pointers.
-    owned(unsafe {
-        call(
-            PROG_GET_FD_BY_ID,
-            &mut IdAttr {
-                id,
-                next_id: 0,
-                open_flags: 0,
-            },
-        )
-    }?)
+    owned(unsafe { call(PROG_GET_FD_BY_ID, &mut IdAttr { id, next_id: 0, open_flags: 0 }) }?)
 }
 
 /// Describes an open tcx link.
 pub fn link_info(link: BorrowedFd<'_>) -> io::Result<Link> {
     let [link_type, _id, prog_id, _pad, ifindex, _attach_type] = info::<6>(link)?;
     if link_type != BPF_LINK_TYPE_TCX {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "the pin is not a tcx link",
-        ));
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "the pin is not a tcx link"));
     }
     Ok(Link { ifindex, prog_id })
 }
@@ -403,11 +355,7 @@ pub fn tcx_attach(program: BorrowedFd<'_>, ifindex: u32, attach_type: u32) -> io
 }
 
 /// Replaces the program behind a link, atomically, if it still is `old`; EPERM when it is another one.
-pub fn link_update(
-    link: BorrowedFd<'_>,
-    new: BorrowedFd<'_>,
-    old: BorrowedFd<'_>,
-) -> io::Result<()> {
+pub fn link_update(link: BorrowedFd<'_>, new: BorrowedFd<'_>, old: BorrowedFd<'_>) -> io::Result<()> {
     #[repr(C)]
     struct LinkUpdateAttr {
         link_fd: u32,
@@ -415,12 +363,8 @@ pub fn link_update(
         flags: u32,
         old_prog_fd: u32,
     }
-    let mut attr = LinkUpdateAttr {
-        link_fd: raw(link),
-        new_prog_fd: raw(new),
-        flags: BPF_F_REPLACE,
-        old_prog_fd: raw(old),
-    };
+    let mut attr =
+        LinkUpdateAttr { link_fd: raw(link), new_prog_fd: raw(new), flags: BPF_F_REPLACE, old_prog_fd: raw(old) };
     // SAFETY: the attribute holds no pointers.
     unsafe { call(LINK_UPDATE, &mut attr) }.map(drop)
 }
@@ -442,11 +386,7 @@ pub fn has_tcx() -> io::Result<bool> {
         link_attach_flags: u64,
         revision: u64,
     }
-    let mut attr = QueryAttr {
-        target_ifindex: 1,
-        attach_type: TCX_INGRESS,
-        ..QueryAttr::default()
-    };
+    let mut attr = QueryAttr { target_ifindex: 1, attach_type: TCX_INGRESS, ..QueryAttr::default() };
     // SAFETY: no room for ids is given, so the kernel writes into the attribute alone.
     match unsafe { call(PROG_QUERY, &mut attr) } {
         Ok(_) => Ok(true),
@@ -461,12 +401,6 @@ pub fn has_tcx() -> io::Result<bool> {
 
 /// Whether the kernel has ring buffers: makes one and throws it away.
 pub fn has_ringbuf() -> bool {
-    let layout = Layout {
-        map_type: MAP_TYPE_RINGBUF,
-        key_size: 0,
-        value_size: 0,
-        max_entries: 1 << 16,
-        flags: 0,
-    };
+    let layout = Layout { map_type: MAP_TYPE_RINGBUF, key_size: 0, value_size: 0, max_entries: 1 << 16, flags: 0 };
     map_create(&layout, "probe").is_ok()
 }

@@ -34,11 +34,7 @@ pub fn read_tree(path: &Path) -> io::Result<Tree> {
     while let Some((folder, prefix)) = open.pop() {
         for entry in fs::read_dir(&folder)? {
             let entry = entry?;
-            let Some(name) = entry
-                .file_name()
-                .to_str()
-                .map(|name| format!("{prefix}{name}"))
-            else {
+            let Some(name) = entry.file_name().to_str().map(|name| format!("{prefix}{name}")) else {
                 strange.push(format!("{prefix}{}", entry.file_name().to_string_lossy()));
                 continue;
             };
@@ -56,10 +52,7 @@ pub fn read_tree(path: &Path) -> io::Result<Tree> {
 }
 
 fn read_bounded(path: &Path, left: &mut u64) -> io::Result<Vec<u8>> {
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_CLOEXEC)
-        .open(path)?;
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_CLOEXEC).open(path)?;
     let mut bytes = Vec::new();
     file.take(*left + 1).read_to_end(&mut bytes)?;
     match left.checked_sub(bytes.len() as u64) {
@@ -71,10 +64,7 @@ fn read_bounded(path: &Path, left: &mut u64) -> io::Result<Vec<u8>> {
 
 /// Makes a folder and those above it, for root alone.
 pub fn make_folder(path: &Path) -> io::Result<()> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 /// Writes a file so that readers see the old or the new one.
@@ -82,15 +72,8 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut aside = path.as_os_str().to_owned();
     aside.push("_tmp");
     let aside = Path::new(&aside);
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(aside)?;
-    file.write_all(bytes)
-        .and_then(|()| file.sync_all())
-        .and_then(|()| fs::rename(aside, path))
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(aside)?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| fs::rename(aside, path))
 }
 
 /// Names in a folder, sorted; none when there is no such folder.
@@ -133,14 +116,7 @@ pub fn remove(path: &Path) -> io::Result<()> {
 /// Removes a folder if it is there and empty.
 pub fn remove_if_empty(path: &Path) -> io::Result<()> {
     match fs::remove_dir(path) {
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty
-            ) =>
-        {
-            Ok(())
-        }
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) => Ok(()),
         done => done,
     }
 }

@@ -23,13 +23,7 @@ pub enum LockError {
 
 /// Takes the lock, waiting at most `timeout`, and writes `holder` into it for those who wait.
 pub fn take(path: &Path, holder: &str, timeout: Duration) -> Result<Lock, LockError> {
-    let open = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path);
+    let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
     let mut file = open.map_err(LockError::Io)?;
     let end = Instant::now() + timeout;
     loop {
@@ -50,9 +44,7 @@ pub fn take(path: &Path, holder: &str, timeout: Duration) -> Result<Lock, LockEr
         }
         std::thread::sleep(Duration::from_millis(20));
     }
-    let note = file
-        .set_len(0)
-        .and_then(|()| file.write_all(holder.as_bytes()));
+    let note = file.set_len(0).and_then(|()| file.write_all(holder.as_bytes()));
     note.map_err(LockError::Io)?;
     Ok(Lock(file))
 }

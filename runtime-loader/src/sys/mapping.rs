@@ -1,8 +1,5 @@
 //! A memory-mapped ARRAY map (`BPF_F_MMAPABLE`): reading it whole, and publishing a cell with one release store.
-#![expect(
-    unsafe_code,
-    reason = "mmap, and stores into memory that BPF programs read"
-)]
+#![expect(unsafe_code, reason = "mmap, and stores into memory that BPF programs read")]
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -41,12 +38,7 @@ impl Mapping {
         if start == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
-        Ok(Self {
-            start: start.cast(),
-            len,
-            mapped,
-            step,
-        })
+        Ok(Self { start: start.cast(), len, mapped, step })
     }
 
     /// Bytes from one value to the next.
@@ -65,11 +57,7 @@ impl Mapping {
         if first + self.step > self.len {
             return None;
         }
-        Some(
-            (0..self.step / 4)
-                .filter_map(|at| Some(self.cell(first + 4 * at)?.load(Ordering::Acquire)))
-                .collect(),
-        )
+        Some((0..self.step / 4).filter_map(|at| Some(self.cell(first + 4 * at)?.load(Ordering::Acquire))).collect())
     }
 
     /// Writes value `entry`, which no program can reach yet. False, and nothing done, beyond the end.
@@ -90,9 +78,7 @@ impl Mapping {
 
     /// Stores one word so that whoever sees it also sees all that was written before.
     pub fn publish(&self, entry: usize, offset: usize, word: u32) -> bool {
-        let cell = entry
-            .checked_mul(self.step)
-            .and_then(|first| self.cell(first + offset));
+        let cell = entry.checked_mul(self.step).and_then(|first| self.cell(first + offset));
         let Some(cell) = cell else { return false };
         cell.store(word, Ordering::Release);
         true

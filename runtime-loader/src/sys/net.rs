@@ -28,21 +28,13 @@ pub fn enter_netns(path: &Path) -> io::Result<()> {
 
 /// Waits until there is something to read, at most `timeout`. True when there is.
 pub fn wait_readable(fd: BorrowedFd<'_>, timeout: Duration) -> io::Result<bool> {
-    let mut poll = libc::pollfd {
-        fd: fd.as_raw_fd(),
-        events: libc::POLLIN,
-        revents: 0,
-    };
+    let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
     let millis = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
     // SAFETY: one struct, and the count says so.
     match unsafe { libc::poll(&mut poll, 1, millis) } {
         -1 => {
             let error = io::Error::last_os_error();
-            if error.kind() == io::ErrorKind::Interrupted {
-                Ok(false)
-            } else {
-                Err(error)
-            }
+            if error.kind() == io::ErrorKind::Interrupted { Ok(false) } else { Err(error) }
         }
         ready => Ok(ready > 0),
     }

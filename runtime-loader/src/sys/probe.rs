@@ -32,13 +32,8 @@ pub fn on_bpffs(path: &Path) -> io::Result<bool> {
 /// The capability that this process lacks, if any.
 pub fn missing_capability() -> io::Result<Option<&'static str>> {
     let status = std::fs::read_to_string("/proc/self/status")?;
-    let effective = status
-        .lines()
-        .find_map(|line| line.strip_prefix("CapEff:"))
-        .map(str::trim);
-    let bits = effective
-        .and_then(|hex| u64::from_str_radix(hex, 16).ok())
-        .unwrap_or(0);
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:")).map(str::trim);
+    let bits = effective.and_then(|hex| u64::from_str_radix(hex, 16).ok()).unwrap_or(0);
     let has = |cap: u32| bits >> cap & 1 == 1;
     // Programs by id (needed to compare before a switch) are for CAP_SYS_ADMIN alone.
     Ok(if !has(CAP_SYS_ADMIN) && !has(CAP_BPF) {
@@ -55,8 +50,7 @@ pub fn missing_capability() -> io::Result<Option<&'static str>> {
 /// Number of CPUs for which per-CPU maps have a value.
 pub fn possible_cpus() -> io::Result<usize> {
     let text = std::fs::read_to_string("/sys/devices/system/cpu/possible")?;
-    parse_cpus(text.trim())
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "list of possible CPUs"))
+    parse_cpus(text.trim()).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "list of possible CPUs"))
 }
 
 /// `0-3,8` has five CPUs.

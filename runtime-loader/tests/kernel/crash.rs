@@ -11,20 +11,12 @@ use crate::lab::{DEATHSTAR, Lab, XWING, utf8};
 
 /// Takes the first `count` steps of an `endpoint add`, as a process does that is killed then. The number of all steps.
 fn add_partly(lab: &Lab, bundle: &std::path::Path, count: usize) -> usize {
-    let pins = Pins {
-        root: lab.root(),
-        state: lab.state(),
-    };
+    let pins = Pins { root: lab.root(), state: lab.state() };
     let bundle = bundle.to_owned();
     lab.inside_node(move || {
         let bundle = Bundle::open(&bundle).unwrap();
         let snapshot = observe::snapshot(&pins).unwrap();
-        let scene = Scene {
-            pins: &pins,
-            bundle: &bundle,
-            node: None,
-            snapshot: &snapshot,
-        };
+        let scene = Scene { pins: &pins, bundle: &bundle, node: None, snapshot: &snapshot };
         let request = AddRequest {
             name: DEATHSTAR.0.to_owned(),
             interface: DEATHSTAR.1.to_owned(),
@@ -48,20 +40,10 @@ fn an_add_that_died_at_any_step_is_finished_by_the_next() {
     loop {
         let all = add_partly(&lab, &bundle, count);
         lab.add(&bundle, DEATHSTAR);
-        assert!(
-            lab.connects("10.77.0.1:80") && !lab.connects("10.77.0.1:81"),
-            "after {count} of {all} steps"
-        );
+        assert!(lab.connects("10.77.0.1:80") && !lab.connects("10.77.0.1:81"), "after {count} of {all} steps");
         let listing = lab.listing().join("\n");
-        assert!(
-            !listing.contains("_tmp"),
-            "after {count} of {all} steps:\n{listing}"
-        );
-        assert_eq!(
-            listing.matches("to_container").count(),
-            2,
-            "one link, one map of counters:\n{listing}"
-        );
+        assert!(!listing.contains("_tmp"), "after {count} of {all} steps:\n{listing}");
+        assert_eq!(listing.matches("to_container").count(), 2, "one link, one map of counters:\n{listing}");
         lab.ok(&["unload"]);
         if count == all {
             return;

@@ -27,25 +27,13 @@ pub struct Lab {
 
 /// Why kernel tests cannot run here.
 fn missing() -> Option<String> {
-    let runs = |program: &str, arg: &str| {
-        Command::new(program)
-            .arg(arg)
-            .output()
-            .is_ok_and(|out| out.status.success())
-    };
-    let root = std::fs::metadata("/proc/self")
-        .is_ok_and(|meta| std::os::unix::fs::MetadataExt::uid(&meta) == 0);
+    let runs = |program: &str, arg: &str| Command::new(program).arg(arg).output().is_ok_and(|out| out.status.success());
+    let root = std::fs::metadata("/proc/self").is_ok_and(|meta| std::os::unix::fs::MetadataExt::uid(&meta) == 0);
     if !root {
         return Some("root is needed".to_owned());
     }
-    let programs = [
-        ("clang-19", "--version"),
-        ("ip", "-V"),
-        ("bpftool", "version"),
-    ];
-    let missing = programs
-        .into_iter()
-        .find(|(program, arg)| !runs(program, arg));
+    let programs = [("clang-19", "--version"), ("ip", "-V"), ("bpftool", "version")];
+    let missing = programs.into_iter().find(|(program, arg)| !runs(program, arg));
     if let Some((program, _)) = missing {
         return Some(format!("{program} is needed"));
     }
@@ -61,25 +49,21 @@ impl Lab {
     pub fn new() -> Option<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         if let Some(reason) = missing() {
-            assert!(
-                std::env::var_os("CILIUMC_REQUIRE_KERNEL").is_none_or(|v| v != "1"),
-                "{reason}"
-            );
+            assert!(std::env::var_os("CILIUMC_REQUIRE_KERNEL").is_none_or(|v| v != "1"), "{reason}");
             eprintln!("skipped: {reason}");
             return None;
         }
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("ccldr{}x{number}", std::process::id());
-        let lab = Self {
-            name,
-            dir: tempfile::tempdir().expect("temporary folder"),
-        };
+        let lab = Self { name, dir: tempfile::tempdir().expect("temporary folder") };
         std::fs::create_dir(lab.bpffs()).expect("folder");
-        run(
-            "mount",
-            &["-t", "bpf", "bpf", lab.bpffs().to_str().expect("UTF-8")],
-        );
+        run("mount", &["-t", "bpf", "bpf", lab.bpffs().to_str().expect("UTF-8")]);
         lab.network();
+        // Link-local addresses take a second or two until neighbour discovery works.
+        let end = Instant::now() + Duration::from_secs(10);
+        while !(lab.connects("10.77.0.1:9") && lab.connects("[fd77::1]:9")) {
+            assert!(Instant::now() < end, "the network does not work without policy");
+        }
         Some(lab)
     }
 
@@ -90,43 +74,18 @@ impl Lab {
         for (_, interface, last) in [XWING, DEATHSTAR] {
             let pod = self.pod(interface);
             run("ip", &["netns", "add", &pod]);
-            run(
-                "ip",
-                &[
-                    "-n", node, "link", "add", interface, "type", "veth", "peer", "name", "eth0",
-                    "netns", &pod,
-                ],
-            );
+            run("ip", &["-n", node, "link", "add", interface, "type", "veth", "peer", "name", "eth0", "netns", &pod]);
             let host = |args: &[&str]| run("ip", &[&["-n", node][..], args].concat());
             let inside = |args: &[&str]| run("ip", &[&["-n", &pod][..], args].concat());
             host(&["addr", "add", "10.77.0.254/32", "dev", interface]);
             host(&["addr", "add", "fd77::fe/128", "dev", interface, "nodad"]);
             host(&["link", "set", interface, "up"]);
-            host(&[
-                "route",
-                "add",
-                &format!("10.77.0.{last}/32"),
-                "dev",
-                interface,
-            ]);
-            host(&[
-                "route",
-                "add",
-                &format!("fd77::{last}/128"),
-                "dev",
-                interface,
-            ]);
+            host(&["route", "add", &format!("10.77.0.{last}/32"), "dev", interface]);
+            host(&["route", "add", &format!("fd77::{last}/128"), "dev", interface]);
             inside(&["link", "set", "lo", "up"]);
             inside(&["link", "set", "eth0", "up"]);
             inside(&["addr", "add", &format!("10.77.0.{last}/32"), "dev", "eth0"]);
-            inside(&[
-                "addr",
-                "add",
-                &format!("fd77::{last}/128"),
-                "dev",
-                "eth0",
-                "nodad",
-            ]);
+            inside(&["addr", "add", &format!("fd77::{last}/128"), "dev", "eth0", "nodad"]);
             inside(&["route", "add", "10.77.0.254/32", "dev", "eth0"]);
             inside(&["route", "add", "default", "via", "10.77.0.254"]);
             inside(&["route", "add", "fd77::fe/128", "dev", "eth0"]);
@@ -158,10 +117,7 @@ impl Lab {
 
     /// Folder of a bundle in which xwing may use `port`.
     pub fn bundle(&self, port: u8) -> PathBuf {
-        self.write_bundle(
-            &format!("bundle{port}"),
-            &handmade::files(port, |path| objects()[path].clone()),
-        )
+        self.write_bundle(&format!("bundle{port}"), &handmade::files(port, |path| objects()[path].clone()))
     }
 
     /// Writes files as a bundle.
@@ -181,12 +137,7 @@ impl Lab {
         let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
         self.inside(&self.name, move || {
             let mut command = Command::new(env!("CARGO_BIN_EXE_ciliumc-loader"));
-            command
-                .arg("--root")
-                .arg(root)
-                .arg("--state-dir")
-                .arg(state)
-                .args(args);
+            command.arg("--root").arg(root).arg("--state-dir").arg(state).args(args);
             command.output().expect("the loader runs")
         })
     }
@@ -203,35 +154,17 @@ impl Lab {
     pub fn fails(&self, code: i32, args: &[&str]) -> String {
         let out = self.loader(args);
         let stderr = text(&out.stderr);
-        assert_eq!(
-            out.status.code(),
-            Some(code),
-            "{args:?}: {}{stderr}",
-            text(&out.stdout)
-        );
+        assert_eq!(out.status.code(), Some(code), "{args:?}: {}{stderr}", text(&out.stdout));
         stderr
     }
 
     /// `endpoint add` of one of the pods.
     pub fn add(&self, bundle: &Path, (name, interface, _): (&str, &str, u8)) -> String {
-        self.ok(&[
-            "endpoint",
-            "add",
-            "--bundle",
-            utf8(bundle),
-            "--endpoint",
-            name,
-            "--interface",
-            interface,
-        ])
+        self.ok(&["endpoint", "add", "--bundle", utf8(bundle), "--endpoint", name, "--interface", interface])
     }
 
     /// Runs something on a thread in a namespace.
-    pub fn inside<T: Send + 'static>(
-        &self,
-        netns: &str,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> T {
+    pub fn inside<T: Send + 'static>(&self, netns: &str, work: impl FnOnce() -> T + Send + 'static) -> T {
         let path = PathBuf::from("/run/netns").join(netns);
         let thread = thread::spawn(move || {
             net::enter_netns(&path).expect("namespace");
@@ -248,9 +181,7 @@ impl Lab {
     /// Whether xwing can open a TCP connection to deathstar.
     pub fn connects(&self, address: &str) -> bool {
         let address: SocketAddr = address.parse().expect("address");
-        let listener = self.inside(&self.pod(DEATHSTAR.1), move || {
-            TcpListener::bind(address).expect("listener")
-        });
+        let listener = self.inside(&self.pod(DEATHSTAR.1), move || TcpListener::bind(address).expect("listener"));
         let connected = self.inside(&self.pod(XWING.1), move || {
             TcpStream::connect_timeout(&address, Duration::from_millis(700)).is_ok()
         });
@@ -261,9 +192,7 @@ impl Lab {
     /// Whether deathstar's answers reach it: it can open a connection to xwing.
     pub fn connects_back(&self) -> bool {
         let address: SocketAddr = "10.77.0.3:9000".parse().expect("address");
-        let listener = self.inside(&self.pod(XWING.1), move || {
-            TcpListener::bind(address).expect("listener")
-        });
+        let listener = self.inside(&self.pod(XWING.1), move || TcpListener::bind(address).expect("listener"));
         let connected = self.inside(&self.pod(DEATHSTAR.1), move || {
             TcpStream::connect_timeout(&address, Duration::from_millis(700)).is_ok()
         });
@@ -285,28 +214,17 @@ impl Lab {
     /// Kernel ids of all pinned maps, and of the programs behind all links.
     pub fn kernel_ids(&self) -> (Vec<u32>, Vec<u32>) {
         let (mut maps, mut programs) = (Vec::new(), Vec::new());
-        for path in self
-            .listing()
-            .iter()
-            .filter(|path| path.starts_with(utf8(&self.root())))
-        {
-            if let Ok(out) = Command::new("bpftool")
-                .args(["-j", "map", "show", "pinned", path])
-                .output()
+        for path in self.listing().iter().filter(|path| path.starts_with(utf8(&self.root()))) {
+            if let Ok(out) = Command::new("bpftool").args(["-j", "map", "show", "pinned", path]).output()
                 && let Some(id) = id(&out.stdout)
             {
                 maps.push(id);
             }
         }
-        let status: serde_json::Value =
-            serde_json::from_str(&self.ok(&["status", "-o", "json"])).expect("JSON");
+        let status: serde_json::Value = serde_json::from_str(&self.ok(&["status", "-o", "json"])).expect("JSON");
         for endpoint in status["endpoints"].as_array().expect("endpoints") {
             for hook in ["from_container", "to_container"] {
-                programs.extend(
-                    endpoint["programs"][hook]["program"]
-                        .as_u64()
-                        .map(|id| id as u32),
-                );
+                programs.extend(endpoint["programs"][hook]["program"].as_u64().map(|id| id as u32));
             }
         }
         (maps, programs)
@@ -314,14 +232,9 @@ impl Lab {
 
     /// Fails unless the kernel has let go of all of them, soon.
     pub fn assert_gone(&self, (maps, programs): &(Vec<u32>, Vec<u32>)) {
-        assert!(
-            !maps.is_empty() && !programs.is_empty(),
-            "nothing was there"
-        );
+        assert!(!maps.is_empty() && !programs.is_empty(), "nothing was there");
         let exists = |kind: &str, id: &u32| {
-            let out = Command::new("bpftool")
-                .args([kind, "show", "id", &id.to_string()])
-                .output();
+            let out = Command::new("bpftool").args([kind, "show", "id", &id.to_string()]).output();
             out.expect("bpftool").status.success()
         };
         // Programs go after a grace period, and their maps after them.
@@ -332,10 +245,7 @@ impl Lab {
             if left.is_empty() && running.is_empty() {
                 return;
             }
-            assert!(
-                Instant::now() < end,
-                "maps {left:?} and programs {running:?} are still there"
-            );
+            assert!(Instant::now() < end, "maps {left:?} and programs {running:?} are still there");
             thread::sleep(Duration::from_millis(100));
         }
     }
@@ -344,13 +254,9 @@ impl Lab {
 impl Drop for Lab {
     fn drop(&mut self) {
         for interface in [XWING.1, DEATHSTAR.1] {
-            let _ = Command::new("ip")
-                .args(["netns", "del", &self.pod(interface)])
-                .status();
+            let _ = Command::new("ip").args(["netns", "del", &self.pod(interface)]).status();
         }
-        let _ = Command::new("ip")
-            .args(["netns", "del", &self.name])
-            .status();
+        let _ = Command::new("ip").args(["netns", "del", &self.name]).status();
         let _ = Command::new("umount").arg(self.bpffs()).status();
     }
 }
@@ -383,21 +289,13 @@ fn id(json: &[u8]) -> Option<u32> {
 
 fn run(program: &str, args: &[&str]) {
     let out = Command::new(program).args(args).output().expect("program");
-    assert!(
-        out.status.success(),
-        "{program} {args:?}: {}",
-        text(&out.stderr)
-    );
+    assert!(out.status.success(), "{program} {args:?}: {}", text(&out.stderr));
 }
 
 /// The bundle's objects, built once.
 pub fn objects() -> &'static BTreeMap<&'static str, Vec<u8>> {
     static OBJECTS: OnceLock<BTreeMap<&'static str, Vec<u8>>> = OnceLock::new();
-    OBJECTS.get_or_init(|| {
-        handmade::OBJECTS
-            .map(|(path, program, mode)| (path, compile(program, mode)))
-            .into()
-    })
+    OBJECTS.get_or_init(|| handmade::OBJECTS.map(|(path, program, mode)| (path, compile(program, mode))).into())
 }
 
 const NODE_CONFIG: &str = "\
@@ -412,11 +310,7 @@ fn compile(program: &str, mode: u32) -> Vec<u8> {
          #define ACTION_BITS 8\n#define CLASS_SHIFT 4\n"
     );
     let unit = format!("#include \"prog/{program}.h\"\n");
-    for (name, text) in [
-        ("node_config.h", NODE_CONFIG),
-        ("ep_config.h", ep_config.as_str()),
-        ("unit.c", &unit),
-    ] {
+    for (name, text) in [("node_config.h", NODE_CONFIG), ("ep_config.h", ep_config.as_str()), ("unit.c", &unit)] {
         let mut file = std::fs::File::create(dir.path().join(name)).expect("file");
         file.write_all(text.as_bytes()).expect("file");
     }
@@ -424,22 +318,7 @@ fn compile(program: &str, mode: u32) -> Vec<u8> {
     let include = concat!(env!("CARGO_MANIFEST_DIR"), "/../bpf-lib/include");
     let here = utf8(dir.path());
     let source = dir.path().join("unit.c");
-    let flags = [
-        "-O2",
-        "-g",
-        "-target",
-        "bpf",
-        "-mcpu=v3",
-        "-fno-addrsig",
-        "-I",
-        here,
-        "-I",
-        include,
-        "-c",
-    ];
-    run(
-        "clang-19",
-        &[&flags[..], &[utf8(&source), "-o", utf8(&object)]].concat(),
-    );
+    let flags = ["-O2", "-g", "-target", "bpf", "-mcpu=v3", "-fno-addrsig", "-I", here, "-I", include, "-c"];
+    run("clang-19", &[&flags[..], &[utf8(&source), "-o", utf8(&object)]].concat());
     std::fs::read(object).expect("object")
 }

@@ -9,38 +9,15 @@ use crate::lab::{DEATHSTAR, Lab, objects, utf8};
 fn a_failed_add_leaves_nothing() {
     let Some(lab) = Lab::new() else { return };
     let bundle = lab.bundle(80);
-    let missing = lab.fails(
-        5,
-        &[
-            "endpoint",
-            "add",
-            "--bundle",
-            utf8(&bundle),
-            "--endpoint",
-            DEATHSTAR.0,
-            "--interface",
-            "nosuch0",
-        ],
-    );
+    let missing = lab
+        .fails(5, &["endpoint", "add", "--bundle", utf8(&bundle), "--endpoint", DEATHSTAR.0, "--interface", "nosuch0"]);
     assert!(missing.contains("no interface `nosuch0`"), "{missing}");
     assert!(lab.listing().is_empty());
     let unknown = lab.fails(
         3,
-        &[
-            "endpoint",
-            "add",
-            "--bundle",
-            utf8(&bundle),
-            "--endpoint",
-            "default/droid",
-            "--interface",
-            DEATHSTAR.1,
-        ],
+        &["endpoint", "add", "--bundle", utf8(&bundle), "--endpoint", "default/droid", "--interface", DEATHSTAR.1],
     );
-    assert!(
-        unknown.contains("no endpoint `default/droid`; it has default/deathstar"),
-        "{unknown}"
-    );
+    assert!(unknown.contains("no endpoint `default/droid`; it has default/deathstar"), "{unknown}");
     assert!(lab.listing().is_empty());
 
     // The second program is an object that the kernel refuses: what was made until then goes again.
@@ -54,21 +31,9 @@ fn a_failed_add_leaves_nothing() {
     let broken = lab.write_bundle("broken", &broken);
     let error = lab.fails(
         5,
-        &[
-            "endpoint",
-            "add",
-            "--bundle",
-            utf8(&broken),
-            "--endpoint",
-            DEATHSTAR.0,
-            "--interface",
-            DEATHSTAR.1,
-        ],
+        &["endpoint", "add", "--bundle", utf8(&broken), "--endpoint", DEATHSTAR.0, "--interface", DEATHSTAR.1],
     );
-    assert!(
-        error.contains("the kernel refuses `objects/to-tables.o`") && error.len() < 4000,
-        "{error}"
-    );
+    assert!(error.contains("the kernel refuses `objects/to-tables.o`") && error.len() < 4000, "{error}");
     assert!(lab.listing().is_empty(), "{:?}", lab.listing());
     assert!(lab.connects("10.77.0.1:81"), "not half attached");
 }
@@ -78,14 +43,12 @@ fn break_program(elf: &mut [u8]) {
     let offset = usize::try_from(u64::from_le_bytes(elf[40..48].try_into().unwrap())).unwrap();
     let names_at = usize::from(u16::from_le_bytes(elf[62..64].try_into().unwrap()));
     let header = |at: usize| offset + 64 * at;
-    let word = |elf: &[u8], at: usize| {
-        usize::try_from(u64::from_le_bytes(elf[at..at + 8].try_into().unwrap())).unwrap()
-    };
+    let word =
+        |elf: &[u8], at: usize| usize::try_from(u64::from_le_bytes(elf[at..at + 8].try_into().unwrap())).unwrap();
     let names = word(elf, header(names_at) + 24);
     for section in 0..usize::from(u16::from_le_bytes(elf[60..62].try_into().unwrap())) {
         let at = header(section);
-        let name = names
-            + usize::try_from(u32::from_le_bytes(elf[at..at + 4].try_into().unwrap())).unwrap();
+        let name = names + usize::try_from(u32::from_le_bytes(elf[at..at + 4].try_into().unwrap())).unwrap();
         if elf[name..].starts_with(b"classifier\0") {
             let code = word(elf, at + 24);
             elf[code..code + 8].copy_from_slice(&[0xbf, 0x51, 0, 0, 0, 0, 0, 0]);
@@ -99,12 +62,7 @@ fn break_program(elf: &mut [u8]) {
 fn a_flipped_byte_is_refused_before_anything_happens() {
     let Some(lab) = Lab::new() else { return };
     let bundle = lab.bundle(80);
-    for file in [
-        "objects/to-tables.o",
-        "tables/deathstar-ingress.bin",
-        "manifest.json",
-        "provenance.json",
-    ] {
+    for file in ["objects/to-tables.o", "tables/deathstar-ingress.bin", "manifest.json", "provenance.json"] {
         let path = bundle.join(file);
         let good = std::fs::read(&path).unwrap();
         let mut bad = good.clone();
@@ -122,10 +80,7 @@ fn a_flipped_byte_is_refused_before_anything_happens() {
 fn a_root_outside_bpffs_is_refused_with_the_remedy() {
     let Some(lab) = Lab::new() else { return };
     let bundle = lab.bundle(80);
-    let error = lab.fails(
-        5,
-        &["apply", "--bundle", utf8(&bundle), "--root", "/tmp/nowhere"],
-    );
+    let error = lab.fails(5, &["apply", "--bundle", utf8(&bundle), "--root", "/tmp/nowhere"]);
     assert!(error.contains("mount -t bpf bpf /sys/fs/bpf"), "{error}");
     assert!(!std::path::Path::new("/tmp/nowhere").exists());
 }
@@ -137,44 +92,15 @@ fn maps_of_another_layout_are_not_reused() {
     lab.ok(&["apply", "--bundle", utf8(&bundle)]);
     let pin = lab.root().join("node/conntrack4");
     std::fs::remove_file(&pin).unwrap();
-    let args = [
-        "type",
-        "hash",
-        "key",
-        "16",
-        "value",
-        "24",
-        "entries",
-        "4096",
-        "name",
-        "conntrack4",
-        "flags",
-        "1",
-    ];
-    let made = Command::new("bpftool")
-        .args(["map", "create", utf8(&pin)])
-        .args(args)
-        .status()
-        .unwrap();
+    let args = ["type", "hash", "key", "16", "value", "24", "entries", "4096", "name", "conntrack4", "flags", "1"];
+    let made = Command::new("bpftool").args(["map", "create", utf8(&pin)]).args(args).status().unwrap();
     assert!(made.success());
     let listing = lab.listing();
     let error = lab.fails(
         3,
-        &[
-            "endpoint",
-            "add",
-            "--bundle",
-            utf8(&bundle),
-            "--endpoint",
-            DEATHSTAR.0,
-            "--interface",
-            DEATHSTAR.1,
-        ],
+        &["endpoint", "add", "--bundle", utf8(&bundle), "--endpoint", DEATHSTAR.0, "--interface", DEATHSTAR.1],
     );
-    assert!(
-        error.contains("conntrack4") && error.contains("value size 24, the bundle needs 32"),
-        "{error}"
-    );
+    assert!(error.contains("conntrack4") && error.contains("value size 24, the bundle needs 32"), "{error}");
     assert_eq!(lab.listing(), listing);
 }
 
@@ -183,16 +109,9 @@ fn a_held_lock_says_who_holds_it() {
     let Some(lab) = Lab::new() else { return };
     let bundle = lab.bundle(80);
     std::fs::create_dir(lab.state()).unwrap();
-    let lock = ciliumc_loader::sys::lock::take(
-        &lab.state().join("lock"),
-        "the test",
-        std::time::Duration::ZERO,
-    );
+    let lock = ciliumc_loader::sys::lock::take(&lab.state().join("lock"), "the test", std::time::Duration::ZERO);
     let held = lock.expect("free");
-    let error = lab.fails(
-        5,
-        &["apply", "--bundle", utf8(&bundle), "--lock-timeout", "0"],
-    );
+    let error = lab.fails(5, &["apply", "--bundle", utf8(&bundle), "--lock-timeout", "0"]);
     assert!(error.contains("is held by the test"), "{error}");
     drop(held);
     lab.ok(&["apply", "--bundle", utf8(&bundle), "--lock-timeout", "0"]);

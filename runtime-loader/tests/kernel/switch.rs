@@ -14,56 +14,24 @@ fn a_new_bundle_takes_the_place_of_the_old_one() {
     assert!(lab.connects("10.77.0.1:80") && !lab.connects("10.77.0.1:81"));
     let before = lab.kernel_ids();
     let dry = lab.ok(&["apply", "--bundle", utf8(&new), "--dry-run"]);
-    assert!(
-        dry.contains("publish generation 2") && dry.contains("replace to_container of endpoint 1"),
-        "{dry}"
-    );
+    assert!(dry.contains("publish generation 2") && dry.contains("replace to_container of endpoint 1"), "{dry}");
     let steps: Vec<_> = dry.lines().collect();
-    let loads = steps
-        .iter()
-        .rposition(|line| line.starts_with("load "))
-        .unwrap();
-    let replaces = steps
-        .iter()
-        .position(|line| line.starts_with("replace "))
-        .unwrap();
-    assert!(
-        loads < replaces,
-        "all programs are loaded before one is replaced:\n{dry}"
-    );
+    let loads = steps.iter().rposition(|line| line.starts_with("load ")).unwrap();
+    let replaces = steps.iter().position(|line| line.starts_with("replace ")).unwrap();
+    assert!(loads < replaces, "all programs are loaded before one is replaced:\n{dry}");
 
     lab.ok(&["apply", "--bundle", utf8(&new)]);
     assert!(lab.connects("10.77.0.1:81") && !lab.connects("10.77.0.1:80"));
     let after = lab.kernel_ids();
-    let node: Vec<u32> = before
-        .0
-        .iter()
-        .filter(|id| after.0.contains(id))
-        .copied()
-        .collect();
+    let node: Vec<u32> = before.0.iter().filter(|id| after.0.contains(id)).copied().collect();
     assert_eq!(node.len(), 4, "conntrack, events and metrics live on");
-    let old_maps = before
-        .0
-        .into_iter()
-        .filter(|id| !node.contains(id))
-        .collect();
+    let old_maps = before.0.into_iter().filter(|id| !node.contains(id)).collect();
     lab.assert_gone(&(old_maps, before.1));
 
     let again = lab.ok(&["apply", "--bundle", utf8(&new), "--dry-run"]);
     assert_eq!(again, "", "there is nothing left to do");
-    let refused = lab.fails(
-        3,
-        &[
-            "endpoint",
-            "add",
-            "--bundle",
-            utf8(&old),
-            "--endpoint",
-            DEATHSTAR.0,
-            "--interface",
-            DEATHSTAR.1,
-        ],
-    );
+    let refused = lab
+        .fails(3, &["endpoint", "add", "--bundle", utf8(&old), "--endpoint", DEATHSTAR.0, "--interface", DEATHSTAR.1]);
     assert!(refused.contains("`apply` this one first"), "{refused}");
 }
 
@@ -78,15 +46,11 @@ fn nobody_is_cut_while_policy_is_switched() {
     let pinger = {
         let (stop, pod) = (stop.clone(), lab.pod(DEATHSTAR.1));
         std::thread::spawn(move || {
-            ciliumc_loader::sys::net::enter_netns(&std::path::Path::new("/run/netns").join(pod))
-                .unwrap();
+            ciliumc_loader::sys::net::enter_netns(&std::path::Path::new("/run/netns").join(pod)).unwrap();
             let mut lost = Vec::new();
             while !stop.load(Ordering::Relaxed) {
                 let ping = ["-q", "-c", "20", "-i", "0.02", "-W", "1", "10.77.0.3"];
-                let out = std::process::Command::new("ping")
-                    .args(ping)
-                    .output()
-                    .unwrap();
+                let out = std::process::Command::new("ping").args(ping).output().unwrap();
                 let text = String::from_utf8_lossy(&out.stdout).into_owned();
                 if !text.contains(" 0% packet loss") {
                     lost.push(text);
@@ -109,27 +73,15 @@ fn an_endpoint_that_the_bundle_forgot_keeps_its_policy() {
     lab.add(&old, DEATHSTAR);
     lab.add(&old, XWING);
     let mut files = crate::handmade::files(81, |path| crate::lab::objects()[path].clone());
-    let mut manifest: ciliumc_abi::manifest::Manifest =
-        serde_json::from_slice(&files["manifest.json"]).unwrap();
+    let mut manifest: ciliumc_abi::manifest::Manifest = serde_json::from_slice(&files["manifest.json"]).unwrap();
     manifest.endpoints.remove(DEATHSTAR.0);
     crate::handmade::seal(&mut files, &manifest);
     let new = lab.write_bundle("forgetful", &files);
     let out = lab.loader(&["apply", "--bundle", utf8(&new)]);
     let notes = String::from_utf8_lossy(&out.stderr).into_owned();
-    assert!(
-        out.status.success() && notes.contains("keeps the policy of generation 1"),
-        "{notes}"
-    );
-    assert!(
-        lab.connects("10.77.0.1:80") && !lab.connects("10.77.0.1:81"),
-        "neither cut nor opened"
-    );
+    assert!(out.status.success() && notes.contains("keeps the policy of generation 1"), "{notes}");
+    assert!(lab.connects("10.77.0.1:80") && !lab.connects("10.77.0.1:81"), "neither cut nor opened");
     lab.ok(&["endpoint", "del", "--endpoint", DEATHSTAR.0]);
-    let status: serde_json::Value =
-        serde_json::from_str(&lab.ok(&["status", "-o", "json"])).unwrap();
-    assert_eq!(
-        status["generations"].as_array().unwrap().len(),
-        1,
-        "its generation went with it"
-    );
+    let status: serde_json::Value = serde_json::from_str(&lab.ok(&["status", "-o", "json"])).unwrap();
+    assert_eq!(status["generations"].as_array().unwrap().len(), 1, "its generation went with it");
 }

@@ -32,51 +32,35 @@ pub fn files(port: u8, object: impl Fn(&str) -> Vec<u8>) -> BTreeMap<String, Vec
     let (tables, sections) = tables(port);
     let mut files = BTreeMap::from([
         (TABLES.to_owned(), tables),
-        (
-            IPCACHE_FILE.to_owned(),
-            records()
-                .iter()
-                .flat_map(|record| record.to_bytes())
-                .collect(),
-        ),
-        (
-            PROVENANCE_FILE.to_owned(),
-            serde_json::to_vec(&provenance(port)).expect("JSON"),
-        ),
+        (IPCACHE_FILE.to_owned(), records().iter().flat_map(|record| record.to_bytes()).collect()),
+        (PROVENANCE_FILE.to_owned(), serde_json::to_vec(&provenance(port)).expect("JSON")),
     ]);
     for (path, _, _) in OBJECTS {
         files.insert(path.to_owned(), object(path));
     }
     let mut manifest = manifest(sections);
     for (path, bytes) in &files {
-        manifest.files.insert(
-            path.clone(),
-            File {
-                sha256: sha256(bytes),
-                size: bytes.len() as u64,
-            },
-        );
+        manifest.files.insert(path.clone(), File { sha256: sha256(bytes), size: bytes.len() as u64 });
     }
     seal(&mut files, &manifest);
     files
 }
 
-/// Puts a manifest and its digest in.
+/// Puts a manifest with its digest in.
 pub fn seal(files: &mut BTreeMap<String, Vec<u8>>, manifest: &Manifest) {
-    let text = serde_json::to_vec_pretty(manifest).expect("JSON");
-    files.insert(
-        MANIFEST_DIGEST_FILE.to_owned(),
-        manifest_digest_line(&sha256(&text)).into_bytes(),
-    );
+    let mut manifest = manifest.unsealed();
+    manifest.digest = sha256(&serde_json::to_vec(&manifest).expect("JSON"));
+    // The digest leaves the provenance out; its own stands among the files.
+    let provenance = files.get(PROVENANCE_FILE).map(|bytes| File { sha256: sha256(bytes), size: bytes.len() as u64 });
+    manifest.files.extend(provenance.map(|file| (PROVENANCE_FILE.to_owned(), file)));
+    let mut text = serde_json::to_vec_pretty(&manifest).expect("JSON");
+    text.push(b'\n');
     files.insert(MANIFEST_FILE.to_owned(), text);
 }
 
 /// SHA-256 as the manifest has it.
 pub fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn tables(port: u8) -> (Vec<u8>, BTreeMap<String, Section>) {
@@ -93,17 +77,8 @@ fn tables(port: u8) -> (Vec<u8>, BTreeMap<String, Section>) {
     port_class.extend((0..=255).map(|low| u8::from(low == port)));
     let mut verdict = vec![0u8; 256];
     verdict[2 << 4 | 1] = 1;
-    let deny = Action {
-        reason: 133,
-        cause: 1,
-        ..Action::default()
-    };
-    let allow = Action {
-        verdict: VERDICT_ALLOW,
-        cause: 1,
-        match_type: 2,
-        ..Action::default()
-    };
+    let deny = Action { reason: 133, cause: 1, ..Action::default() };
+    let allow = Action { verdict: VERDICT_ALLOW, cause: 1, match_type: 2, ..Action::default() };
     let actions = [deny.to_bytes(), allow.to_bytes()].concat();
 
     let mut file = Vec::new();
@@ -116,14 +91,7 @@ fn tables(port: u8) -> (Vec<u8>, BTreeMap<String, Section>) {
     ];
     for (name, bytes, value_size) in all {
         let entries = bytes.len() as u32 / value_size;
-        sections.insert(
-            name.to_owned(),
-            Section {
-                offset: file.len() as u64,
-                entries,
-                value_size,
-            },
-        );
+        sections.insert(name.to_owned(), Section { offset: file.len() as u64, entries, value_size });
         file.extend(bytes);
     }
     (file, sections)
@@ -131,26 +99,10 @@ fn tables(port: u8) -> (Vec<u8>, BTreeMap<String, Section>) {
 
 fn records() -> Vec<Record> {
     vec![
-        Record::V4 {
-            address: [10, 77, 0, 1].into(),
-            len: 32,
-            index: DEATHSTAR.0,
-        },
-        Record::V4 {
-            address: [10, 77, 0, 3].into(),
-            len: 32,
-            index: XWING.0,
-        },
-        Record::V6 {
-            address: "fd77::1".parse().expect("address"),
-            len: 128,
-            index: DEATHSTAR.0,
-        },
-        Record::V6 {
-            address: "fd77::3".parse().expect("address"),
-            len: 128,
-            index: XWING.0,
-        },
+        Record::V4 { address: [10, 77, 0, 1].into(), len: 32, index: DEATHSTAR.0 },
+        Record::V4 { address: [10, 77, 0, 3].into(), len: 32, index: XWING.0 },
+        Record::V6 { address: "fd77::1".parse().expect("address"), len: 128, index: DEATHSTAR.0 },
+        Record::V6 { address: "fd77::3".parse().expect("address"), len: 128, index: XWING.0 },
     ]
 }
 
@@ -164,28 +116,11 @@ fn provenance(port: u8) -> Provenance {
         line: 12,
         log: None,
     };
-    Provenance {
-        rules: vec![rule],
-        causes: vec![vec![], vec![0]],
-    }
+    Provenance { rules: vec![rule], causes: vec![vec![], vec![0]] }
 }
 
-fn map(
-    map_type: u32,
-    key_size: u32,
-    value_size: u32,
-    max_entries: u32,
-    flags: u32,
-    scope: Scope,
-) -> Map {
-    Map {
-        map_type,
-        key_size,
-        value_size,
-        max_entries,
-        flags,
-        scope,
-    }
+fn map(map_type: u32, key_size: u32, value_size: u32, max_entries: u32, flags: u32, scope: Scope) -> Map {
+    Map { map_type, key_size, value_size, max_entries, flags, scope }
 }
 
 fn manifest(sections: BTreeMap<String, Section>) -> Manifest {
@@ -196,14 +131,8 @@ fn manifest(sections: BTreeMap<String, Section>) -> Manifest {
         (names::VERDICT, table(0)),
         (names::ACTIONS, map(2, 4, 16, 0, 0, Scope::Class)),
         (names::COUNTERS, map(6, 4, 16, 0, 0, Scope::Endpoint)),
-        (
-            names::IPCACHE4,
-            map(2, 4, 1024, 0, 1 << 10, Scope::Generation),
-        ),
-        (
-            names::IPCACHE6,
-            map(2, 4, 1064, 0, 1 << 10, Scope::Generation),
-        ),
+        (names::IPCACHE4, map(2, 4, 1024, 0, 1 << 10, Scope::Generation)),
+        (names::IPCACHE6, map(2, 4, 1064, 0, 1 << 10, Scope::Generation)),
         (names::IDENTITIES, map(2, 4, 4, 0, 0, Scope::Generation)),
         (names::CONNTRACK4, map(1, 16, 32, 4096, 1, Scope::Node)),
         (names::CONNTRACK6, map(1, 40, 32, 4096, 1, Scope::Node)),
@@ -222,29 +151,15 @@ fn manifest(sections: BTreeMap<String, Section>) -> Manifest {
             names::METRICS,
             names::COUNTERS,
         ];
-        let mut maps: Vec<String> = tables
-            .iter()
-            .chain(&common)
-            .map(|name| (*name).to_owned())
-            .collect();
+        let mut maps: Vec<String> = tables.iter().chain(&common).map(|name| (*name).to_owned()).collect();
         maps.push(".rodata".to_owned());
         maps.sort();
         let shape = BTreeMap::from([("POLICY_MODE".to_owned(), mode.to_string())]);
-        let object = Object {
-            program: program.to_owned(),
-            shape,
-            maps,
-            helpers: vec![],
-            instructions: 1,
-            verified: None,
-        };
+        let object =
+            Object { program: program.to_owned(), shape, maps, helpers: vec![], instructions: 1, verified: None };
         (path.to_owned(), object)
     });
-    let allow = |object: &str| Direction {
-        object: object.to_owned(),
-        tables: None,
-        default_cause: 0,
-    };
+    let allow = |object: &str| Direction { object: object.to_owned(), tables: None, default_cause: 0 };
     let class = |id, index, ingress| Class {
         id,
         identity: IdentityIndex(index),
@@ -252,21 +167,14 @@ fn manifest(sections: BTreeMap<String, Section>) -> Manifest {
         ingress,
         egress: allow(OBJECTS[0].0),
     };
-    let denying = Direction {
-        object: OBJECTS[2].0.to_owned(),
-        tables: Some(TABLES.to_owned()),
-        default_cause: 1,
-    };
+    let denying = Direction { object: OBJECTS[2].0.to_owned(), tables: Some(TABLES.to_owned()), default_cause: 1 };
     let endpoint = |kind: &str, index, class, addresses: &[&str]| Endpoint {
         kind: kind.to_owned(),
         namespace: "default".to_owned(),
         identity: IdentityIndex(index),
         classes: BTreeMap::from([(0, class)]),
         node: None,
-        addresses: addresses
-            .iter()
-            .map(|address| address.parse().expect("address"))
-            .collect(),
+        addresses: addresses.iter().map(|address| address.parse().expect("address")).collect(),
     };
     let identity = |(index, number), label: &str| Identity {
         index: IdentityIndex(index),
@@ -275,32 +183,14 @@ fn manifest(sections: BTreeMap<String, Section>) -> Manifest {
     };
     Manifest {
         schema: SCHEMA,
+        digest: String::new(),
         compiler: "by hand".to_owned(),
-        clang: Clang {
-            version: "19.1.7".to_owned(),
-            flags: vec![],
-        },
-        kernel: Kernel {
-            features: vec!["btf".to_owned(), "ringbuf".to_owned(), "tcx".to_owned()],
-        },
-        datapath: Datapath {
-            ipv4: true,
-            ipv6: true,
-            world_ipv4: IdentityIndex(2),
-            world_ipv6: IdentityIndex(2),
-        },
-        maps: maps
-            .into_iter()
-            .map(|(name, map)| (name.to_owned(), map))
-            .collect(),
+        clang: Clang { version: "19.1.7".to_owned(), flags: vec![] },
+        kernel: Kernel { features: vec!["btf".to_owned(), "ringbuf".to_owned(), "tcx".to_owned()] },
+        datapath: Datapath { ipv4: true, ipv6: true, world_ipv4: IdentityIndex(2), world_ipv6: IdentityIndex(2) },
+        maps: maps.into_iter().map(|(name, map)| (name.to_owned(), map)).collect(),
         objects: objects.into_iter().collect(),
-        tables: BTreeMap::from([(
-            TABLES.to_owned(),
-            TableFile {
-                sections,
-                actions: 2,
-            },
-        )]),
+        tables: BTreeMap::from([(TABLES.to_owned(), TableFile { sections, actions: 2 })]),
         identities: vec![
             identity((1, 1), "reserved:host"),
             identity((2, 2), "reserved:world"),
@@ -314,18 +204,9 @@ fn manifest(sections: BTreeMap<String, Section>) -> Manifest {
             class(2, FLEET.0, allow(OBJECTS[1].0)),
         ],
         endpoints: BTreeMap::from([
-            (
-                "default/xwing".to_owned(),
-                endpoint("Pod", XWING.0, 0, &["10.77.0.3", "fd77::3"]),
-            ),
-            (
-                "default/deathstar".to_owned(),
-                endpoint("Pod", DEATHSTAR.0, 1, &["10.77.0.1", "fd77::1"]),
-            ),
-            (
-                "default/fleet".to_owned(),
-                endpoint("Deployment", FLEET.0, 2, &[]),
-            ),
+            ("default/xwing".to_owned(), endpoint("Pod", XWING.0, 0, &["10.77.0.3", "fd77::3"])),
+            ("default/deathstar".to_owned(), endpoint("Pod", DEATHSTAR.0, 1, &["10.77.0.1", "fd77::1"])),
+            ("default/fleet".to_owned(), endpoint("Deployment", FLEET.0, 2, &[])),
         ]),
         nodes: BTreeMap::new(),
         files: BTreeMap::new(),

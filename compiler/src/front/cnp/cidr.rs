@@ -13,36 +13,21 @@ use crate::front::yaml::Node;
 /// Reads `fromCIDR` or `toCIDR`.
 pub fn cidr_list(ctx: &mut Ctx, name: &str, node: &Node<'_>) -> Option<Vec<Spanned<IpNet>>> {
     let items = ctx.items(name, node)?;
-    Some(
-        items
-            .iter()
-            .filter_map(|item| Some(net(&cidr(ctx, name, item)?)))
-            .collect(),
-    )
+    Some(items.iter().filter_map(|item| Some(net(&cidr(ctx, name, item)?))).collect())
 }
 
 /// Reads `fromCIDRSet` or `toCIDRSet`.
 pub fn cidr_set(ctx: &mut Ctx, name: &str, node: &Node<'_>) -> Option<Vec<CidrSet>> {
     let items = ctx.items(name, node)?;
-    Some(
-        items
-            .iter()
-            .filter_map(|item| set_item(ctx, name, item))
-            .collect(),
-    )
+    Some(items.iter().filter_map(|item| set_item(ctx, name, item)).collect())
 }
 
 fn set_item(ctx: &mut Ctx, name: &str, node: &Node<'_>) -> Option<CidrSet> {
     let fields = ctx.fields(name, node)?;
     let written = fields.get("cidr");
-    let groups = [
-        ("cidrGroupRef", fields.entry("cidrGroupRef")),
-        ("cidrGroupSelector", fields.entry("cidrGroupSelector")),
-    ];
-    let groups: Vec<_> = groups
-        .into_iter()
-        .filter_map(|(name, entry)| Some((name, entry?)))
-        .collect();
+    let groups =
+        [("cidrGroupRef", fields.entry("cidrGroupRef")), ("cidrGroupSelector", fields.entry("cidrGroupSelector"))];
+    let groups: Vec<_> = groups.into_iter().filter_map(|(name, entry)| Some((name, entry?))).collect();
     let forms = usize::from(written.is_some()) + groups.len();
     if forms != 1 {
         let message = format!(
@@ -54,10 +39,7 @@ fn set_item(ctx: &mut Ctx, name: &str, node: &Node<'_>) -> Option<CidrSet> {
         ctx.unsupported(name, entry.key.span);
     }
     let whole = written.and_then(|node| cidr(ctx, "cidr", node));
-    let items = fields
-        .get("except")
-        .and_then(|node| ctx.items("except", node))
-        .unwrap_or_default();
+    let items = fields.get("except").and_then(|node| ctx.items("except", node)).unwrap_or_default();
     let mut except = Vec::new();
     for item in items {
         let Some(hole) = cidr(ctx, "except", item) else {
@@ -69,11 +51,7 @@ fn set_item(ctx: &mut Ctx, name: &str, node: &Node<'_>) -> Option<CidrSet> {
         except.push(net(&hole));
     }
     fields.finish(ctx, "a CIDR set");
-    Some(CidrSet {
-        cidr: net(&whole?),
-        except,
-        span: node.span,
-    })
+    Some(CidrSet { cidr: net(&whole?), except, span: node.span })
 }
 
 /// Cilium checks the address of an exception, not its length.
@@ -81,12 +59,8 @@ fn check_except(ctx: &mut Ctx, hole: &Spanned<Cidr>, whole: &Spanned<Cidr>) {
     let (inner, outer) = (hole.value, whole.value);
     if !outer.net.contains(&inner.address) {
         ctx.report(
-            Diagnostic::error(
-                codes::EXCEPT,
-                hole.span,
-                format!("except {} is not inside of {}", inner.net, outer.net),
-            )
-            .related(whole.span, "the prefix it is taken from"),
+            Diagnostic::error(codes::EXCEPT, hole.span, format!("except {} is not inside of {}", inner.net, outer.net))
+                .related(whole.span, "the prefix it is taken from"),
         );
     } else if inner.net.prefix_len() <= outer.net.prefix_len() {
         ctx.report(

@@ -53,107 +53,50 @@ const TO: Names = Names {
 };
 
 /// Reads a list of elements.
-pub fn elements(
-    ctx: &mut Ctx,
-    name: &str,
-    node: &Node<'_>,
-    direction: Direction,
-    deny: bool,
-) -> Option<Vec<Element>> {
+pub fn elements(ctx: &mut Ctx, name: &str, node: &Node<'_>, direction: Direction, deny: bool) -> Option<Vec<Element>> {
     let items = ctx.items(name, node)?;
-    Some(
-        items
-            .iter()
-            .filter_map(|item| element(ctx, name, item, direction, deny))
-            .collect(),
-    )
+    Some(items.iter().filter_map(|item| element(ctx, name, item, direction, deny)).collect())
 }
 
-fn element(
-    ctx: &mut Ctx,
-    name: &str,
-    node: &Node<'_>,
-    direction: Direction,
-    deny: bool,
-) -> Option<Element> {
+fn element(ctx: &mut Ctx, name: &str, node: &Node<'_>, direction: Direction, deny: bool) -> Option<Element> {
     let fields = ctx.fields(name, node)?;
     let names = match direction {
         Direction::Ingress => &FROM,
         Direction::Egress => &TO,
     };
-    let endpoints = fields
-        .get(names.endpoints)
-        .and_then(|node| selectors(ctx, names.endpoints, node));
-    let cidr = fields
-        .get(names.cidr)
-        .and_then(|node| cidr_list(ctx, names.cidr, node));
-    let cidr_set = fields
-        .get(names.cidr_set)
-        .and_then(|node| cidr_set(ctx, names.cidr_set, node));
-    let entities = fields
-        .get(names.entities)
-        .and_then(|node| entities(ctx, names.entities, node));
+    let endpoints = fields.get(names.endpoints).and_then(|node| selectors(ctx, names.endpoints, node));
+    let cidr = fields.get(names.cidr).and_then(|node| cidr_list(ctx, names.cidr, node));
+    let cidr_set = fields.get(names.cidr_set).and_then(|node| cidr_set(ctx, names.cidr_set, node));
+    let entities = fields.get(names.entities).and_then(|node| entities(ctx, names.entities, node));
     one_l3_kind(ctx, &fields, names, direction, deny);
     refused(ctx, &fields, names, direction, deny);
-    let to_ports = fields
-        .get("toPorts")
-        .and_then(|node| to_ports(ctx, node, deny));
+    let to_ports = fields.get("toPorts").and_then(|node| to_ports(ctx, node, deny));
     let icmps = fields.get("icmps").and_then(|node| icmps(ctx, node));
     if let (Some(icmps), Some(ports)) = (filled(&fields, "icmps"), filled(&fields, "toPorts")) {
         ctx.report(
-            Diagnostic::error(
-                codes::ICMP_WITH_PORTS,
-                icmps.key.span,
-                "`icmps` and `toPorts` cannot be in one element",
-            )
-            .related(ports.key.span, "the other")
-            .hint("make two elements of it, which is an OR"),
+            Diagnostic::error(codes::ICMP_WITH_PORTS, icmps.key.span, "`icmps` and `toPorts` cannot be in one element")
+                .related(ports.key.span, "the other")
+                .hint("make two elements of it, which is an OR"),
         );
     }
     fields.finish(ctx, &format!("an {name} element"));
-    Some(Element {
-        endpoints,
-        cidr,
-        cidr_set,
-        entities,
-        to_ports,
-        icmps,
-        span: node.span,
-    })
+    Some(Element { endpoints, cidr, cidr_set, entities, to_ports, icmps, span: node.span })
 }
 
 /// A list that is there and has an item.
 fn filled<'n, 'a>(fields: &Fields<'n, 'a>, name: &'static str) -> Option<&'n Entry<'a>> {
-    fields
-        .entry(name)
-        .filter(|entry| entry.value.items().is_some_and(|items| !items.is_empty()))
+    fields.entry(name).filter(|entry| entry.value.items().is_some_and(|items| !items.is_empty()))
 }
 
-fn one_l3_kind(
-    ctx: &mut Ctx,
-    fields: &Fields<'_, '_>,
-    names: &Names,
-    direction: Direction,
-    deny: bool,
-) {
-    let mut kinds = vec![
-        names.endpoints,
-        names.cidr,
-        names.cidr_set,
-        names.entities,
-        names.nodes,
-        names.groups,
-    ];
+fn one_l3_kind(ctx: &mut Ctx, fields: &Fields<'_, '_>, names: &Names, direction: Direction, deny: bool) {
+    let mut kinds = vec![names.endpoints, names.cidr, names.cidr_set, names.entities, names.nodes, names.groups];
     if direction == Direction::Egress {
         kinds.push("toServices");
         if !deny {
             kinds.push("toFQDNs");
         }
     }
-    let written: Vec<_> = kinds
-        .into_iter()
-        .filter_map(|kind| Some((kind, filled(fields, kind)?)))
-        .collect();
+    let written: Vec<_> = kinds.into_iter().filter_map(|kind| Some((kind, filled(fields, kind)?))).collect();
     if let [(first, first_entry), (second, second_entry), ..] = written.as_slice() {
         ctx.report(
             Diagnostic::error(
@@ -168,13 +111,7 @@ fn one_l3_kind(
 }
 
 /// Refuses by name what is not supported yet. The empty list of these is the same as no list, but for nodes.
-fn refused(
-    ctx: &mut Ctx,
-    fields: &Fields<'_, '_>,
-    names: &Names,
-    direction: Direction,
-    deny: bool,
-) {
+fn refused(ctx: &mut Ctx, fields: &Fields<'_, '_>, names: &Names, direction: Direction, deny: bool) {
     if let Some(entry) = filled(fields, names.requires) {
         ctx.unsupported(names.requires, entry.key.span);
     }
@@ -188,18 +125,12 @@ fn refused(
             .hint("reading them from a file is not supported yet; write them as a CIDR set"),
         );
     }
-    if let Some(entry) = fields
-        .entry(names.nodes)
-        .filter(|entry| !entry.value.is_null())
-    {
+    if let Some(entry) = fields.entry(names.nodes).filter(|entry| !entry.value.is_null()) {
         ctx.report(
             Diagnostic::error(
                 codes::NODES,
                 entry.key.span,
-                format!(
-                    "`{}` needs the option enable-node-selector-labels",
-                    names.nodes
-                ),
+                format!("`{}` needs the option enable-node-selector-labels", names.nodes),
             )
             .hint("the option is not supported yet; write the entity `remote-node`"),
         );
@@ -212,23 +143,14 @@ fn refused(
             ctx.unsupported("toFQDNs", entry.key.span);
         }
     }
-    if !deny
-        && let Some(entry) = fields
-            .entry("authentication")
-            .filter(|entry| !entry.value.is_null())
-    {
+    if !deny && let Some(entry) = fields.entry("authentication").filter(|entry| !entry.value.is_null()) {
         ctx.unsupported("authentication", entry.key.span);
     }
 }
 
 fn selectors(ctx: &mut Ctx, name: &str, node: &Node<'_>) -> Option<Vec<Selector>> {
     let items = ctx.items(name, node)?;
-    Some(
-        items
-            .iter()
-            .filter_map(|item| selector(ctx, name, item, Keys::Cilium))
-            .collect(),
-    )
+    Some(items.iter().filter_map(|item| selector(ctx, name, item, Keys::Cilium)).collect())
 }
 
 /// Entities by the names they have in objects. The engine also knows `world-ipv4` and `world-ipv6`, the CRD refuses them.
@@ -248,12 +170,7 @@ const ENTITIES: [(&str, Entity); 11] = [
 
 fn entities(ctx: &mut Ctx, name: &str, node: &Node<'_>) -> Option<Vec<Spanned<Entity>>> {
     let items = ctx.items(name, node)?;
-    Some(
-        items
-            .iter()
-            .filter_map(|item| entity(ctx, name, item))
-            .collect(),
-    )
+    Some(items.iter().filter_map(|item| entity(ctx, name, item)).collect())
 }
 
 fn entity(ctx: &mut Ctx, name: &str, node: &Node<'_>) -> Option<Spanned<Entity>> {
@@ -266,13 +183,6 @@ fn entity(ctx: &mut Ctx, name: &str, node: &Node<'_>) -> Option<Spanned<Entity>>
         Some(known) => format!("did you mean `{known}`?"),
         None => format!("entities are {}", known.join(", ")),
     };
-    ctx.report(
-        Diagnostic::error(
-            codes::ENTITY,
-            node.span,
-            format!("{text:?} is not an entity"),
-        )
-        .hint(hint),
-    );
+    ctx.report(Diagnostic::error(codes::ENTITY, node.span, format!("{text:?} is not an entity")).hint(hint));
     None
 }

@@ -64,29 +64,18 @@ const IPV6: [(&str, u8); 27] = [
 /// Reads `icmps`; `[]` is the same as no list.
 pub fn icmps(ctx: &mut Ctx, node: &Node<'_>) -> Option<Vec<Vec<IcmpField>>> {
     let items = ctx.items("icmps", node)?;
-    let read: Vec<_> = items
-        .iter()
-        .filter_map(|item| icmp_item(ctx, item))
-        .collect();
+    let read: Vec<_> = items.iter().filter_map(|item| icmp_item(ctx, item)).collect();
     (!items.is_empty()).then_some(read)
 }
 
 fn icmp_item(ctx: &mut Ctx, node: &Node<'_>) -> Option<Vec<IcmpField>> {
     let fields = ctx.fields("icmps", node)?;
     let list = fields.get("fields");
-    let items = list
-        .and_then(|node| ctx.items("fields", node))
-        .unwrap_or_default();
+    let items = list.and_then(|node| ctx.items("fields", node)).unwrap_or_default();
     if items.len() > FIELDS_MAX {
         let span = list.map_or(node.span, |list| list.span);
-        let message = format!(
-            "{} ICMP types in one list, the limit is {FIELDS_MAX}",
-            items.len()
-        );
-        ctx.report(
-            Diagnostic::error(codes::ICMP_COUNT, span, message)
-                .hint("make several items of `icmps`"),
-        );
+        let message = format!("{} ICMP types in one list, the limit is {FIELDS_MAX}", items.len());
+        ctx.report(Diagnostic::error(codes::ICMP_COUNT, span, message).hint("make several items of `icmps`"));
     }
     let read = items.iter().filter_map(|item| field(ctx, item)).collect();
     fields.finish(ctx, "an icmps item");
@@ -105,11 +94,7 @@ fn field(ctx: &mut Ctx, node: &Node<'_>) -> Option<IcmpField> {
         return ctx.missing(codes::ICMP_TYPE, "type", node.span);
     };
     let ipv6 = ipv6?;
-    Some(IcmpField {
-        ipv6,
-        icmp_type: icmp_type(ctx, kind, ipv6)?,
-        span: node.span,
-    })
+    Some(IcmpField { ipv6, icmp_type: icmp_type(ctx, kind, ipv6)?, span: node.span })
 }
 
 fn family(ctx: &mut Ctx, node: &Node<'_>) -> Option<bool> {
@@ -117,11 +102,7 @@ fn family(ctx: &mut Ctx, node: &Node<'_>) -> Option<bool> {
         "IPv4" => Some(false),
         "IPv6" => Some(true),
         other => {
-            ctx.error(
-                codes::ICMP_FAMILY,
-                node.span,
-                format!("family {other:?} is not IPv4 or IPv6"),
-            );
+            ctx.error(codes::ICMP_FAMILY, node.span, format!("family {other:?} is not IPv4 or IPv6"));
             None
         }
     }
@@ -129,25 +110,15 @@ fn family(ctx: &mut Ctx, node: &Node<'_>) -> Option<bool> {
 
 fn icmp_type(ctx: &mut Ctx, node: &Node<'_>, ipv6: bool) -> Option<u8> {
     let name = match node.value() {
-        Some(Value::Str(text))
-            if text.is_empty() || text.bytes().any(|byte| !byte.is_ascii_digit()) =>
-        {
-            text
-        }
+        Some(Value::Str(text)) if text.is_empty() || text.bytes().any(|byte| !byte.is_ascii_digit()) => text,
         Some(Value::Str(digits)) => {
             // The schema has no leading zeros.
-            let number = if digits.len() > 1 && digits.starts_with('0') {
-                None
-            } else {
-                digits.parse().ok()
-            };
+            let number = if digits.len() > 1 && digits.starts_with('0') { None } else { digits.parse().ok() };
             return number.or_else(|| out_of_range(ctx, node, digits));
         }
         _ => {
             let number = ctx.integer("type", node)?;
-            return u8::try_from(number)
-                .ok()
-                .or_else(|| out_of_range(ctx, node, &number.to_string()));
+            return u8::try_from(number).ok().or_else(|| out_of_range(ctx, node, &number.to_string()));
         }
     };
     let names: &[(&str, u8)] = if ipv6 { &IPV6 } else { &IPV4 };
@@ -155,17 +126,11 @@ fn icmp_type(ctx: &mut Ctx, node: &Node<'_>, ipv6: bool) -> Option<u8> {
         return Some(*number);
     }
     let family = if ipv6 { "ICMPv6" } else { "ICMP" };
-    let diagnostic = Diagnostic::error(
-        codes::ICMP_TYPE,
-        node.span,
-        format!("{name:?} is not a type of {family}"),
-    );
+    let diagnostic = Diagnostic::error(codes::ICMP_TYPE, node.span, format!("{name:?} is not a type of {family}"));
     let other: &[(&str, u8)] = if ipv6 { &IPV4 } else { &IPV6 };
     ctx.report(if other.iter().any(|(known, _)| *known == name) {
-        diagnostic.hint(format!(
-            "it is one of the other family: write `family: {}`",
-            if ipv6 { "IPv4" } else { "IPv6" }
-        ))
+        diagnostic
+            .hint(format!("it is one of the other family: write `family: {}`", if ipv6 { "IPv4" } else { "IPv6" }))
     } else {
         match nearest(name, names.iter().map(|(known, _)| *known)) {
             Some(known) => diagnostic.hint(format!("did you mean `{known}`?")),
@@ -176,10 +141,6 @@ fn icmp_type(ctx: &mut Ctx, node: &Node<'_>, ipv6: bool) -> Option<u8> {
 }
 
 fn out_of_range(ctx: &mut Ctx, node: &Node<'_>, written: &str) -> Option<u8> {
-    ctx.error(
-        codes::ICMP_TYPE,
-        node.span,
-        format!("ICMP type {written} is not between 0 and 255"),
-    );
+    ctx.error(codes::ICMP_TYPE, node.span, format!("ICMP type {written} is not between 0 and 255"));
     None
 }

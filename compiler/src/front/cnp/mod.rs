@@ -27,12 +27,7 @@ pub enum Scope {
 }
 
 /// Reads a policy of either kind.
-pub fn cilium_policy(
-    ctx: &mut Ctx,
-    root: &Node<'_>,
-    object: &ObjectRef,
-    scope: Scope,
-) -> Option<CiliumPolicy> {
+pub fn cilium_policy(ctx: &mut Ctx, root: &Node<'_>, object: &ObjectRef, scope: Scope) -> Option<CiliumPolicy> {
     let top = ctx.fields(&object.kind, root)?;
     top.ignore(&["apiVersion", "kind", "metadata", "status"]);
     let (spec, specs) = (top.get("spec"), top.get("specs"));
@@ -41,17 +36,11 @@ pub fn cilium_policy(
     if scope == Scope::Cluster {
         no_namespace(ctx, root, &object.kind);
     }
-    let items = specs
-        .and_then(|node| ctx.items("specs", node))
-        .unwrap_or_default();
+    let items = specs.and_then(|node| ctx.items("specs", node)).unwrap_or_default();
     if spec.is_none() && items.is_empty() {
         ctx.report(
-            Diagnostic::error(
-                codes::NO_SPEC,
-                root.span,
-                "neither `spec` nor `specs` is there",
-            )
-            .hint("a policy needs at least one rule"),
+            Diagnostic::error(codes::NO_SPEC, root.span, "neither `spec` nor `specs` is there")
+                .hint("a policy needs at least one rule"),
         );
     }
     let mut rules = Vec::new();

@@ -11,21 +11,12 @@ use crate::front::yaml::Node;
 const PORTS_MAX: usize = 40;
 
 /// Constructs of an allow item that are not supported yet.
-const REFUSED: [&str; 5] = [
-    "rules",
-    "serverNames",
-    "terminatingTLS",
-    "originatingTLS",
-    "listener",
-];
+const REFUSED: [&str; 5] = ["rules", "serverNames", "terminatingTLS", "originatingTLS", "listener"];
 
 /// Reads `toPorts`; `[]` is the same as no list.
 pub fn to_ports(ctx: &mut Ctx, node: &Node<'_>, deny: bool) -> Option<Vec<Vec<PortSpec>>> {
     let items = ctx.items("toPorts", node)?;
-    let read: Vec<_> = items
-        .iter()
-        .filter_map(|item| port_item(ctx, item, deny))
-        .collect();
+    let read: Vec<_> = items.iter().filter_map(|item| port_item(ctx, item, deny)).collect();
     (!items.is_empty()).then_some(read)
 }
 
@@ -39,41 +30,25 @@ fn port_item(ctx: &mut Ctx, node: &Node<'_>, deny: bool) -> Option<Vec<PortSpec>
         }
     }
     let list = fields.get("ports");
-    let items = list
-        .and_then(|node| ctx.items("ports", node))
-        .unwrap_or_default();
+    let items = list.and_then(|node| ctx.items("ports", node)).unwrap_or_default();
     if items.len() > PORTS_MAX {
         let span = list.map_or(node.span, |list| list.span);
         ctx.report(
             Diagnostic::error(
                 codes::PORTS_COUNT,
                 span,
-                format!(
-                    "{} ports in one list, the limit is {PORTS_MAX}",
-                    items.len()
-                ),
+                format!("{} ports in one list, the limit is {PORTS_MAX}", items.len()),
             )
             .hint("make several items of `toPorts`, or write ranges"),
         );
     } else if items.is_empty() && list.is_none_or(|list| list.items().is_some()) {
         ctx.report(
-            Diagnostic::warning(
-                codes::NO_PORTS,
-                node.span,
-                "an item of `toPorts` without ports selects nothing",
-            )
-            .hint("remove `toPorts` to select every port"),
+            Diagnostic::warning(codes::NO_PORTS, node.span, "an item of `toPorts` without ports selects nothing")
+                .hint("remove `toPorts` to select every port"),
         );
     }
     let read = items.iter().filter_map(|item| port(ctx, item)).collect();
-    fields.finish(
-        ctx,
-        if deny {
-            "a toPorts item of a deny"
-        } else {
-            "a toPorts item"
-        },
-    );
+    fields.finish(ctx, if deny { "a toPorts item of a deny" } else { "a toPorts item" });
     Some(read)
 }
 
@@ -102,11 +77,8 @@ fn protocol(ctx: &mut Ctx, node: &Node<'_>) -> Option<Option<Protocol>> {
     if let Some(protocol) = parse::protocol(text) {
         return Some(Some(protocol));
     }
-    let diagnostic = Diagnostic::error(
-        codes::PROTOCOL,
-        node.span,
-        format!("protocol {text:?} is not TCP, UDP, SCTP or ANY"),
-    );
+    let diagnostic =
+        Diagnostic::error(codes::PROTOCOL, node.span, format!("protocol {text:?} is not TCP, UDP, SCTP or ANY"));
     let upper = text.to_ascii_uppercase();
     ctx.report(match upper.as_str() {
         "TCP" | "UDP" | "SCTP" | "ANY" => diagnostic.hint(format!("write {upper}")),
@@ -147,35 +119,17 @@ fn range(
     };
     let span = item.span;
     match (port, end) {
-        (Port::Name(name), None | Some((_, 0))) => Some(PortSpec::Named {
-            protocol,
-            name,
-            span,
-        }),
+        (Port::Name(name), None | Some((_, 0))) => Some(PortSpec::Named { protocol, name, span }),
         (Port::Name(name), Some((node, _))) => {
             ctx.report(
-                Diagnostic::error(
-                    codes::NAMED_RANGE,
-                    node.span,
-                    format!("endPort with the port name {name:?}"),
-                )
-                .hint("a range needs two numbers"),
+                Diagnostic::error(codes::NAMED_RANGE, node.span, format!("endPort with the port name {name:?}"))
+                    .hint("a range needs two numbers"),
             );
             None
         }
         // Port 0 alone is every port of the protocol; with an end it starts a range like any other.
-        (Port::Number(0), None | Some((_, 0))) => Some(PortSpec::Range {
-            protocol,
-            first: 0,
-            last: u16::MAX,
-            span,
-        }),
-        (Port::Number(first), None | Some((_, 0))) => Some(PortSpec::Range {
-            protocol,
-            first,
-            last: first,
-            span,
-        }),
+        (Port::Number(0), None | Some((_, 0))) => Some(PortSpec::Range { protocol, first: 0, last: u16::MAX, span }),
+        (Port::Number(first), None | Some((_, 0))) => Some(PortSpec::Range { protocol, first, last: first, span }),
         (Port::Number(first), Some((node, last))) => {
             if last <= first {
                 ctx.report(
@@ -187,12 +141,7 @@ fn range(
                     .hint(format!("Cilium reads it as port {first} alone")),
                 );
             }
-            Some(PortSpec::Range {
-                protocol,
-                first,
-                last: last.max(first),
-                span,
-            })
+            Some(PortSpec::Range { protocol, first, last: last.max(first), span })
         }
     }
 }
@@ -200,12 +149,6 @@ fn range(
 fn end_port(ctx: &mut Ctx, node: &Node<'_>) -> Option<u16> {
     let number = ctx.integer("endPort", node)?;
     u16::try_from(number)
-        .map_err(|_| {
-            ctx.error(
-                codes::PORT,
-                node.span,
-                format!("endPort {number} is not between 0 and 65535"),
-            )
-        })
+        .map_err(|_| ctx.error(codes::PORT, node.span, format!("endPort {number} is not between 0 and 65535")))
         .ok()
 }

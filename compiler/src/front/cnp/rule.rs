@@ -24,11 +24,10 @@ pub fn rule(ctx: &mut Ctx, path: String, node: &Node<'_>, scope: Scope) -> Optio
     let egress_deny = list("egressDeny", Direction::Egress, true);
     let written = ["ingress", "ingressDeny", "egress", "egressDeny"];
     // An item that could not be read is an element too.
-    if !written.iter().any(|name| {
-        fields
-            .get(name)
-            .is_some_and(|node| node.items().is_none_or(|items| !items.is_empty()))
-    }) {
+    if !written
+        .iter()
+        .any(|name| fields.get(name).is_some_and(|node| node.items().is_none_or(|items| !items.is_empty())))
+    {
         ctx.report(
             Diagnostic::error(codes::NO_ELEMENT, node.span, "no direction has an element")
                 .hint("write `ingress: [{}]` to isolate a direction without allowing anything"),
@@ -63,12 +62,8 @@ fn subject(ctx: &mut Ctx, fields: &Fields<'_, '_>, scope: Scope) -> Option<Subje
     let nodes = fields.get("nodeSelector");
     if let Some(nodes) = nodes.filter(|_| scope == Scope::Namespaced) {
         ctx.report(
-            Diagnostic::error(
-                codes::NODE_SUBJECT,
-                nodes.span,
-                "a CiliumNetworkPolicy cannot have a `nodeSelector`",
-            )
-            .hint("nodes belong to no namespace: write a CiliumClusterwideNetworkPolicy"),
+            Diagnostic::error(codes::NODE_SUBJECT, nodes.span, "a CiliumNetworkPolicy cannot have a `nodeSelector`")
+                .hint("nodes belong to no namespace: write a CiliumClusterwideNetworkPolicy"),
         );
     }
     match (endpoints, nodes) {
@@ -79,12 +74,7 @@ fn subject(ctx: &mut Ctx, fields: &Fields<'_, '_>, scope: Scope) -> Option<Subje
             }
             Some(Subject::Endpoints(read))
         }
-        (None, Some(node)) => Some(Subject::Nodes(selector(
-            ctx,
-            "nodeSelector",
-            node,
-            Keys::Cilium,
-        )?)),
+        (None, Some(node)) => Some(Subject::Nodes(selector(ctx, "nodeSelector", node, Keys::Cilium)?)),
         (Some(endpoints), Some(nodes)) => {
             ctx.report(
                 Diagnostic::error(
@@ -109,14 +99,16 @@ fn subject(ctx: &mut Ctx, fields: &Fields<'_, '_>, scope: Scope) -> Option<Subje
 }
 
 fn refuse_init(ctx: &mut Ctx, subject: &Selector) {
-    let is_init = |source: &KeySource, key: &str| {
-        *source == KeySource::Only("reserved".to_owned()) && key == "init"
-    };
+    let is_init = |source: &KeySource, key: &str| *source == KeySource::Only("reserved".to_owned()) && key == "init";
     for requirement in &subject.requirements {
         if is_init(&requirement.source, &requirement.key) {
             ctx.report(
-                Diagnostic::error(codes::INIT_SUBJECT, requirement.span, "a CiliumNetworkPolicy cannot select `reserved:init`")
-                    .hint("initialising endpoints have no namespace: write a CiliumClusterwideNetworkPolicy"),
+                Diagnostic::error(
+                    codes::INIT_SUBJECT,
+                    requirement.span,
+                    "a CiliumNetworkPolicy cannot select `reserved:init`",
+                )
+                .hint("initialising endpoints have no namespace: write a CiliumClusterwideNetworkPolicy"),
             );
         }
     }
@@ -126,12 +118,8 @@ fn default_deny(ctx: &mut Ctx, node: &Node<'_>) -> (Option<bool>, Option<bool>) 
     let Some(fields) = ctx.fields("enableDefaultDeny", node) else {
         return (None, None);
     };
-    let ingress = fields
-        .get("ingress")
-        .and_then(|node| ctx.boolean("ingress", node));
-    let egress = fields
-        .get("egress")
-        .and_then(|node| ctx.boolean("egress", node));
+    let ingress = fields.get("ingress").and_then(|node| ctx.boolean("ingress", node));
+    let egress = fields.get("egress").and_then(|node| ctx.boolean("egress", node));
     fields.finish(ctx, "enableDefaultDeny");
     (ingress, egress)
 }

@@ -3,9 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use saphyr_parser::{
-    Event, Marker, Parser, ScalarStyle, ScanError, Span as EventSpan, StrInput, Tag,
-};
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span as EventSpan, StrInput, Tag};
 
 use super::{ALIAS_NODES_MAX, DEPTH_MAX, Document, Entry, Kind, Node, Parsed, Scalar};
 use crate::diag::{Diagnostic, FileId, Span};
@@ -29,10 +27,7 @@ pub(super) fn build(file: FileId, text: &str) -> Parsed<'_> {
     };
     let mut parser = Parser::new_from_str(body);
     let fatal = ctx.run(&mut parser).err();
-    Parsed {
-        documents: ctx.documents,
-        fatal: fatal.map(|diagnostic| *diagnostic),
-    }
+    Parsed { documents: ctx.documents, fatal: fatal.map(|diagnostic| *diagnostic) }
 }
 
 struct Ctx<'a> {
@@ -79,11 +74,7 @@ impl Offsets {
             return Self::Ascii;
         }
         // A text of 4 GiB does not come here: the source map refuses it.
-        Self::Table(
-            text.char_indices()
-                .map(|(at, _)| u32::try_from(at).unwrap_or(u32::MAX))
-                .collect(),
-        )
+        Self::Table(text.char_indices().map(|(at, _)| u32::try_from(at).unwrap_or(u32::MAX)).collect())
     }
 
     fn byte(&self, chars: usize, len: usize) -> usize {
@@ -109,14 +100,7 @@ impl<'a> Ctx<'a> {
                 Event::Alias(anchor) => self.alias(anchor, at)?,
                 Event::Scalar(text, style, anchor, tag) => {
                     let scalar = self.scalar(text, style, tag.as_deref(), at);
-                    self.add(
-                        Built {
-                            node: scalar,
-                            nodes: 1,
-                            height: 0,
-                        },
-                        anchor,
-                    );
+                    self.add(Built { node: scalar, nodes: 1, height: 0 }, anchor);
                 }
                 Event::SequenceStart(anchor, _) => self.open(false, anchor, at)?,
                 Event::MappingStart(anchor, _) => self.open(true, anchor, at)?,
@@ -132,29 +116,17 @@ impl<'a> Ctx<'a> {
     }
 
     fn span(&self, at: EventSpan) -> Span {
-        Span {
-            file: self.file,
-            start: self.offset(&at.start),
-            end: self.offset(&at.end),
-        }
+        Span { file: self.file, start: self.offset(&at.start), end: self.offset(&at.end) }
     }
 
     fn scan_error(&self, error: &ScanError) -> Diagnostic {
         let start = self.offset(error.marker());
-        let span = Span {
-            file: self.file,
-            start,
-            end: start,
-        };
+        let span = Span { file: self.file, start, end: start };
         if error.info().contains("recursion limit") {
             return too_deep(span);
         }
-        Diagnostic::error(
-            codes::YAML,
-            span,
-            format!("not valid YAML: {}", error.info()),
-        )
-        .hint("nothing behind this place in the file was read; mend it and run again")
+        Diagnostic::error(codes::YAML, span, format!("not valid YAML: {}", error.info()))
+            .hint("nothing behind this place in the file was read; mend it and run again")
     }
 
     fn scalar(
@@ -170,58 +142,36 @@ impl<'a> Ctx<'a> {
         let plain = matches!(style, ScalarStyle::Plain);
         let quoted = matches!(style, ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted);
         let skip = u8::from(!plain);
-        let verbatim = source
-            .get(usize::from(skip)..)
-            .is_some_and(|source| source.starts_with(text.as_ref()));
+        let verbatim = source.get(usize::from(skip)..).is_some_and(|source| source.starts_with(text.as_ref()));
         // The parser's end may lie behind blanks or a comment.
         let len = if quoted {
             quoted_len(source)
         } else if plain && verbatim {
             text.len()
         } else {
-            let written = (span.end as usize)
-                .saturating_sub(self.base)
-                .checked_sub(start)
-                .and_then(|len| source.get(..len));
+            let written =
+                (span.end as usize).saturating_sub(self.base).checked_sub(start).and_then(|len| source.get(..len));
             written.map_or(0, |written| written.trim_end().len())
         };
-        span.end = span
-            .start
-            .saturating_add(u32::try_from(len).unwrap_or(u32::MAX));
+        span.end = span.start.saturating_add(u32::try_from(len).unwrap_or(u32::MAX));
         let tag = tag.map(|tag| format!("{}{}", tag.handle, tag.suffix).into_boxed_str());
         let verbatim = (verbatim && (plain || quoted)).then_some(skip);
-        Node {
-            span,
-            kind: Kind::Scalar(Scalar {
-                text,
-                plain,
-                tag,
-                verbatim,
-            }),
-        }
+        Node { span, kind: Kind::Scalar(Scalar { text, plain, tag, verbatim }) }
     }
 
     fn alias(&mut self, anchor: usize, at: EventSpan) -> Step {
         let span = self.span(at);
         let Some(built) = self.anchors.get(&anchor).cloned() else {
             return Err(Box::new(
-                Diagnostic::error(
-                    codes::ALIAS,
-                    span,
-                    "this alias is inside of what it refers to",
-                )
-                .hint("write the value out"),
+                Diagnostic::error(codes::ALIAS, span, "this alias is inside of what it refers to")
+                    .hint("write the value out"),
             ));
         };
         self.alias_nodes = self.alias_nodes.saturating_add(built.nodes);
         if self.alias_nodes > ALIAS_NODES_MAX {
             return Err(Box::new(
-                Diagnostic::error(
-                    codes::ALIAS,
-                    span,
-                    format!("aliases expand to more than {ALIAS_NODES_MAX} values"),
-                )
-                .hint("write the values out, or split the file"),
+                Diagnostic::error(codes::ALIAS, span, format!("aliases expand to more than {ALIAS_NODES_MAX} values"))
+                    .hint("write the values out, or split the file"),
             ));
         }
         if self.stack.len() + built.height > DEPTH_MAX {
@@ -236,14 +186,7 @@ impl<'a> Ctx<'a> {
         if self.stack.len() >= DEPTH_MAX {
             return Err(Box::new(too_deep(span)));
         }
-        self.stack.push(Frame {
-            mapping,
-            span,
-            anchor,
-            items: Vec::new(),
-            nodes: 1,
-            height: 0,
-        });
+        self.stack.push(Frame { mapping, span, anchor, items: Vec::new(), nodes: 1, height: 0 });
         Ok(())
     }
 
@@ -255,24 +198,13 @@ impl<'a> Ctx<'a> {
         let mut span = frame.span;
         // A block ends where its last child does; the parser reports the next token instead.
         let last = frame.items.last().map_or(span.end, |item| item.span.end);
-        span.end = if closing.start < closing.end {
-            closing.end
-        } else {
-            last.max(span.end)
-        };
+        span.end = if closing.start < closing.end { closing.end } else { last.max(span.end) };
         let kind = if frame.mapping {
             Kind::Mapping(self.mapping(frame.items).into())
         } else {
             Kind::Sequence(Arc::from(frame.items))
         };
-        self.add(
-            Built {
-                node: Node { span, kind },
-                nodes: frame.nodes,
-                height: frame.height + 1,
-            },
-            frame.anchor,
-        );
+        self.add(Built { node: Node { span, kind }, nodes: frame.nodes, height: frame.height + 1 }, frame.anchor);
     }
 
     /// Puts a finished node into its parent, or makes it a document.
@@ -288,10 +220,7 @@ impl<'a> Ctx<'a> {
             }
             None => {
                 let problems = std::mem::take(&mut self.problems);
-                self.documents.push(Document {
-                    root: built.node,
-                    problems,
-                });
+                self.documents.push(Document { root: built.node, problems });
             }
         }
     }
@@ -306,20 +235,12 @@ impl<'a> Ctx<'a> {
             if is_merge(&key) {
                 merges.push(value);
             } else if key.value().is_none() {
-                self.problems.push(Diagnostic::error(
-                    codes::YAML,
-                    key.span,
-                    "a key must be text",
-                ));
+                self.problems.push(Diagnostic::error(codes::YAML, key.span, "a key must be text"));
             } else if let Some(first) = keys.add(&key, entries.len(), &entries) {
                 self.problems.push(
-                    Diagnostic::error(
-                        codes::DUPLICATE_KEY,
-                        key.span,
-                        format!("`{}` is written twice", key.key_text()),
-                    )
-                    .related(entries[first].key.span, "first here")
-                    .hint("keep one of the two"),
+                    Diagnostic::error(codes::DUPLICATE_KEY, key.span, format!("`{}` is written twice", key.key_text()))
+                        .related(entries[first].key.span, "first here")
+                        .hint("keep one of the two"),
                 );
             } else {
                 entries.push(Entry { key, value });
@@ -371,12 +292,8 @@ fn quoted_len(source: &str) -> usize {
 }
 
 fn too_deep(span: Span) -> Diagnostic {
-    Diagnostic::error(
-        codes::TOO_DEEP,
-        span,
-        format!("nested more than {DEPTH_MAX} levels deep"),
-    )
-    .hint("nothing behind this place in the file was read")
+    Diagnostic::error(codes::TOO_DEEP, span, format!("nested more than {DEPTH_MAX} levels deep"))
+        .hint("nothing behind this place in the file was read")
 }
 
 fn is_merge(key: &Node<'_>) -> bool {
@@ -384,10 +301,7 @@ fn is_merge(key: &Node<'_>) -> bool {
         Kind::Scalar(scalar) => {
             scalar.plain
                 && scalar.text == "<<"
-                && scalar
-                    .tag
-                    .as_deref()
-                    .is_none_or(|tag| tag == "tag:yaml.org,2002:merge")
+                && scalar.tag.as_deref().is_none_or(|tag| tag == "tag:yaml.org,2002:merge")
         }
         Kind::Sequence(_) | Kind::Mapping(_) => false,
     }
@@ -406,16 +320,10 @@ impl Keys {
     fn add(&mut self, key: &Node<'_>, index: usize, entries: &[Entry<'_>]) -> Option<usize> {
         let text = key.key_text();
         if entries.len() < Self::SCAN_MAX && self.table.is_none() {
-            return entries
-                .iter()
-                .position(|entry| entry.key.key_text() == text);
+            return entries.iter().position(|entry| entry.key.key_text() == text);
         }
         let table = self.table.get_or_insert_with(|| {
-            entries
-                .iter()
-                .zip(0..)
-                .map(|(entry, index)| (entry.key.key_text().into_owned(), index))
-                .collect()
+            entries.iter().zip(0..).map(|(entry, index)| (entry.key.key_text().into_owned(), index)).collect()
         });
         match table.entry(text.into_owned()) {
             std::collections::hash_map::Entry::Occupied(entry) => Some(*entry.get()),
@@ -437,11 +345,7 @@ mod tests {
     fn one(text: &str) -> Node<'_> {
         let parsed = parse(FileId(0), text);
         assert!(parsed.fatal.is_none(), "{:?}", parsed.fatal);
-        assert!(
-            parsed.documents[0].problems.is_empty(),
-            "{:?}",
-            parsed.documents[0].problems
-        );
+        assert!(parsed.documents[0].problems.is_empty(), "{:?}", parsed.documents[0].problems);
         parsed.documents[0].root.clone()
     }
 
@@ -485,13 +389,9 @@ mod tests {
 
     #[test]
     fn equal_keys_are_refused_however_they_are_written() {
-        for text in [
-            "{a: 1, 'a': 2}",
-            "1: a\n\"1\": b\n",
-            &(0..40)
-                .map(|n| format!("k{}: 1\n", n % 39))
-                .collect::<String>(),
-        ] {
+        for text in
+            ["{a: 1, 'a': 2}", "1: a\n\"1\": b\n", &(0..40).map(|n| format!("k{}: 1\n", n % 39)).collect::<String>()]
+        {
             let parsed = parse(FileId(0), text);
             let problems = &parsed.documents[0].problems;
             assert_eq!(problems.len(), 1, "{text}");
@@ -502,22 +402,15 @@ mod tests {
 
     #[test]
     fn merge_keys_do_not_override() {
-        let root = one(
-            "base: &b {x: 1, w: 2}\nmore: &m {w: 3, z: 4}\nall:\n  <<: [*b, *m]\n  x: 9\nquoted: {'<<': 1}\n",
-        );
+        let root =
+            one("base: &b {x: 1, w: 2}\nmore: &m {w: 3, z: 4}\nall:\n  <<: [*b, *m]\n  x: 9\nquoted: {'<<': 1}\n");
         let all = root.get("all").unwrap();
-        let field = |name: &str| {
-            all.get(name)
-                .and_then(|node| node.value().map(|value| format!("{value:?}")))
-        };
+        let field = |name: &str| all.get(name).and_then(|node| node.value().map(|value| format!("{value:?}")));
         assert_eq!(field("x").as_deref(), Some("Int(9)"));
         assert_eq!(field("w").as_deref(), Some("Int(2)"));
         assert_eq!(field("z").as_deref(), Some("Int(4)"));
         assert!(all.get("<<").is_none());
-        assert_eq!(
-            root.get("quoted").unwrap().get("<<").unwrap().value(),
-            Some(Value::Int(1))
-        );
+        assert_eq!(root.get("quoted").unwrap().get("<<").unwrap().value(), Some(Value::Int(1)));
     }
 
     #[test]
@@ -530,11 +423,7 @@ mod tests {
     fn fatal_fast(text: &str) -> crate::diag::Code {
         let start = Instant::now();
         let parsed = parse(FileId(0), text);
-        assert!(
-            start.elapsed() < Duration::from_millis(100),
-            "{:?}",
-            start.elapsed()
-        );
+        assert!(start.elapsed() < Duration::from_millis(100), "{:?}", start.elapsed());
         parsed.fatal.unwrap().code
     }
 

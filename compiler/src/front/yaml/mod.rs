@@ -90,10 +90,7 @@ pub fn parse(file: FileId, text: &str) -> Parsed<'_> {
 impl<'a> Node<'a> {
     /// The value of a field of a mapping.
     pub fn get(&self, name: &str) -> Option<&Node<'a>> {
-        self.entries()?
-            .iter()
-            .find(|entry| entry.key.key_text() == name)
-            .map(|entry| &entry.value)
+        self.entries()?.iter().find(|entry| entry.key.key_text() == name).map(|entry| &entry.value)
     }
 
     /// The fields of a mapping.
@@ -147,12 +144,7 @@ impl<'a> Node<'a> {
 
     /// The place of a part of the scalar's text; the whole scalar when it was written with escapes or as a block.
     pub fn part(&self, offset: usize, len: usize) -> Span {
-        let Kind::Scalar(Scalar {
-            verbatim: Some(skip),
-            text,
-            ..
-        }) = &self.kind
-        else {
+        let Kind::Scalar(Scalar { verbatim: Some(skip), text, .. }) = &self.kind else {
             return self.span;
         };
         let clamp = |at: usize| u32::try_from(at.min(text.len())).unwrap_or(u32::MAX);
@@ -160,14 +152,6 @@ impl<'a> Node<'a> {
         let start = base.saturating_add(clamp(offset));
         let end = base.saturating_add(clamp(offset.saturating_add(len)));
         // Something missing at the end has no text of its own: show the whole.
-        if start == end {
-            self.span
-        } else {
-            Span {
-                file: self.span.file,
-                start,
-                end,
-            }
-        }
+        if start == end { self.span } else { Span { file: self.span.file, start, end } }
     }
 }

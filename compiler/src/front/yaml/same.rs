@@ -12,23 +12,14 @@ pub fn same(left: &Node<'_>, right: &Node<'_>) -> bool {
             (left, right) => left == right,
         },
         (Kind::Sequence(left), Kind::Sequence(right)) => {
+            left.len() == right.len() && left.iter().zip(right.iter()).all(|(left, right)| same(left, right))
+        }
+        (Kind::Mapping(left), Kind::Mapping(right)) => {
+            let right: BTreeMap<_, _> = right.iter().map(|entry| (entry.key.key_text(), &entry.value)).collect();
             left.len() == right.len()
                 && left
                     .iter()
-                    .zip(right.iter())
-                    .all(|(left, right)| same(left, right))
-        }
-        (Kind::Mapping(left), Kind::Mapping(right)) => {
-            let right: BTreeMap<_, _> = right
-                .iter()
-                .map(|entry| (entry.key.key_text(), &entry.value))
-                .collect();
-            left.len() == right.len()
-                && left.iter().all(|entry| {
-                    right
-                        .get(&entry.key.key_text())
-                        .is_some_and(|value| same(&entry.value, value))
-                })
+                    .all(|entry| right.get(&entry.key.key_text()).is_some_and(|value| same(&entry.value, value)))
         }
         _ => false,
     }
@@ -48,10 +39,7 @@ mod tests {
 
     #[test]
     fn order_and_quotes_do_not_matter() {
-        assert!(same_text(
-            "{a: 1, b: [x, 'y z']}",
-            "b:\n- \"x\"\n- y z\na: 0x1\n"
-        ));
+        assert!(same_text("{a: 1, b: [x, 'y z']}", "b:\n- \"x\"\n- y z\na: 0x1\n"));
     }
 
     #[test]

@@ -40,12 +40,8 @@ impl Scalar<'_> {
 fn plain(text: &str) -> Value<'_> {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => Value::Null,
-        "y" | "Y" | "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => {
-            Value::Bool(true)
-        }
-        "n" | "N" | "no" | "No" | "NO" | "false" | "False" | "FALSE" | "off" | "Off" | "OFF" => {
-            Value::Bool(false)
-        }
+        "y" | "Y" | "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => Value::Bool(true),
+        "n" | "N" | "no" | "No" | "NO" | "false" | "False" | "FALSE" | "off" | "Off" | "OFF" => Value::Bool(false),
         ".nan" | ".NaN" | ".NAN" => Value::Float(f64::NAN),
         ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" => Value::Float(f64::INFINITY),
         "-.inf" | "-.Inf" | "-.INF" => Value::Float(f64::NEG_INFINITY),
@@ -63,9 +59,7 @@ fn number(text: &str) -> Option<Value<'static>> {
     if let Some(value) = integer(&digits) {
         return Some(Value::Int(value));
     }
-    looks_like_float(&digits)
-        .then(|| digits.parse().ok().map(Value::Float))
-        .flatten()
+    looks_like_float(&digits).then(|| digits.parse().ok().map(Value::Float)).flatten()
 }
 
 /// Go's `ParseInt(text, 0, 64)`, then `ParseUint`.
@@ -87,31 +81,23 @@ fn integer(text: &str) -> Option<i128> {
     }
     let value = i128::from_str_radix(digits, radix).ok()?;
     let value = if negative { -value } else { value };
-    (i128::from(i64::MIN)..=i128::from(u64::MAX))
-        .contains(&value)
-        .then_some(value)
+    (i128::from(i64::MIN)..=i128::from(u64::MAX)).contains(&value).then_some(value)
 }
 
 /// `[-+]? ( "." digits | digits [ "." digits? ] ) ( [eE] [-+]? digits )?`
 fn looks_like_float(text: &str) -> bool {
     let text = text.strip_prefix(['-', '+']).unwrap_or(text);
-    let all_digits =
-        |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let all_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let (mantissa, exponent) = match text.split_once(['e', 'E']) {
         Some((mantissa, exponent)) => (mantissa, Some(exponent)),
         None => (text, None),
     };
     let mantissa_fits = match mantissa.split_once('.') {
         Some(("", fraction)) => all_digits(fraction),
-        Some((whole, fraction)) => {
-            all_digits(whole) && (fraction.is_empty() || all_digits(fraction))
-        }
+        Some((whole, fraction)) => all_digits(whole) && (fraction.is_empty() || all_digits(fraction)),
         None => all_digits(mantissa),
     };
-    mantissa_fits
-        && exponent.is_none_or(|exponent| {
-            all_digits(exponent.strip_prefix(['-', '+']).unwrap_or(exponent))
-        })
+    mantissa_fits && exponent.is_none_or(|exponent| all_digits(exponent.strip_prefix(['-', '+']).unwrap_or(exponent)))
 }
 
 #[cfg(test)]
@@ -149,39 +135,14 @@ mod tests {
         ] {
             assert_eq!(plain(text), Value::Int(value), "{text}");
         }
-        for (text, value) in [
-            ("1.20", 1.2),
-            ("1e3", 1000.0),
-            (".5", 0.5),
-            ("5.", 5.0),
-            ("08", 8.0),
-            ("-1.5E-1", -0.15),
-        ] {
+        for (text, value) in [("1.20", 1.2), ("1e3", 1000.0), (".5", 0.5), ("5.", 5.0), ("08", 8.0), ("-1.5E-1", -0.15)]
+        {
             assert_eq!(plain(text), Value::Float(value), "{text}");
         }
-        for text in [
-            "1.2.3",
-            "0x",
-            "10.0.0.0/8",
-            "80a",
-            "-",
-            ".",
-            "+",
-            "1e",
-            "2024-01-01",
-            "0xZZ",
-            "e5",
-            "--1",
-        ] {
+        for text in ["1.2.3", "0x", "10.0.0.0/8", "80a", "-", ".", "+", "1e", "2024-01-01", "0xZZ", "e5", "--1"] {
             assert_eq!(plain(text), Value::Str(text));
         }
-        assert_eq!(
-            plain("18446744073709551615"),
-            Value::Int(i128::from(u64::MAX))
-        );
-        assert_eq!(
-            plain("18446744073709551616"),
-            Value::Float(18_446_744_073_709_551_616.0)
-        );
+        assert_eq!(plain("18446744073709551615"), Value::Int(i128::from(u64::MAX)));
+        assert_eq!(plain("18446744073709551616"), Value::Float(18_446_744_073_709_551_616.0));
     }
 }
