@@ -14,7 +14,7 @@ const IMPORTS: [(&str, &[&str]); 15] = [
     ("lower", &["ir", "resolve"]), // of `ir` protocols, directions and rule ids; never a label
     ("codegen", &["ir", "lower"]),
     ("clang", &["codegen"]),
-    ("object", &["lower"]),
+    ("object", &["codegen", "lower"]),
     ("bundle", &["diag", "ir", "lower", "resolve", "source"]),
     ("validate", &["eval", "ir", "lower", "object", "resolve"]), // the only one that sees both readings
     ("driver", PIPELINE),
