@@ -232,7 +232,9 @@ impl Monitor {
         loop {
             let found = locked(&self.lines)[mark..]
                 .iter()
-                .find(|line| ends.iter().all(|end| line.contains(end)) && names_a_line(line))
+                .find(|line| {
+                    line.starts_with("drop") && ends.iter().all(|end| line.contains(end)) && names_a_line(line)
+                })
                 .cloned();
             if found.is_some() || Instant::now() > deadline {
                 return Ok(found);

@@ -13,7 +13,7 @@ use crate::lower::tables::Tables;
 use crate::lower::{LoweredDirection, TablesIndex};
 
 /// Kernel features that every bundle needs.
-const KERNEL_FEATURES: [&str; 4] = ["bpf-link", "btf", "ringbuf", "tcx"];
+const KERNEL_FEATURES: [&str; 3] = ["btf", "ringbuf", "tcx"];
 
 /// Puts a bundle together.
 pub fn assemble(input: Input<'_>) -> Result<Bundle, serde_json::Error> {
