@@ -309,3 +309,18 @@ fn trace_answers_with_rule_file_and_line() {
     assert_code(&output, 4);
     assert!(String::from_utf8_lossy(&output.stdout).contains("\tunknown\t"));
 }
+
+#[test]
+fn the_readme_shows_what_trace_says() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_ciliumc"))
+        .args(["trace", "testdata/demo/star-wars", "--probes", "testdata/demo/probes.tsv"])
+        .current_dir(root)
+        .output()
+        .unwrap();
+    assert_code(&output, 0);
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    for line in String::from_utf8(output.stdout).unwrap().lines() {
+        assert!(readme.contains(line), "not in the README: {line}");
+    }
+}

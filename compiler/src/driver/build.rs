@@ -11,7 +11,7 @@ use crate::clang::{self, ClangError, Toolchain};
 use crate::codegen::{self, Unit};
 use crate::diag::{Code, Diagnostic};
 use crate::ir::{self, Direction};
-use crate::lower::shape::{NodeConfig, PolicyMode, Program, Shape};
+use crate::lower::shape::{NodeConfig, Shape};
 use crate::lower::{self, Lowered};
 use crate::object::{self, ObjectReport};
 use crate::resolve::{self, Enforcement};
@@ -69,15 +69,11 @@ pub fn warnings(analysis: &Analysis) -> Vec<Diagnostic> {
         .collect()
 }
 
-/// The distinct units of a cluster, sorted by shape. Both programs in their deny-all shape are always among them: the
-/// loader guards an endpoint that no class fits with them.
+/// The distinct units of a cluster, sorted by shape.
 pub fn units(lowered: &Lowered) -> Vec<(Shape, Unit)> {
     let mut shapes: BTreeSet<Shape> = BTreeSet::new();
     for class in &lowered.classes {
         shapes.extend(Direction::ALL.map(|direction| class.direction(direction).shape));
-    }
-    for program in [Program::FromContainer, Program::ToContainer] {
-        shapes.insert(Shape::constant(program, PolicyMode::DenyAll));
     }
     shapes.into_iter().map(|shape| (shape, codegen::unit(&shape, &lowered.node))).collect()
 }
