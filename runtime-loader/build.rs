@@ -6,7 +6,8 @@ use std::path::Path;
 fn main() {
     println!("cargo:rerun-if-changed=static.ld");
     let is = |key: &str, value: &str| env::var(key).is_ok_and(|set| set.split(',').any(|one| one == value));
-    let is_static = is("CARGO_CFG_TARGET_FEATURE", "crt-static") && is("CARGO_CFG_PANIC", "abort");
+    // Cargo does not tell a build script how panics end; only the profile `loader` is built with "z".
+    let is_static = is("CARGO_CFG_TARGET_FEATURE", "crt-static") && is("OPT_LEVEL", "z");
     if let (true, Ok(folder)) = (is_static, env::var("CARGO_MANIFEST_DIR")) {
         let script = Path::new(&folder).join("static.ld");
         println!("cargo:rustc-link-arg-bins=-Wl,-T,{}", script.display());

@@ -42,6 +42,8 @@ pub fn run(pins: &Pins, bundle: Option<&Bundle>, plan: &Plan) -> Result<(), Erro
 enum Undo {
     /// Remove a file, a pin, or a folder with what is in it.
     Remove(PathBuf),
+    /// Detach a program and remove the pin of its link.
+    Detach(PathBuf),
     /// Give an address back.
     Address { generation: u32, address: IpAddr, base: u32 },
 }
@@ -89,7 +91,9 @@ impl<'a> Ctx<'a> {
                 state::write(&pins.current(), &state::Current { generation: *generation })
             }
             Step::RemoveEndpoint(id) => {
-                // The links end with their pins; then nothing judges the endpoint's packets.
+                for hook in Hook::ALL {
+                    detach(&pins.link(*id, hook))?;
+                }
                 remove(&pins.endpoint(*id))?;
                 remove(&pins.endpoint_record(*id))
             }
@@ -202,7 +206,7 @@ impl<'a> Ctx<'a> {
         remove(&path)?;
         let link = bpf::tcx_attach(program.as_fd(), ifindex, hook.attach_type())
             .context(|| format!("cannot attach {hook} to {interface} ({})", hook.place()))?;
-        self.undo.push(Undo::Remove(path.clone()));
+        self.undo.push(Undo::Detach(path.clone()));
         bpf::obj_pin(link.as_fd(), &path).context(|| format!("cannot pin the link `{}`", path.display()))?;
         self.counters(endpoint, hook)
     }
@@ -240,10 +244,23 @@ impl<'a> Ctx<'a> {
             // The error that led here is the one to tell; the next run removes what stays behind.
             let _ = match undo {
                 Undo::Remove(path) => remove(&path),
+                Undo::Detach(path) => detach(&path),
                 Undo::Address { generation, address, base } => set_address(self.pins, generation, address, base),
             };
         }
     }
+}
+
+/// Takes a pinned program off its interface, and the pin away.
+fn detach(path: &Path) -> Result<(), Error> {
+    match bpf::obj_get(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        link => {
+            let link = link.context(|| format!("cannot open the link `{}`", path.display()))?;
+            bpf::link_detach(link.as_fd()).context(|| format!("cannot detach `{}`", path.display()))?;
+        }
+    }
+    remove(path)
 }
 
 fn remove(path: &Path) -> Result<(), Error> {

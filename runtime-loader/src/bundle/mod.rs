@@ -239,7 +239,12 @@ fn check_files(manifest: &Manifest, files: &BTreeMap<String, Vec<u8>>) -> Result
     for (path, listed) in &manifest.files {
         check::path(path)?;
         let bytes = bytes_of(files, path)?;
-        let damaged = |found, expected| Err(BundleError::Damaged { path: path.clone(), found, expected });
+        // The manifest's own digest leaves this entry out, so either side of the comparison may be the damaged one.
+        let named = match path.as_str() {
+            manifest::PROVENANCE_FILE => format!("{path} (or its entry in {})", manifest::MANIFEST_FILE),
+            _ => path.clone(),
+        };
+        let damaged = |found, expected| Err(BundleError::Damaged { path: named, found, expected });
         if bytes.len() as u64 != listed.size {
             return damaged(format!("{} bytes", bytes.len()), format!("{} bytes", listed.size));
         }

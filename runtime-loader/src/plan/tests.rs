@@ -1,1 +1,338 @@
+use std::collections::BTreeMap;
 
+use ciliumc_abi::manifest::{Manifest, Node};
+
+use super::*;
+use crate::handmade;
+use crate::names::Hook;
+use crate::observe::{Generation, Seen};
+use crate::state::{Documents, Endpoint};
+use crate::sys::bpf::{Layout, Link};
+
+fn bundle(port: u8) -> Bundle {
+    Bundle::from_files(handmade::files(port, |path| path.as_bytes().to_vec())).unwrap()
+}
+
+fn pins() -> Pins {
+    Pins { root: "/bpf/ciliumc".into(), state: "/run/ciliumc".into() }
+}
+
+fn request(name: &str, interface: &str) -> AddRequest {
+    let (name, interface) = (name.to_owned(), interface.to_owned());
+    AddRequest { name, interface, ifindex: 7, netns: None, addresses: Vec::new() }
+}
+
+fn lines(plan: &Plan) -> Vec<String> {
+    plan.steps.iter().map(Step::to_string).collect()
+}
+
+/// What the node has when a plan was taken, as far as later plans look at it.
+fn after(pins: &Pins, bundle: &Bundle, before: &Snapshot, plan: &Plan) -> Snapshot {
+    let mut snapshot = before.clone();
+    snapshot.leftovers.clear();
+    let mut programs = 100;
+    for step in &plan.steps {
+        match step {
+            Step::CreateNodeMap { name, layout } => {
+                snapshot.node.insert(name.clone(), *layout);
+            }
+            Step::PublishClass { digest, tables, .. } => {
+                let maps = tables.iter().map(|(name, _, layout)| (name.clone(), *layout)).collect();
+                snapshot.classes.insert(digest.clone(), maps);
+            }
+            Step::PublishGeneration(publication) => {
+                let generation = publication.generation.clone();
+                let number = generation.number;
+                let (manifest, records) = (bundle.manifest.clone(), bundle.records.clone());
+                let documents = Some(Documents { generation, manifest, records });
+                let maps = publication.maps.iter().cloned().collect();
+                snapshot.generations.insert(number, Generation { maps, documents });
+                snapshot.documents.insert(number);
+            }
+            Step::RecordEndpoint(record) => {
+                let seen = snapshot.endpoints.entry(record.id).or_default();
+                seen.ifindex = Some(record.ifindex);
+                seen.record = Some(record.clone());
+            }
+            Step::Attach { endpoint, hook, ifindex, .. } => {
+                programs += 1;
+                let link = Link { ifindex: *ifindex, prog_id: programs };
+                snapshot.endpoints.entry(*endpoint).or_default().links.insert(*hook, link);
+            }
+            Step::Switch { endpoint, hook, from } => {
+                programs += 1;
+                let link = snapshot.endpoints.get_mut(endpoint).unwrap().links.get_mut(hook).unwrap();
+                assert_eq!(link.prog_id, *from, "the program that runs is the one that is replaced");
+                link.prog_id = programs;
+            }
+            Step::SetCurrent(generation) => snapshot.current = Some(*generation),
+            Step::RemoveEndpoint(id) => drop(snapshot.endpoints.remove(id)),
+            Step::RemoveClass(digest) => drop(snapshot.classes.remove(digest)),
+            Step::RemoveGeneration(number) => drop(snapshot.generations.remove(number)),
+            Step::RemoveDocuments(number) => drop(snapshot.documents.remove(number)),
+            Step::Load(load) => check_bindings(pins, &snapshot, load),
+            Step::RemoveLeftover(_)
+            | Step::SetAddress { .. }
+            | Step::ForgetConnections(_)
+            | Step::RemoveNode { .. } => {}
+        }
+    }
+    snapshot
+}
+
+/// Every map of a program is there before the program is loaded.
+fn check_bindings(pins: &Pins, snapshot: &Snapshot, load: &Load) {
+    for binding in &load.bindings {
+        let there = |folder: std::path::PathBuf, maps: &BTreeMap<String, Layout>| {
+            maps.keys().any(|name| folder.join(name) == binding.path)
+        };
+        let counters = crate::pins::aside(&pins.counters(load.endpoint, load.hook));
+        let found = there(pins.node(), &snapshot.node)
+            || snapshot.classes.iter().any(|(digest, maps)| there(pins.class(digest), maps))
+            || snapshot.generations.iter().any(|(number, seen)| there(pins.generation(*number), &seen.maps))
+            || (load.counters.is_some() && binding.path == counters);
+        assert!(found, "{} is not there", binding.path.display());
+    }
+}
+
+/// The node after some endpoints were added.
+fn node_with(pins: &Pins, bundle: &Bundle, endpoints: &[(&str, &str)]) -> Snapshot {
+    let mut snapshot = Snapshot::default();
+    for (name, interface) in endpoints {
+        let scene = Scene { pins, bundle, node: None, snapshot: &snapshot };
+        let plan = add(&scene, &request(name, interface)).unwrap();
+        snapshot = after(pins, bundle, &snapshot, &plan);
+    }
+    snapshot
+}
+
+const DEATHSTAR: (&str, &str) = ("default/deathstar", "veth1");
+const XWING: (&str, &str) = ("default/xwing", "veth3");
+
+#[test]
+fn a_first_add_makes_maps_then_programs_then_links() {
+    let (pins, bundle) = (pins(), bundle(80));
+    let scene = Scene { pins: &pins, bundle: &bundle, node: None, snapshot: &Snapshot::default() };
+    let plan = add(&scene, &request(DEATHSTAR.0, DEATHSTAR.1)).unwrap();
+    let digest = bundle.class_digest(handmade::TABLES).unwrap();
+    let expected = [
+        "create node map conntrack4 with 4096 entries".to_owned(),
+        "create node map conntrack6 with 4096 entries".to_owned(),
+        "create node map events with 1048576 entries".to_owned(),
+        "create node map metrics with 512 entries".to_owned(),
+        format!("publish class {digest} from {}: actions[2] id_row[2] port_class[7] verdict[1]", handmade::TABLES),
+        format!(
+            "publish generation 1 of bundle {}: identities[259] ipcache4[1282] ipcache6[1026]",
+            step::short(&bundle.digest)
+        ),
+        "record endpoint 1 default/deathstar on veth1 in generation 1".to_owned(),
+        "forget connections of 10.77.0.1".to_owned(),
+        "forget connections of fd77::1".to_owned(),
+        "load from_container of endpoint 1 default/deathstar from objects/from-allow.o".to_owned(),
+        "load to_container of endpoint 1 default/deathstar from objects/to-tables.o".to_owned(),
+        "attach from_container of endpoint 1 to veth1, tcx ingress".to_owned(),
+        "attach to_container of endpoint 1 to veth1, tcx egress".to_owned(),
+        "make generation 1 the current one".to_owned(),
+    ];
+    assert_eq!(lines(&plan), expected);
+    after(&pins, &bundle, &Snapshot::default(), &plan);
+}
+
+#[test]
+fn a_program_gets_the_endpoint_s_values_and_the_pins_of_its_own_maps() {
+    let (pins, bundle) = (pins(), bundle(80));
+    let scene = Scene { pins: &pins, bundle: &bundle, node: None, snapshot: &Snapshot::default() };
+    let plan = add(&scene, &request(DEATHSTAR.0, DEATHSTAR.1)).unwrap();
+    let load = |hook| {
+        let mut loads = plan.steps.iter().filter_map(|step| match step {
+            Step::Load(load) if load.hook == hook => Some(load),
+            _ => None,
+        });
+        loads.next().unwrap()
+    };
+    let guarded = load(Hook::ToContainer);
+    assert_eq!((guarded.scalars.endpoint_index, guarded.scalars.endpoint_identity), handmade::DEATHSTAR);
+    assert_eq!(guarded.scalars.ipv4_be.to_ne_bytes(), [10, 77, 0, 1]);
+    assert_eq!(guarded.scalars.ipv6_hi_be.to_ne_bytes(), [0xfd, 0x77, 0, 0, 0, 0, 0, 0]);
+    assert_eq!((guarded.scalars.generation, guarded.scalars.default_cause), (1, 1));
+    assert_eq!(guarded.counters.map(|layout| layout.max_entries), Some(2), "one for each action");
+    assert!(guarded.bindings.iter().any(|binding| binding.map == "verdict"));
+    let open = load(Hook::FromContainer);
+    assert_eq!(open.counters.map(|layout| layout.max_entries), Some(1));
+    assert!(open.bindings.iter().all(|binding| binding.map != "verdict"), "it has no tables");
+}
+
+#[test]
+fn adding_again_replaces_programs_and_nothing_else() {
+    let (pins, bundle) = (pins(), bundle(80));
+    let snapshot = node_with(&pins, &bundle, &[DEATHSTAR]);
+    let scene = Scene { pins: &pins, bundle: &bundle, node: None, snapshot: &snapshot };
+    let plan = add(&scene, &request(DEATHSTAR.0, DEATHSTAR.1)).unwrap();
+    let expected = [
+        "load from_container of endpoint 1 default/deathstar from objects/from-allow.o",
+        "load to_container of endpoint 1 default/deathstar from objects/to-tables.o",
+        "replace from_container of endpoint 1 (program 101)",
+        "replace to_container of endpoint 1 (program 102)",
+        "set 10.77.0.1 to identity index 257 in generation 1",
+        "set fd77::1 to identity index 257 in generation 1",
+    ];
+    assert_eq!(lines(&plan), expected);
+}
+
+#[test]
+fn apply_moves_everybody_and_removes_what_is_unused_last() {
+    let (pins, old, new) = (pins(), bundle(80), bundle(81));
+    let snapshot = node_with(&pins, &old, &[DEATHSTAR, XWING]);
+    let scene = Scene { pins: &pins, bundle: &new, node: None, snapshot: &snapshot };
+    let plan = apply(&scene).unwrap();
+    let lines = lines(&plan);
+    let first = |word: &str| lines.iter().position(|line| line.starts_with(word)).unwrap();
+    let last = |word: &str| lines.iter().rposition(|line| line.starts_with(word)).unwrap();
+    assert!(last("publish") < first("load"), "{lines:#?}");
+    assert!(last("load") < first("replace"), "{lines:#?}");
+    assert!(last("replace") < first("make generation 2") && first("make generation 2") < first("remove"), "{lines:#?}");
+    assert_eq!(lines.iter().filter(|line| line.starts_with("replace")).count(), 4);
+    assert!(plan.notes.is_empty());
+
+    let snapshot = after(&pins, &new, &snapshot, &plan);
+    assert_eq!(snapshot.generations.keys().collect::<Vec<_>>(), [&2]);
+    assert_eq!(snapshot.classes.len(), 1);
+    let scene = Scene { pins: &pins, bundle: &new, node: None, snapshot: &snapshot };
+    assert_eq!(apply(&scene).unwrap(), Plan::default(), "there is nothing left to do");
+}
+
+#[test]
+fn an_apply_that_died_between_two_endpoints_goes_on() {
+    let (pins, old, new) = (pins(), bundle(80), bundle(81));
+    let snapshot = node_with(&pins, &old, &[DEATHSTAR, XWING]);
+    let scene = Scene { pins: &pins, bundle: &new, node: None, snapshot: &snapshot };
+    let whole = apply(&scene).unwrap();
+    for count in 0..whole.steps.len() {
+        let partly = Plan { steps: whole.steps[..count].to_vec(), notes: Vec::new() };
+        let snapshot = after(&pins, &new, &snapshot, &partly);
+        let scene = Scene { pins: &pins, bundle: &new, node: None, snapshot: &snapshot };
+        let rest = apply(&scene).unwrap();
+        let end = after(&pins, &new, &snapshot, &rest);
+        assert_eq!(end.current, Some(2), "after {count} steps");
+        assert_eq!(end.generations.len(), 1, "after {count} steps");
+        let generations = end.endpoints.values().map(|seen| seen.record.as_ref().unwrap().generation);
+        assert_eq!(generations.collect::<Vec<_>>(), [2, 2], "after {count} steps");
+    }
+}
+
+#[test]
+fn documents_of_the_past_stay_for_a_while() {
+    let pins = pins();
+    let mut snapshot = node_with(&pins, &bundle(1), &[DEATHSTAR]);
+    for port in 2..20 {
+        let bundle = bundle(port);
+        let scene = Scene { pins: &pins, bundle: &bundle, node: None, snapshot: &snapshot };
+        let plan = apply(&scene).unwrap();
+        snapshot = after(&pins, &bundle, &snapshot, &plan);
+    }
+    assert_eq!(snapshot.documents.iter().copied().collect::<Vec<_>>(), (11..=19).collect::<Vec<u32>>());
+}
+
+#[test]
+fn what_is_gone_is_noted_and_left() {
+    let (pins, old) = (pins(), bundle(80));
+    let mut snapshot = node_with(&pins, &old, &[DEATHSTAR, XWING]);
+    // deathstar's interface went away, xwing is not in the new bundle, and a third one lost its record.
+    let deathstar = snapshot.endpoints.get_mut(&1).unwrap();
+    deathstar.ifindex = None;
+    deathstar.links.values_mut().for_each(|link| link.ifindex = 0);
+    snapshot.endpoints.insert(3, Seen::default());
+    let mut files = handmade::files(81, |path| path.as_bytes().to_vec());
+    let mut manifest: Manifest = serde_json::from_slice(&files["manifest.json"]).unwrap();
+    manifest.endpoints.remove(XWING.0);
+    handmade::seal(&mut files, &manifest);
+    let new = Bundle::from_files(files).unwrap();
+    let scene = Scene { pins: &pins, bundle: &new, node: None, snapshot: &snapshot };
+    let plan = apply(&scene).unwrap();
+    assert_eq!(plan.notes.len(), 3, "{:#?}", plan.notes);
+    assert!(plan.notes[0].contains("interface veth1 is gone"));
+    assert!(plan.notes[1].contains("keeps the policy of generation 1"));
+    assert!(plan.notes[2].contains("`endpoint del --id 3`"));
+    let touched = lines(&plan).into_iter().find(|line| line.starts_with("replace") || line.starts_with("remove"));
+    assert_eq!(touched, None);
+}
+
+#[test]
+fn an_address_goes_back_before_its_endpoint_goes() {
+    let (pins, bundle) = (pins(), bundle(80));
+    let snapshot = node_with(&pins, &bundle, &[DEATHSTAR, XWING]);
+    let plan = del(&pins, &snapshot, &Which::Name(DEATHSTAR.0.to_owned())).unwrap();
+    let lines = lines(&plan);
+    assert_eq!(lines[0], "set 10.77.0.1 to identity index 257 in generation 1", "what the bundle says of it");
+    assert_eq!(lines[2], "detach and remove endpoint 1");
+    assert!(lines.iter().any(|line| line.starts_with("remove class")), "xwing has no tables: {lines:#?}");
+    assert!(del(&pins, &snapshot, &Which::Id(9)).is_err());
+}
+
+#[test]
+fn requests_that_cannot_be_are_refused() {
+    let (pins, bundle) = (pins(), bundle(80));
+    let snapshot = node_with(&pins, &bundle, &[DEATHSTAR]);
+    let scene = Scene { pins: &pins, bundle: &bundle, node: None, snapshot: &snapshot };
+    let refused = |request: &AddRequest| add(&scene, request).expect_err("refused").to_string();
+    assert!(refused(&request("default/droid", "veth9")).contains("no endpoint `default/droid`"));
+    assert!(refused(&request(DEATHSTAR.0, "veth9")).contains("is endpoint 1 on interface veth1"));
+    assert!(refused(&request(XWING.0, "veth1")).contains("interface veth1 is endpoint 1"));
+    assert!(refused(&request("default/fleet", "veth9")).contains("give it with --address"));
+    let taken = AddRequest { addresses: vec!["10.77.0.1".parse().unwrap()], ..request(XWING.0, "veth9") };
+    assert!(refused(&taken).contains("10.77.0.1 belongs to endpoint 1"));
+    let group = AddRequest { addresses: vec!["ff02::1".parse().unwrap()], ..request(XWING.0, "veth9") };
+    assert!(refused(&group).contains("cannot be the address"));
+}
+
+#[test]
+fn another_layout_is_refused_with_what_differs() {
+    let (pins, bundle) = (pins(), bundle(80));
+    let good = node_with(&pins, &bundle, &[DEATHSTAR]);
+    let digest = good.classes.keys().next().unwrap().clone();
+    type Change = fn(&mut Layout);
+    let cases: [(&str, Change); 5] = [
+        ("type 9", |layout| layout.map_type = 9),
+        ("key size 9", |layout| layout.key_size = 9),
+        ("value size 9", |layout| layout.value_size = 9),
+        ("capacity 9", |layout| layout.max_entries = 9),
+        ("flags 9", |layout| layout.flags = 9),
+    ];
+    for (expected, change) in cases {
+        let mut node = good.clone();
+        change(node.node.get_mut("events").unwrap());
+        let mut class = good.clone();
+        change(class.classes.get_mut(&digest).unwrap().get_mut("verdict").unwrap());
+        for snapshot in [node, class] {
+            let scene = Scene { pins: &pins, bundle: &bundle, node: None, snapshot: &snapshot };
+            let error = add(&scene, &request(DEATHSTAR.0, DEATHSTAR.1)).expect_err("refused").to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+}
+
+#[test]
+fn the_node_is_chosen_by_name_or_because_it_is_the_only_one() {
+    let mut manifest = bundle(80).manifest;
+    assert_eq!(choose_node(&manifest, Some("any")).unwrap(), None, "without nodes every node is alike");
+    let node = Node { variant: 0, addresses: vec!["10.0.0.1".parse().unwrap()] };
+    manifest.nodes.insert("worker-1".to_owned(), node.clone());
+    assert_eq!(choose_node(&manifest, None).unwrap().as_deref(), Some("worker-1"));
+    assert_eq!(choose_node(&manifest, Some("worker-9")).unwrap_err().exit_code(), 3);
+    manifest.nodes.insert("worker-2".to_owned(), node);
+    let error = choose_node(&manifest, None).unwrap_err();
+    assert!(error.exit_code() == 2 && error.to_string().contains("worker-1, worker-2"), "{error}");
+    assert_eq!(choose_node(&manifest, Some("worker-2")).unwrap().as_deref(), Some("worker-2"));
+}
+
+#[test]
+fn unload_removes_whatever_is_there() {
+    let (pins, bundle) = (pins(), bundle(80));
+    let mut snapshot = node_with(&pins, &bundle, &[DEATHSTAR]);
+    snapshot.endpoints.insert(9, Seen { record: None::<Endpoint>, ..Seen::default() });
+    let plan = unload(&pins, &snapshot);
+    let end = after(&pins, &bundle, &snapshot, &plan);
+    assert!(end.endpoints.is_empty() && end.generations.is_empty() && end.classes.is_empty());
+    assert!(end.documents.is_empty());
+    assert!(matches!(plan.steps.last(), Some(Step::RemoveNode { folders }) if folders.contains(&pins.current())));
+}

@@ -19,6 +19,7 @@ const MAP_LOOKUP_BATCH: libc::c_long = 24;
 const MAP_UPDATE_BATCH: libc::c_long = 26;
 const LINK_CREATE: libc::c_long = 28;
 const LINK_UPDATE: libc::c_long = 29;
+const LINK_DETACH: libc::c_long = 34;
 
 const BPF_F_REPLACE: u32 = 1 << 2;
 const BPF_F_BEFORE: u32 = 1 << 3;
@@ -367,6 +368,17 @@ pub fn link_update(link: BorrowedFd<'_>, new: BorrowedFd<'_>, old: BorrowedFd<'_
         LinkUpdateAttr { link_fd: raw(link), new_prog_fd: raw(new), flags: BPF_F_REPLACE, old_prog_fd: raw(old) };
     // SAFETY: the attribute holds no pointers.
     unsafe { call(LINK_UPDATE, &mut attr) }.map(drop)
+}
+
+/// Takes the program of a link off its interface, at once. Without this a link ends with its last descriptor or pin,
+/// but the kernel only gets to it some milliseconds after they are gone.
+pub fn link_detach(link: BorrowedFd<'_>) -> io::Result<()> {
+    #[repr(C)]
+    struct LinkDetachAttr {
+        link_fd: u32,
+    }
+    // SAFETY: the attribute holds no pointers.
+    unsafe { call(LINK_DETACH, &mut LinkDetachAttr { link_fd: raw(link) }) }.map(drop)
 }
 
 /// Whether the kernel knows tcx: asks which programs the loopback interface has.

@@ -14,20 +14,20 @@ fn add_partly(lab: &Lab, bundle: &std::path::Path, count: usize) -> usize {
     let pins = Pins { root: lab.root(), state: lab.state() };
     let bundle = bundle.to_owned();
     lab.inside_node(move || {
-        let bundle = Bundle::open(&bundle).unwrap();
-        let snapshot = observe::snapshot(&pins).unwrap();
+        let bundle = Bundle::open(&bundle).expect("bundle");
+        let snapshot = observe::snapshot(&pins).expect("snapshot");
         let scene = Scene { pins: &pins, bundle: &bundle, node: None, snapshot: &snapshot };
         let request = AddRequest {
             name: DEATHSTAR.0.to_owned(),
             interface: DEATHSTAR.1.to_owned(),
-            ifindex: net::ifindex(DEATHSTAR.1).unwrap(),
+            ifindex: net::ifindex(DEATHSTAR.1).expect("interface"),
             netns: None,
             addresses: Vec::new(),
         };
-        let Plan { mut steps, notes } = plan::add(&scene, &request).unwrap();
+        let Plan { mut steps, notes } = plan::add(&scene, &request).expect("plan");
         let all = steps.len();
         steps.truncate(count);
-        reconcile::run(&pins, Some(&bundle), &Plan { steps, notes }).unwrap();
+        reconcile::run(&pins, Some(&bundle), &Plan { steps, notes }).expect("steps");
         all
     })
 }

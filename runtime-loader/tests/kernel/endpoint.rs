@@ -122,3 +122,19 @@ fn the_monitor_names_the_rule() {
     assert_eq!(event["verdict"], "allow");
     assert_eq!(event["source"]["labels"][0], "k8s:app=xwing");
 }
+
+#[test]
+fn an_interface_may_lie_in_another_namespace() {
+    let Some(lab) = Lab::new() else { return };
+    let bundle = lab.bundle(80);
+    let netns = format!("/run/netns/{}", lab.node());
+    let args = ["endpoint", "add", "--bundle", utf8(&bundle), "--endpoint", DEATHSTAR.0, "--interface", DEATHSTAR.1];
+    let elsewhere = |more: &[&str]| lab.loader_in(&lab.pod(XWING.1), &[&args[..], more].concat());
+    assert_eq!(elsewhere(&[]).status.code(), Some(5), "there is no such interface here");
+    assert_eq!(elsewhere(&["--netns", "/run/netns/nosuch"]).status.code(), Some(5));
+    assert!(lab.listing().is_empty());
+    assert_eq!(elsewhere(&["--netns", &netns]).status.code(), Some(0));
+    assert!(lab.connects("10.77.0.1:80") && !lab.connects("10.77.0.1:81"));
+    lab.ok(&["apply", "--bundle", utf8(&lab.bundle(81))]);
+    assert!(lab.connects("10.77.0.1:81") && !lab.connects("10.77.0.1:80"), "links need no namespace");
+}

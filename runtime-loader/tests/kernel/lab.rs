@@ -50,7 +50,8 @@ impl Lab {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         if let Some(reason) = missing() {
             assert!(std::env::var_os("CILIUMC_REQUIRE_KERNEL").is_none_or(|v| v != "1"), "{reason}");
-            eprintln!("skipped: {reason}");
+            // libtest captures what a test prints; a skipped one has to be seen all the same.
+            let _ = writeln!(std::io::stderr(), "skipped: {reason}");
             return None;
         }
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -131,11 +132,21 @@ impl Lab {
         folder
     }
 
+    /// Namespace of the node.
+    pub fn node(&self) -> &str {
+        &self.name
+    }
+
     /// Runs the loader in the node's namespace.
     pub fn loader(&self, args: &[&str]) -> Output {
+        self.loader_in(&self.name, args)
+    }
+
+    /// Runs the loader in a namespace.
+    pub fn loader_in(&self, netns: &str, args: &[&str]) -> Output {
         let (root, state) = (self.root(), self.state());
         let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
-        self.inside(&self.name, move || {
+        self.inside(netns, move || {
             let mut command = Command::new(env!("CARGO_BIN_EXE_ciliumc-loader"));
             command.arg("--root").arg(root).arg("--state-dir").arg(state).args(args);
             command.output().expect("the loader runs")

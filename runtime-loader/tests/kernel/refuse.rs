@@ -40,22 +40,14 @@ fn a_failed_add_leaves_nothing() {
 
 /// Makes a program read a register that holds nothing: its first instruction becomes `r1 = r5`.
 fn break_program(elf: &mut [u8]) {
-    let offset = usize::try_from(u64::from_le_bytes(elf[40..48].try_into().unwrap())).unwrap();
-    let names_at = usize::from(u16::from_le_bytes(elf[62..64].try_into().unwrap()));
-    let header = |at: usize| offset + 64 * at;
-    let word =
-        |elf: &[u8], at: usize| usize::try_from(u64::from_le_bytes(elf[at..at + 8].try_into().unwrap())).unwrap();
-    let names = word(elf, header(names_at) + 24);
-    for section in 0..usize::from(u16::from_le_bytes(elf[60..62].try_into().unwrap())) {
-        let at = header(section);
-        let name = names + usize::try_from(u32::from_le_bytes(elf[at..at + 4].try_into().unwrap())).unwrap();
-        if elf[name..].starts_with(b"classifier\0") {
-            let code = word(elf, at + 24);
-            elf[code..code + 8].copy_from_slice(&[0xbf, 0x51, 0, 0, 0, 0, 0, 0]);
-            return;
-        }
-    }
-    panic!("no section `classifier`");
+    let number =
+        |at: usize, len: usize| elf[at..at + len].iter().rev().fold(0, |sum, &byte| sum << 8 | usize::from(byte));
+    let header = |section: usize| number(40, 8) + 64 * section;
+    let names = number(header(number(62, 2)) + 24, 8);
+    let is_code = |section: &usize| elf[names + number(header(*section), 4)..].starts_with(b"classifier\0");
+    let section = (0..number(60, 2)).find(is_code).expect("section `classifier`");
+    let code = number(header(section) + 24, 8);
+    elf[code..code + 8].copy_from_slice(&[0xbf, 0x51, 0, 0, 0, 0, 0, 0]);
 }
 
 #[test]
