@@ -1,6 +1,11 @@
 //! The lab itself, without a program in it: everything gets through, and nothing stays behind.
 //!
 //! Needs root; skips with the reason, or fails under `CILIUMC_REQUIRE_KERNEL=1`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, and says on standard error why it skips"
+)]
 
 use std::process::Command;
 

@@ -91,7 +91,8 @@ fn another_schema_is_refused_even_when_nothing_else_is_known() {
 
 #[test]
 fn references_lead_somewhere() {
-    let cases: [(&str, fn(&mut Manifest)); 12] = [
+    type Damage = (&'static str, fn(&mut Manifest));
+    let cases: [Damage; 12] = [
         ("feature", |m| m.kernel.features.push("warp".to_owned())),
         ("leaves", |m| m.tables.get_mut(handmade::TABLES).unwrap().sections.get_mut("verdict").unwrap().entries = 99),
         ("leaves", |m| {
