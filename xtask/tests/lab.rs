@@ -18,7 +18,7 @@ use xtask::tools::Tools;
 use xtask::traffic::{self, Servers};
 
 const MANIFEST: &str = r#"{
-  "schema": 1, "compiler": "", "clang": {"version": "", "flags": []}, "kernel": {"features": []},
+  "schema": 1, "digest": "", "compiler": "", "clang": {"version": "", "flags": []}, "kernel": {"features": []},
   "datapath": {"ipv4": true, "ipv6": true, "world_ipv4": 9, "world_ipv6": 10},
   "maps": {}, "objects": {}, "tables": {}, "identities": [], "classes": [],
   "endpoints": {
