@@ -3,6 +3,11 @@
 //!
 //! `INSTA_UPDATE=always cargo test --test cases` accepts. Instructions depend on the clang: they are compared under
 //! clang 19 alone and stand once for each distinct unit in `snapshots/instructions/`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, and says on standard error why it skips"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

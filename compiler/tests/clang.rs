@@ -1,4 +1,9 @@
 //! Running clang: the same bytes everywhere, a cache that is never trusted, errors that tell what to do.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, and says on standard error why it skips"
+)]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -1,4 +1,9 @@
 //! The program as users run it: exit codes, messages, and that nothing half-written is ever left.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, and says on standard error why it skips"
+)]
 
 use std::fs;
 use std::path::{Path, PathBuf};

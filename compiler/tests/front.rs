@@ -1,4 +1,9 @@
 //! `front` against its cases: a wrong line says in a comment what is wrong with it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, and says on standard error why it skips"
+)]
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,4 +1,9 @@
 //! What `front` makes of correct objects.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, and says on standard error why it skips"
+)]
 
 use ciliumc::front::objects::{Entity, KeySource, NpPeer, Objects, Operator, PortSpec, Protocol, Subject, Workload};
 use ciliumc::front::{self, FrontOptions};

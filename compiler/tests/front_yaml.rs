@@ -1,4 +1,9 @@
 //! The YAML tree against `serde_yaml`, and against whatever bytes chance brings.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, and says on standard error why it skips"
+)]
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};

@@ -1,4 +1,9 @@
 //! Who may use whom. The table is short on purpose: a new line deserves a sentence in its commit.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, and says on standard error why it skips"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -1,4 +1,9 @@
 //! The C headers held against their Rust mirrors, with libclang; and every header on its own.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, and says on standard error why it skips"
+)]
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, c_uint, c_void};
@@ -134,7 +139,7 @@ extern "C" fn visit(cursor: CXCursor, parent: CXCursor, data: *mut c_void) -> CX
 fn see(headers: &[&str]) -> Option<Seen> {
     if let Err(error) = load() {
         assert!(std::env::var_os("CILIUMC_REQUIRE_KERNEL").is_none(), "libclang: {error}");
-        println!("skipped: libclang: {error}; `apt-get install libclang1-19`");
+        eprintln!("skipped: libclang: {error}; `apt-get install libclang1-19`");
         return None;
     }
     let configs = configs();

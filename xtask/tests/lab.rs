@@ -1,6 +1,11 @@
 //! The lab itself, without a program in it: everything gets through, and nothing stays behind.
 //!
 //! Needs root; skips with the reason, or fails under `CILIUMC_REQUIRE_KERNEL=1`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, and says on standard error why it skips"
+)]
 
 use std::process::Command;
 
@@ -13,7 +18,7 @@ use xtask::tools::Tools;
 use xtask::traffic::{self, Servers};
 
 const MANIFEST: &str = r#"{
-  "schema": 1, "compiler": "", "clang": {"version": "", "flags": []}, "kernel": {"features": []},
+  "schema": 1, "digest": "", "compiler": "", "clang": {"version": "", "flags": []}, "kernel": {"features": []},
   "datapath": {"ipv4": true, "ipv6": true, "world_ipv4": 9, "world_ipv6": 10},
   "maps": {}, "objects": {}, "tables": {}, "identities": [], "classes": [],
   "endpoints": {

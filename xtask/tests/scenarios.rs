@@ -2,6 +2,11 @@
 //! and with what somebody wrote down.
 //!
 //! Needs root and tcx; skips with the reason, or fails under `CILIUMC_REQUIRE_KERNEL=1`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, and says on standard error why it skips"
+)]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -2,6 +2,7 @@
 /* The end of every entry point: counting, reporting, and the kernel's word for the verdict. */
 #pragma once
 
+#include "lib/ethernet.h"
 #include "lib/event.h"
 #include "lib/metrics.h"
 

@@ -150,11 +150,7 @@ fn set(options: &mut Options, key: &str, value: &str) -> Result<(), String> {
         "enable-host-firewall" => refuse_true(value)?,
         "enable-node-selector-labels" => refuse_true(value)?,
         "enable-well-known-identities" => refuse_true(value)?,
-        "enable-icmp-rules" => {
-            if !boolean(value)? {
-                return Err("ICMP rules switched off are not supported yet".into());
-            }
-        }
+        "enable-icmp-rules" => require_true(value)?,
         "enable-non-default-deny-policies" => options.non_default_deny = boolean(value)?,
         "policy-default-local-cluster" => options.default_local_cluster = boolean(value)?,
         "allow-icmp-frag-needed" => options.allow_icmp_frag_needed = boolean(value)?,
@@ -193,6 +189,13 @@ fn refuse_true(value: &str) -> Result<(), String> {
     match boolean(value)? {
         true => Err("switched on, which is not supported yet".into()),
         false => Ok(()),
+    }
+}
+
+fn require_true(value: &str) -> Result<(), String> {
+    match boolean(value)? {
+        true => Ok(()),
+        false => Err("switched off, which is not supported yet".into()),
     }
 }
 

@@ -72,7 +72,7 @@ pub fn verified(bytes: &[u8], program: &str) -> Option<u32> {
         Ok(count) => Some(count),
         Err(error @ VerifyError::NotPermitted(_)) => {
             assert!(std::env::var_os("CILIUMC_REQUIRE_KERNEL").is_none(), "{error}");
-            println!("skipped: {error}");
+            eprintln!("skipped: {error}");
             None
         }
         Err(error) => panic!("{error}"),
