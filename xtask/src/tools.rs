@@ -38,8 +38,8 @@ pub fn build() -> Result<Tools> {
     // The first build takes minutes: then cargo shows what it does.
     let volume: &[&str] = if tools.loader.exists() { &["--quiet"] } else { &[] };
     cargo(&[&["build", "--release", "--package", "ciliumc"], volume].concat(), "")?;
-    // glibc links statically only when asked; musl does it by itself.
-    let flags = if target.ends_with("-gnu") { "-C target-feature=+crt-static" } else { "" };
+    // glibc links statically only when asked; musl does it by itself. A fixed address saves the relocations.
+    let flags = if target.ends_with("-gnu") { "-C target-feature=+crt-static -C relocation-model=static" } else { "" };
     let loader = ["build", "--profile", "loader", "--package", "ciliumc-loader", "--target", &target];
     cargo(&[&loader, volume].concat(), flags)?;
     Ok(tools)
