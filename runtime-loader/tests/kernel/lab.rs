@@ -192,7 +192,7 @@ impl Lab {
     /// Whether xwing can open a TCP connection to deathstar.
     pub fn connects(&self, address: &str) -> bool {
         let address: SocketAddr = address.parse().expect("address");
-        let listener = self.inside(&self.pod(DEATHSTAR.1), move || TcpListener::bind(address).expect("listener"));
+        let listener = self.inside(&self.pod(DEATHSTAR.1), move || listen(address));
         let connected = self.inside(&self.pod(XWING.1), move || {
             TcpStream::connect_timeout(&address, Duration::from_millis(700)).is_ok()
         });
@@ -203,7 +203,7 @@ impl Lab {
     /// Whether deathstar's answers reach it: it can open a connection to xwing.
     pub fn connects_back(&self) -> bool {
         let address: SocketAddr = "10.77.0.3:9000".parse().expect("address");
-        let listener = self.inside(&self.pod(XWING.1), move || TcpListener::bind(address).expect("listener"));
+        let listener = self.inside(&self.pod(XWING.1), move || listen(address));
         let connected = self.inside(&self.pod(DEATHSTAR.1), move || {
             TcpStream::connect_timeout(&address, Duration::from_millis(700)).is_ok()
         });
@@ -258,6 +258,20 @@ impl Lab {
             }
             assert!(Instant::now() < end, "maps {left:?} and programs {running:?} are still there");
             thread::sleep(Duration::from_millis(100));
+        }
+    }
+}
+
+/// Listens. A test beside this one that starts a process holds every open socket until its `exec`, so a port that was
+/// closed just now may be taken for a moment.
+fn listen(address: SocketAddr) -> TcpListener {
+    let end = Instant::now() + Duration::from_secs(5);
+    loop {
+        match TcpListener::bind(address) {
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse && Instant::now() < end => {
+                thread::sleep(Duration::from_millis(10));
+            }
+            bound => return bound.expect("listener"),
         }
     }
 }
