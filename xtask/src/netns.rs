@@ -47,8 +47,11 @@ impl Netns {
         std::io::Write::write_all(&mut batch, (lines.join("\n") + "\n").as_bytes())
             .map_err(|e| Error::io("write", batch.path(), &e))?;
         let mut command = Command::new("ip");
-        command.args(["-n", &self.name, "-batch"]).arg(batch.path());
-        process::stdout(&mut command).map(drop).map_err(|e| Error::Machine(format!("{e}\nin:\n{}", lines.join("\n"))))
+        command.arg("-batch").arg(batch.path());
+        // Not `ip -n`: it makes a mount namespace, which a root that is no mount point (a chroot) refuses.
+        self.within(|| process::stdout(&mut command))?
+            .map(drop)
+            .map_err(|e| Error::Machine(format!("{e}\nin:\n{}", lines.join("\n"))))
     }
 
     /// Sets `/proc/sys/net/KEY`.

@@ -124,9 +124,13 @@ fn mount_bpffs(report: Report) -> Result<()> {
         return Ok(());
     }
     report.line(format!("mounting the BPF file system on {BPFFS}"));
-    process::stdout(Command::new("mount").args(["-t", "bpf", "bpf", BPFFS]))
-        .map(drop)
-        .map_err(|e| Error::Machine(format!("no BPF file system on {BPFFS} ({e}). Run: mount -t bpf bpf {BPFFS}")))
+    match process::stdout(Command::new("mount").args(["-t", "bpf", "bpf", BPFFS])) {
+        Ok(_) => Ok(()),
+        Err(Error::Failed(why)) => {
+            Err(Error::Machine(format!("no BPF file system on {BPFFS} ({why}). Run: mount -t bpf bpf {BPFFS}")))
+        }
+        Err(other) => Err(other),
+    }
 }
 
 /// Debian's `clang-19`, upstream's `/usr/lib/llvm-19/bin/clang`.
