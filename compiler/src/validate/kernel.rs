@@ -44,18 +44,10 @@ pub enum VerifyError {
 
 /// Loads the object's program and returns how many instructions the verifier walked. `program` is its name.
 pub fn verify(bytes: &[u8], program: &str) -> Result<u32, VerifyError> {
-    // A log makes the verifier ten times slower, so it is asked for one only when there is something to tell.
-    match load(bytes, program, VerifierLogLevel::DISABLE) {
-        Err(VerifyError::Refused { .. }) => load(bytes, program, VerifierLogLevel::VERBOSE),
-        answer => answer,
-    }
-}
-
-fn load(bytes: &[u8], program: &str, log: VerifierLogLevel) -> Result<u32, VerifyError> {
     // The verifier knows read-only data. With zeros it would leave out all that an endpoint with addresses does.
     let (number, half) = (0x0a00_0001_u32, 0x0100_0000_0000_00fd_u64);
     let mut ebpf = EbpfLoader::new()
-        .verifier_log_level(log)
+        .verifier_log_level(VerifierLogLevel::DEBUG | VerifierLogLevel::STATS)
         .map_max_entries(names::CONNTRACK4, CT_ENTRIES)
         .map_max_entries(names::CONNTRACK6, CT_ENTRIES)
         .override_global(rodata::ENDPOINT_ID, &number, true)
@@ -75,7 +67,8 @@ fn load(bytes: &[u8], program: &str, log: VerifierLogLevel) -> Result<u32, Verif
     info.verified_instruction_count().ok_or(VerifyError::NoCount)
 }
 
-/// The verifier gives up with EAGAIN when a signal comes in, which says nothing about the program.
+/// The verifier gives up with EAGAIN when a signal comes in, which says nothing about the program. aya would take it
+/// for a refusal, and asks once more with a log, which is slow enough for the next signal.
 fn load_patiently(classifier: &mut SchedClassifier) -> Result<(), ProgramError> {
     for _ in 1..ATTEMPTS {
         match classifier.load() {
