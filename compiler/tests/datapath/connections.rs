@@ -137,12 +137,32 @@ fn a_full_map_refuses_new_flows_and_no_others() {
             assert_eq!(machine.sends(&udp_frame(pod, port, peer, 80)), 0);
             assert_eq!(machine.gets(&udp_frame(peer, 80, pod, port)), 0);
         }
-        // An old entry is in nobody's way but its own flow's.
+    }
+}
+
+#[test]
+fn a_full_map_gets_rid_of_what_has_expired() {
+    for [pod, peer, ..] in FAMILIES {
+        let Some(mut machine) = Machine::new(&Setup { ct_entries: 4, ..client() }) else { return };
+        for port in 1000..1004 {
+            assert_eq!(machine.sends(&udp_frame(pod, port, peer, 80)), 0);
+        }
+        assert_eq!(machine.sends(&udp_frame(pod, 1004, peer, 80)), CT_MAP_INSERT_FAILED, "swept in vain");
         machine.expire_all();
-        assert_eq!(machine.sends(&udp_frame(pod, 1004, peer, 80)), CT_MAP_INSERT_FAILED);
+        assert_eq!(machine.sends(&udp_frame(pod, 1004, peer, 80)), CT_MAP_INSERT_FAILED, "swept a moment ago");
+        // Until then an old entry is in nobody's way but its own flow's.
         assert_eq!(machine.sends(&udp_frame(pod, 1000, peer, 80)), 0);
-        assert_eq!(machine.gets(&udp_frame(peer, 80, pod, 1000)), 0);
         assert_eq!(machine.gets(&udp_frame(peer, 80, pod, 1001)), POLICY_DENIED);
+        machine.end_sweep_pause();
+        assert_eq!(machine.sends(&udp_frame(pod, 1004, peer, 80)), 0);
+        assert_eq!(machine.conntrack4().len() + machine.conntrack6().len(), 2, "the living one and the new one");
+        for port in [1000, 1004] {
+            assert_eq!(machine.gets(&udp_frame(peer, 80, pod, port)), 0);
+        }
+        for port in 2000..2002 {
+            assert_eq!(machine.sends(&udp_frame(pod, port, peer, 80)), 0);
+        }
+        assert_eq!(machine.sends(&udp_frame(pod, 2002, peer, 80)), CT_MAP_INSERT_FAILED);
     }
 }
 

@@ -164,6 +164,11 @@ impl Machine {
         }
     }
 
+    /// Lets the pause between two sweeps pass.
+    pub fn end_sweep_pause(&mut self) {
+        fill(&mut self.from, names::CT_SWEPT, &[0_u64; 2]);
+    }
+
     /// Rewrites the egress tables, as no loader would do while packets flow.
     pub fn set_egress(&mut self, rules: &[Rule]) {
         let tables = policy::tables(rules, false);
@@ -238,7 +243,7 @@ fn load(object: &[u8], program: &str, policy: &Policy, setup: &Setup, pins: &Pat
             .map_max_entries(names::PORT_CLASS, tables.port_class.len() as u32)
             .map_max_entries(names::VERDICT, tables.verdict.len() as u32);
     }
-    for shared in [names::CONNTRACK4, names::CONNTRACK6, names::EVENTS, names::METRICS] {
+    for shared in [names::CONNTRACK4, names::CONNTRACK6, names::CT_SWEPT, names::EVENTS, names::METRICS] {
         loader.map_pin_path(shared, pins.join(shared));
     }
     let mut ebpf = loader.load(object).unwrap();
