@@ -13,3 +13,5 @@ static void *(*const ringbuf_reserve)(const void *ring, u64 size, u64 flags) = (
 static void (*const ringbuf_submit)(void *record, u64 flags) = (void *)132;
 /* CLOCK_MONOTONIC as of the last tick: enough for timeouts in seconds, at a third of the price. */
 static u64 (*const ktime_get_coarse_ns)(void) = (void *)160;
+/* Calls @visit(map, key, value, @context) for every entry, until it answers 1. */
+static long (*const for_each_map_elem)(const void *map, const void *visit, void *context, u64 flags) = (void *)164;

@@ -16,7 +16,12 @@
 #include "lib/l4.h"
 
 enum {
+	CT_E2BIG = 7,
 	CT_EEXIST = 17,
+};
+
+enum {
+	CT_SWEEP_PAUSE_SECS = 2,	/* between two sweeps of a family that did not help */
 };
 
 enum {
@@ -24,8 +29,8 @@ enum {
 };
 
 /*
- * A hash, not an LRU: a full map refuses new flows and leaves the established ones alone. Entries are allocated one
- * by one, for most nodes never see half of what they are sized for.
+ * A hash, not an LRU: a map full of living flows refuses new ones and leaves the established alone. Entries are
+ * allocated one by one, for most nodes never see half of what they are sized for.
  */
 #if ENABLE_IPV4
 struct {
@@ -46,6 +51,14 @@ struct {
 	__type(value, struct ct_entry);
 } conntrack6 SEC(".maps");
 #endif
+
+/* When a CPU of the node last began to sweep the IPv4 entries, and the IPv6 ones: monotonic time. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 2);
+	__type(key, u32);
+	__type(value, u64);
+} ct_swept SEC(".maps");
 
 /* What the entry of a packet says about it. */
 enum ct_state {
@@ -183,6 +196,56 @@ static __always_inline void ct_refresh(struct ct_entry *entry, const struct flow
 		entry->generation = generation;
 }
 
+static long ct_sweep_entry(const void *map, const void *key, const struct ct_entry *entry, const u64 *now)
+{
+	if (entry->expires_ns <= *now)
+		map_delete_elem(map, key);
+	return 0;
+}
+
+/*
+ * Makes room in a full map: removes every entry that has expired. 1 when it did so, 0 when the map was swept a moment
+ * ago: a walk through half a million entries takes milliseconds, so a map full of living flows is not walked for every
+ * new one. Nobody else removes expired entries, and no daemon has to.
+ */
+__global_function int ct_sweep(u32 family, u64 now)
+{
+	u32 index = family == 6;
+	u64 *swept = map_lookup_elem(&ct_swept, &index);
+	u64 last;
+
+	if (!swept)
+		return 0;
+	last = *swept;
+	if (last && now < last + (u64)CT_SWEEP_PAUSE_SECS * NSEC_PER_SEC)
+		return 0;
+	if (__sync_val_compare_and_swap(swept, last, now) != last)
+		return 0;
+#if ENABLE_IPV4
+	if (family == 4)
+		for_each_map_elem(&conntrack4, ct_sweep_entry, &now, 0);
+#endif
+#if ENABLE_IPV6
+	if (family == 6)
+		for_each_map_elem(&conntrack6, ct_sweep_entry, &now, 0);
+#endif
+	return 1;
+}
+
+/* Adds an entry, or with BPF_ANY overwrites it. */
+static __always_inline long ct_insert(u8 family, const union ct_key *key, const struct ct_entry *entry, u64 how)
+{
+#if ENABLE_IPV4
+	if (family == 4)
+		return map_update_elem(&conntrack4, &key->ipv4, entry, how);
+#endif
+#if ENABLE_IPV6
+	if (family == 6)
+		return map_update_elem(&conntrack6, &key->ipv6, entry, how);
+#endif
+	return -1;
+}
+
 /* Records a flow that policy allows; @over says that a stale entry is in the way. */
 static __always_inline int ct_create(const union ct_key *key, const struct flow *flow, u8 direction, bool over, u64 now)
 {
@@ -195,17 +258,12 @@ static __always_inline int ct_create(const union ct_key *key, const struct flow 
 		.initiator = direction,
 		.flags = flags,
 	};
+	/* A sweep may have removed the stale entry meanwhile, and BPF_ANY takes that as well. */
 	u64 how = over ? BPF_ANY : BPF_NOEXIST;
-	long ret = -1;
+	long ret = ct_insert(flow->family, key, &entry, how);
 
-#if ENABLE_IPV4
-	if (flow->family == 4)
-		ret = map_update_elem(&conntrack4, &key->ipv4, &entry, how);
-#endif
-#if ENABLE_IPV6
-	if (flow->family == 6)
-		ret = map_update_elem(&conntrack6, &key->ipv6, &entry, how);
-#endif
+	if (ret == -CT_E2BIG && ct_sweep(flow->family, now))
+		ret = ct_insert(flow->family, key, &entry, how);
 	/* Another CPU was first with a packet of the same flow. */
 	if (!ret || ret == -CT_EEXIST)
 		return CTX_ACT_OK;

@@ -19,7 +19,7 @@ const PSEUDO_MAP_VALUE: u8 = 2;
 const PSEUDO_FUNC: u8 = 4;
 
 /// The helpers that the datapath may call, by their number.
-const HELPERS: [(i32, &str); 7] = [
+const HELPERS: [(i32, &str); 8] = [
     (1, "map_lookup_elem"),
     (2, "map_update_elem"),
     (3, "map_delete_elem"),
@@ -27,6 +27,7 @@ const HELPERS: [(i32, &str); 7] = [
     (131, "ringbuf_reserve"),
     (132, "ringbuf_submit"),
     (160, "ktime_get_coarse_ns"),
+    (164, "for_each_map_elem"),
 ];
 
 /// Name of a helper that the datapath may call.

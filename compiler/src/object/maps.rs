@@ -25,6 +25,9 @@ const MMAPABLE: u32 = 1 << 10;
 /// Bytes of the event ring: about 11 000 records.
 const EVENTS_BYTES: u32 = 1 << 20;
 
+/// One for each address family.
+const CT_SWEPT_ENTRIES: u32 = 2;
+
 /// Entries that an object declares for a map whose size the loader sets.
 pub(super) const SET_AT_LOAD: u32 = 1;
 
@@ -59,6 +62,7 @@ pub fn expected_maps(node: &NodeConfig) -> BTreeMap<String, Map> {
         let (key, value) = (size_of::<CtKey6>(), size_of::<CtEntry>());
         add(names::CONNTRACK6, map(HASH, key, value, node.ct_entries_max, NO_PREALLOC, Scope::Node));
     }
+    add(names::CT_SWEPT, map(ARRAY, index, size_of::<u64>(), CT_SWEPT_ENTRIES, 0, Scope::Node));
     add(names::EVENTS, map(RINGBUF, 0, 0, EVENTS_BYTES, 0, Scope::Node));
     add(names::METRICS, map(PERCPU_ARRAY, index, size_of::<Counter>(), METRICS_ENTRIES, 0, Scope::Node));
     maps

@@ -15,6 +15,9 @@ const LOG_LINES: usize = 20;
 /// Entries of the conntrack maps while we ask: the real number costs memory and changes nothing.
 const CT_ENTRIES: u32 = 16;
 
+/// How often a program is loaded while signals come in; libbpf tries as often.
+const ATTEMPTS: u32 = 5;
+
 /// Why there is no count.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
@@ -44,7 +47,7 @@ pub fn verify(bytes: &[u8], program: &str) -> Result<u32, VerifyError> {
     // The verifier knows read-only data. With zeros it would leave out all that an endpoint with addresses does.
     let (number, half) = (0x0a00_0001_u32, 0x0100_0000_0000_00fd_u64);
     let mut ebpf = EbpfLoader::new()
-        .verifier_log_level(VerifierLogLevel::STATS | VerifierLogLevel::VERBOSE)
+        .verifier_log_level(VerifierLogLevel::DEBUG | VerifierLogLevel::STATS)
         .map_max_entries(names::CONNTRACK4, CT_ENTRIES)
         .map_max_entries(names::CONNTRACK6, CT_ENTRIES)
         .override_global(rodata::ENDPOINT_ID, &number, true)
@@ -59,9 +62,21 @@ pub fn verify(bytes: &[u8], program: &str) -> Result<u32, VerifyError> {
         .map_err(load_error)?;
     let found = ebpf.program_mut(program).ok_or_else(|| VerifyError::Load(format!("no program `{program}`")))?;
     let classifier: &mut SchedClassifier = found.try_into().map_err(|error| program_error(program, error))?;
-    classifier.load().map_err(|error| program_error(program, error))?;
+    load_patiently(classifier).map_err(|error| program_error(program, error))?;
     let info = classifier.info().map_err(|error| program_error(program, error))?;
     info.verified_instruction_count().ok_or(VerifyError::NoCount)
+}
+
+/// The verifier gives up with EAGAIN when a signal comes in, which says nothing about the program. aya would take it
+/// for a refusal, and asks once more with a log, which is slow enough for the next signal.
+fn load_patiently(classifier: &mut SchedClassifier) -> Result<(), ProgramError> {
+    for _ in 1..ATTEMPTS {
+        match classifier.load() {
+            Err(ProgramError::LoadError { io_error, .. }) if io_error.kind() == io::ErrorKind::WouldBlock => {}
+            answer => return answer,
+        }
+    }
+    classifier.load()
 }
 
 fn load_error(error: aya::EbpfError) -> VerifyError {

@@ -8,4 +8,13 @@
     reason = "a test fails by panicking, and says on standard error why it skips"
 )]
 
+mod connections;
+mod events;
+mod frames;
+mod icmp_errors;
+mod link;
+mod machine;
+mod parse;
+mod policy;
 mod shapes;
+mod verdicts;

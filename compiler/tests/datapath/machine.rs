@@ -1,0 +1,353 @@
+//! Both programs of one endpoint in this kernel, on shared conntrack, with packets from `BPF_PROG_TEST_RUN`.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf};
+use aya::programs::{SchedClassifier, TestRun, TestRunOptions};
+use aya::{Ebpf, EbpfLoader};
+use ciliumc::clang::{Toolchain, compile_all};
+use ciliumc::codegen;
+use ciliumc::lower::shape::{CellWidth, NodeConfig, PolicyMode, Program, Shape};
+use ciliumc_abi::conntrack::CtEntry;
+use ciliumc_abi::counter::metric_index;
+use ciliumc_abi::ipcache::{Page6, Trie4, Trie6};
+use ciliumc_abi::names::{self, DIRECTION_EGRESS, DIRECTION_INGRESS, rodata};
+
+use crate::frames::{BEYOND4, BEYOND6, OTHER4, OTHER6, PEER4, PEER6, POD4, POD6, STRANGER4, STRANGER6};
+use crate::policy::{self, Rule};
+use crate::shapes::{NODE, verified};
+
+/// What the programs answer to the kernel.
+const PASS: u32 = u32::MAX;
+const SHOT: u32 = 2;
+
+pub const ENDPOINT_ID: u32 = 77;
+pub const ENDPOINT_INDEX: u32 = 400;
+pub const ENDPOINT_IDENTITY: u32 = 5000;
+pub const GENERATION: u32 = 3;
+pub const DEFAULT_CAUSE: u32 = 60;
+
+/// Policy of one direction.
+#[derive(Clone)]
+pub enum Policy {
+    AllowAll,
+    DenyAll,
+    L3Only(Vec<Rule>),
+    Tables(Vec<Rule>),
+}
+
+impl Policy {
+    fn mode(&self) -> PolicyMode {
+        match self {
+            Self::AllowAll => PolicyMode::AllowAll,
+            Self::DenyAll => PolicyMode::DenyAll,
+            Self::L3Only(_) => PolicyMode::L3Only,
+            Self::Tables(_) => PolicyMode::Tables,
+        }
+    }
+
+    fn tables(&self) -> Option<policy::Tables> {
+        match self {
+            Self::AllowAll | Self::DenyAll => None,
+            Self::L3Only(rules) => Some(policy::tables(rules, true)),
+            Self::Tables(rules) => Some(policy::tables(rules, false)),
+        }
+    }
+}
+
+/// What a test varies.
+#[derive(Clone)]
+pub struct Setup {
+    pub egress: Policy,
+    pub ingress: Policy,
+    pub node: NodeConfig,
+    pub audit: bool,
+    pub addresses: bool,
+    pub ct_entries: u32,
+}
+
+impl Setup {
+    pub fn new(egress: Policy, ingress: Policy) -> Self {
+        Self { egress, ingress, node: NODE, audit: false, addresses: true, ct_entries: 64 }
+    }
+}
+
+/// The endpoint.
+pub struct Machine {
+    pins: PathBuf,
+    from: Ebpf,
+    to: Ebpf,
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        // The test is over, and a pin that is left does not change its outcome.
+        let _ = std::fs::remove_dir_all(&self.pins);
+    }
+}
+
+impl Machine {
+    /// The endpoint, or `None` (said aloud) where we may not load programs.
+    pub fn new(setup: &Setup) -> Option<Self> {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let pins = PathBuf::from(format!("/sys/fs/bpf/ciliumc-datapath-{}-{number}", std::process::id()));
+        let shape = |program, policy: &Policy| {
+            let (mode, width) = (policy.mode(), CellWidth::U8);
+            let class_shift = if mode == PolicyMode::Tables { 4 } else { 0 };
+            Shape { program, mode, row: width, class: width, action: width, class_shift, audit: setup.audit }
+        };
+        let shapes = [shape(Program::FromContainer, &setup.egress), shape(Program::ToContainer, &setup.ingress)];
+        let units = shapes.map(|shape| codegen::unit(&shape, &setup.node));
+        let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("objects");
+        let built = compile_all(&Toolchain::find().unwrap(), &units, 0, Some(&cache)).unwrap();
+        static PERMITTED: OnceLock<bool> = OnceLock::new();
+        let ask = || verified(&built[0].object, names::FROM_CONTAINER).is_some();
+        if !PERMITTED.get_or_init(ask) {
+            return None;
+        }
+        std::fs::create_dir(&pins).unwrap();
+        let from = load(&built[0].object, names::FROM_CONTAINER, &setup.egress, setup, &pins);
+        let to = load(&built[1].object, names::TO_CONTAINER, &setup.ingress, setup, &pins);
+        Some(Self { pins, from, to })
+    }
+
+    /// The endpoint sends: drop reason, 0 when it passes.
+    pub fn sends(&mut self, frame: &[u8]) -> u8 {
+        run(&mut self.from, names::FROM_CONTAINER, DIRECTION_EGRESS, frame)
+    }
+
+    /// The endpoint is sent to: drop reason, 0 when it passes.
+    pub fn gets(&mut self, frame: &[u8]) -> u8 {
+        run(&mut self.to, names::TO_CONTAINER, DIRECTION_INGRESS, frame)
+    }
+
+    /// The IPv4 conntrack, keys and values.
+    pub fn conntrack4(&mut self) -> Vec<([u8; 16], CtEntry)> {
+        let map: HashMap<_, [u8; 16], [u8; 32]> = HashMap::try_from(self.map(names::CONNTRACK4)).unwrap();
+        map.iter().map(Result::unwrap).map(|(key, value)| (key, entry(&value))).collect()
+    }
+
+    /// The IPv6 conntrack, keys and values.
+    pub fn conntrack6(&mut self) -> Vec<([u8; 40], CtEntry)> {
+        let map: HashMap<_, [u8; 40], [u8; 32]> = HashMap::try_from(self.map(names::CONNTRACK6)).unwrap();
+        map.iter().map(Result::unwrap).map(|(key, value)| (key, entry(&value))).collect()
+    }
+
+    /// The only connection that there is, of either family.
+    pub fn connection(&mut self) -> CtEntry {
+        let mut entries: Vec<CtEntry> = self.conntrack4().into_iter().map(|(_, entry)| entry).collect();
+        entries.extend(self.conntrack6().into_iter().map(|(_, entry)| entry));
+        assert_eq!(entries.len(), 1, "{entries:?}");
+        entries[0]
+    }
+
+    /// Seconds that the only connection has left.
+    pub fn seconds_left(&mut self) -> u64 {
+        let left = self.connection().expires_ns.saturating_sub(monotonic_ns());
+        (left + 500_000_000) / 1_000_000_000
+    }
+
+    /// Lets time pass over every connection.
+    pub fn expire_all(&mut self) {
+        let expired = |entry: CtEntry| bytes(&CtEntry { expires_ns: 1, ..entry });
+        for (key, entry) in self.conntrack4() {
+            let map = self.from.map_mut(names::CONNTRACK4).unwrap();
+            HashMap::<_, [u8; 16], [u8; 32]>::try_from(map).unwrap().insert(key, expired(entry), 0).unwrap();
+        }
+        for (key, entry) in self.conntrack6() {
+            let map = self.from.map_mut(names::CONNTRACK6).unwrap();
+            HashMap::<_, [u8; 40], [u8; 32]>::try_from(map).unwrap().insert(key, expired(entry), 0).unwrap();
+        }
+    }
+
+    /// Lets the pause between two sweeps pass.
+    pub fn end_sweep_pause(&mut self) {
+        fill(&mut self.from, names::CT_SWEPT, &[0_u64; 2]);
+    }
+
+    /// Rewrites the egress tables, as no loader would do while packets flow.
+    pub fn set_egress(&mut self, rules: &[Rule]) {
+        let tables = policy::tables(rules, false);
+        fill(&mut self.from, names::ID_ROW, &tables.id_row);
+        fill(&mut self.from, names::VERDICT, &tables.verdict);
+    }
+
+    /// Records that have come since the last call.
+    pub fn events(&mut self) -> Vec<Vec<u8>> {
+        let mut ring = RingBuf::try_from(self.from.map_mut(names::EVENTS).unwrap()).unwrap();
+        let mut events = Vec::new();
+        while let Some(event) = ring.next() {
+            events.push(event.to_vec());
+        }
+        events
+    }
+
+    /// Packets and bytes of an egress action, over all processors.
+    pub fn egress_counter(&self, action: u32) -> [u64; 2] {
+        counter(self.from.map(names::COUNTERS).unwrap(), action)
+    }
+
+    /// Packets and bytes that passed in a direction, over all processors.
+    pub fn forwarded(&self, direction: u8) -> [u64; 2] {
+        counter(self.map(names::METRICS), metric_index(0, direction))
+    }
+
+    fn map(&self, name: &str) -> &Map {
+        self.from.map(name).unwrap()
+    }
+}
+
+fn load(object: &[u8], program: &str, policy: &Policy, setup: &Setup, pins: &Path) -> Ebpf {
+    let halves = |address: [u8; 16]| {
+        let (high, low) = address.split_at(8);
+        [high, low].map(|half| u64::from_ne_bytes(half.try_into().unwrap()))
+    };
+    let (IpAddr::V4(ipv4), IpAddr::V6(ipv6)) = (POD4, POD6) else { unreachable!() };
+    let (ipv4, ipv6) =
+        if setup.addresses { (u32::from_ne_bytes(ipv4.octets()), halves(ipv6.octets())) } else { (0, [0; 2]) };
+    let world = (policy::OUTSIDE4, policy::OUTSIDE6);
+    let known4 =
+        [(PEER4, policy::PEER), (OTHER4, policy::OTHER), (STRANGER4, policy::STRANGER), (BEYOND4, policy::BEYOND)];
+    let known6 =
+        [(PEER6, policy::PEER), (OTHER6, policy::OTHER), (STRANGER6, policy::STRANGER), (BEYOND6, policy::BEYOND)];
+    let trie4 = Trie4::build(world.0, known4.map(|(address, index)| (v4(address), 32, index)));
+    let trie6 = Trie6::build(world.1, known6.map(|(address, index)| (v6(address), 128, index)));
+    let tables = policy.tables();
+    let actions: Vec<[u8; 16]> = policy::actions().into_iter().map(|action| action.to_bytes()).collect();
+    let identities: Vec<u32> = (0..512).map(|index| policy::NUMBER_BASE + index).collect();
+
+    let mut loader = EbpfLoader::new();
+    let loader = loader
+        .override_global(rodata::ENDPOINT_ID, &ENDPOINT_ID, true)
+        .override_global(rodata::ENDPOINT_INDEX, &ENDPOINT_INDEX, true)
+        .override_global(rodata::ENDPOINT_IDENTITY, &ENDPOINT_IDENTITY, true)
+        .override_global(rodata::ENDPOINT_IPV4_BE, &ipv4, true)
+        .override_global(rodata::ENDPOINT_IPV6_HI_BE, &ipv6[0], true)
+        .override_global(rodata::ENDPOINT_IPV6_LO_BE, &ipv6[1], true)
+        .override_global(rodata::GENERATION, &GENERATION, true)
+        .override_global(rodata::DEFAULT_CAUSE, &DEFAULT_CAUSE, true)
+        .map_max_entries(names::CONNTRACK4, setup.ct_entries)
+        .map_max_entries(names::CONNTRACK6, setup.ct_entries)
+        .map_max_entries(names::IPCACHE4, trie4.pages().len() as u32)
+        .map_max_entries(names::IPCACHE6, trie6.pages().len() as u32)
+        .map_max_entries(names::IDENTITIES, identities.len() as u32)
+        .map_max_entries(names::ACTIONS, actions.len() as u32)
+        .map_max_entries(names::COUNTERS, actions.len() as u32);
+    if let Some(tables) = &tables {
+        loader
+            .map_max_entries(names::ID_ROW, tables.id_row.len() as u32)
+            .map_max_entries(names::PORT_CLASS, tables.port_class.len() as u32)
+            .map_max_entries(names::VERDICT, tables.verdict.len() as u32);
+    }
+    for shared in [names::CONNTRACK4, names::CONNTRACK6, names::CT_SWEPT, names::EVENTS, names::METRICS] {
+        loader.map_pin_path(shared, pins.join(shared));
+    }
+    let mut ebpf = loader.load(object).unwrap();
+    fill(&mut ebpf, names::IDENTITIES, &identities);
+    if setup.node.ipv4 {
+        fill(&mut ebpf, names::IPCACHE4, &trie4.pages().iter().map(|page| page.cell).collect::<Vec<_>>());
+    }
+    if setup.node.ipv6 {
+        fill(&mut ebpf, names::IPCACHE6, &trie6.pages().iter().map(page6).collect::<Vec<_>>());
+    }
+    if let Some(tables) = &tables {
+        fill(&mut ebpf, names::ID_ROW, &tables.id_row);
+        fill(&mut ebpf, names::VERDICT, &tables.verdict);
+        fill(&mut ebpf, names::ACTIONS, &actions);
+        if policy.mode() == PolicyMode::Tables {
+            fill(&mut ebpf, names::PORT_CLASS, &tables.port_class);
+        }
+    }
+    // A signal makes the verifier give up with EAGAIN.
+    let mut attempts = (0..5).map(|_| classifier(&mut ebpf, program).load());
+    assert!(attempts.any(|attempt| attempt.is_ok()), "{program} does not load");
+    ebpf
+}
+
+fn classifier<'a>(ebpf: &'a mut Ebpf, program: &str) -> &'a mut SchedClassifier {
+    ebpf.program_mut(program).unwrap().try_into().unwrap()
+}
+
+fn fill<T: aya::Pod>(ebpf: &mut Ebpf, name: &str, values: &[T]) {
+    let mut map: Array<&mut MapData, T> = Array::try_from(ebpf.map_mut(name).unwrap()).unwrap();
+    for (index, value) in values.iter().enumerate() {
+        map.set(index as u32, *value, 0).unwrap();
+    }
+}
+
+/// Runs a program on a frame. The answer to the kernel and the one metric that moved must tell the same.
+fn run(ebpf: &mut Ebpf, program: &str, direction: u8, frame: &[u8]) -> u8 {
+    let before = metrics(ebpf, direction);
+    let options = TestRunOptions { data_in: Some(frame), ..TestRunOptions::default() };
+    let answer = classifier(ebpf, program).test_run(options).unwrap().return_value;
+    let after = metrics(ebpf, direction);
+    let moved: Vec<u8> = before.iter().zip(&after).filter(|(a, b)| a != b).map(|(a, _)| a.0).collect();
+    assert_eq!(moved.len(), 1, "outcomes {moved:?} for one packet");
+    assert_eq!(answer, if moved[0] == 0 { PASS } else { SHOT }, "reason {}", moved[0]);
+    moved[0]
+}
+
+/// Packets by outcome: passed, or one of the reasons that Cilium or we have numbers for.
+fn metrics(ebpf: &Ebpf, direction: u8) -> Vec<(u8, u64)> {
+    let map = ebpf.map(names::METRICS).unwrap();
+    let reasons = std::iter::once(0).chain(130..=215);
+    reasons.map(|reason| (reason, counter(map, metric_index(reason, direction))[0])).collect()
+}
+
+fn counter(map: &Map, index: u32) -> [u64; 2] {
+    let map: PerCpuArray<_, [u64; 2]> = PerCpuArray::try_from(map).unwrap();
+    map.get(&index, 0).unwrap().iter().fold([0; 2], |sum, cpu| [sum[0] + cpu[0], sum[1] + cpu[1]])
+}
+
+fn v4(address: IpAddr) -> std::net::Ipv4Addr {
+    match address {
+        IpAddr::V4(address) => address,
+        IpAddr::V6(_) => unreachable!(),
+    }
+}
+
+fn v6(address: IpAddr) -> std::net::Ipv6Addr {
+    match address {
+        IpAddr::V6(address) => address,
+        IpAddr::V4(_) => unreachable!(),
+    }
+}
+
+fn page6(page: &Page6) -> [u8; size_of::<Page6>()] {
+    let mut out = Vec::with_capacity(size_of::<Page6>());
+    for word in [page.mask_hi, page.mask_lo, page.value_hi, page.value_lo] {
+        out.extend(word.to_ne_bytes());
+    }
+    for word in [page.byte, page.default].into_iter().chain(page.cell) {
+        out.extend(word.to_ne_bytes());
+    }
+    out.try_into().unwrap()
+}
+
+fn entry(bytes: &[u8; 32]) -> CtEntry {
+    let word = |at: usize| u64::from_ne_bytes(bytes[at..at + 8].try_into().unwrap());
+    let generation = u32::from_ne_bytes(bytes[24..28].try_into().unwrap());
+    let (expires_ns, packets, octets) = (word(0), word(8), word(16));
+    CtEntry { expires_ns, packets, bytes: octets, generation, initiator: bytes[28], flags: bytes[29], pad: 0 }
+}
+
+fn bytes(entry: &CtEntry) -> [u8; 32] {
+    let mut out = Vec::with_capacity(32);
+    for word in [entry.expires_ns, entry.packets, entry.bytes] {
+        out.extend(word.to_ne_bytes());
+    }
+    out.extend(entry.generation.to_ne_bytes());
+    out.extend([entry.initiator, entry.flags, 0, 0]);
+    out.try_into().unwrap()
+}
+
+/// The clock of conntrack; `/proc/uptime` has it in hundredths (and counts sleep too, which no test does).
+fn monotonic_ns() -> u64 {
+    let text = std::fs::read_to_string("/proc/uptime").unwrap();
+    let seconds: f64 = text.split(' ').next().unwrap().parse().unwrap();
+    (seconds * 1e9) as u64
+}
