@@ -83,9 +83,7 @@ pub fn meta(ctx: &mut Ctx, root: &Node<'_>, object: &ObjectRef, policy: bool) ->
             } else {
                 name
             };
-            if let Err(wrong) = parse::dns_subdomain(name) {
-                ctx.wrong(codes::BAD_NAME, node, "name", &wrong);
-            }
+            check_name(ctx, node, name);
         }
         Some((_, None)) => {}
     }
@@ -123,6 +121,27 @@ pub fn meta(ctx: &mut Ctx, root: &Node<'_>, object: &ObjectRef, policy: bool) ->
         owned,
         span: root.span,
     })
+}
+
+/// Names appear in paths and reports: what could break those is refused, what only the API server minds is not.
+fn check_name(ctx: &mut Ctx, node: &Node<'_>, name: &str) {
+    let Err(wrong) = parse::dns_subdomain(name) else {
+        return;
+    };
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if name.len() <= 253 && name.chars().all(plain) && !name.starts_with('.') {
+        let message = format!(
+            "name {name:?}: the API server refuses it: {}",
+            wrong.message
+        );
+        ctx.report(Diagnostic::warning(
+            codes::ODD_NAME,
+            node.part(wrong.offset, wrong.len),
+            message,
+        ));
+    } else {
+        ctx.wrong(codes::BAD_NAME, node, "name", &wrong);
+    }
 }
 
 /// Reads labels, sorted by key.

@@ -11,11 +11,13 @@ mod cluster;
 mod cnp;
 mod decode;
 mod document;
+mod kinds;
 mod meta;
 mod names;
 mod np;
 pub mod parse;
 mod selector;
+mod twice;
 mod workload;
 
 use crate::diag::Diagnostic;
