@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use rayon::prelude::*;
+
 use crate::diag::{Diagnostic, ObjectRef, Span};
 
 use super::cnp::cilium_policy;
@@ -322,28 +324,19 @@ impl<'d, 'a> Documents<'d, 'a, '_> {
             ));
         }
         let fates = fates(&self.candidates, &mut self.diagnostics);
+        // Objects do not know each other here, so each is read on whatever thread is free.
+        let decoded: Vec<_> = self
+            .candidates
+            .par_iter()
+            .zip(fates)
+            .map(|(candidate, fate)| decode(candidate, fate))
+            .collect();
         let mut objects = Objects::default();
-        for (candidate, fate) in self.candidates.iter().zip(fates) {
-            let outcome = match fate {
-                Fate::Repeated => Outcome::Repeated,
-                Fate::Read | Fate::Conflict => {
-                    let mut ctx = Ctx::new(Some(candidate.object.clone()));
-                    candidate
-                        .problems
-                        .iter()
-                        .cloned()
-                        .for_each(|problem| ctx.report(problem));
-                    let read = decode(&mut ctx, candidate, fate == Fate::Conflict, &mut objects);
-                    self.diagnostics.extend(ctx.into_diagnostics());
-                    if read {
-                        Outcome::Read
-                    } else {
-                        Outcome::Refused
-                    }
-                }
-            };
+        for (decoded, candidate) in decoded.into_iter().zip(&self.candidates) {
+            append(&mut objects, decoded.objects);
+            self.diagnostics.extend(decoded.diagnostics);
             if let Some(summary) = self.summaries.get_mut(candidate.summary) {
-                summary.outcome = outcome;
+                summary.outcome = decoded.outcome;
             }
         }
         (objects, self.diagnostics, self.summaries)
@@ -353,88 +346,92 @@ impl<'d, 'a> Documents<'d, 'a, '_> {
 /// Namespace and name of the ConfigMap that holds the agent's options.
 const CONFIG: (&str, &str) = ("kube-system", "cilium-config");
 
-/// Reads one object and reports what is wrong with it; true when it was taken. One that is `refused` never is.
-fn decode(
-    ctx: &mut Ctx,
-    candidate: &Candidate<'_, '_>,
-    refused: bool,
-    objects: &mut Objects,
-) -> bool {
-    let (node, object) = (candidate.node, &candidate.object);
-    match candidate.reader {
-        Reader::Namespace => take(
-            cluster::namespace(ctx, node, object),
-            ctx,
-            refused,
-            &mut objects.namespaces,
-        ),
-        Reader::Workload(kind) => take(
-            workload(ctx, node, object, kind),
-            ctx,
-            refused,
-            &mut objects.workloads,
-        ),
-        Reader::Node => take(
-            cluster::node(ctx, node, object),
-            ctx,
-            refused,
-            &mut objects.nodes,
-        ),
-        Reader::CiliumNode => take(
-            cluster::cilium_node(ctx, node, object),
-            ctx,
-            refused,
-            &mut objects.nodes,
-        ),
-        Reader::Service => take(
-            cluster::service(ctx, node, object),
-            ctx,
-            refused,
-            &mut objects.services,
-        ),
-        Reader::Slice => take(
-            cluster::slice(ctx, node, object),
-            ctx,
-            refused,
-            &mut objects.slices,
-        ),
-        Reader::Endpoints => take(
-            cluster::endpoints(ctx, node, object),
-            ctx,
-            refused,
-            &mut objects.slices,
-        ),
-        Reader::NetworkPolicy => take(
-            np::network_policy(ctx, node, object),
-            ctx,
-            refused,
-            &mut objects.network_policies,
-        ),
-        Reader::Cilium(scope) => take(
-            cilium_policy(ctx, node, object, scope),
-            ctx,
-            refused,
-            &mut objects.cilium_policies,
-        ),
-        Reader::Config => {
-            let mut settings = Vec::new();
-            let taken = take(
-                cluster::config(ctx, node, object),
-                ctx,
-                refused,
-                &mut settings,
-            );
-            objects.config.extend(settings.into_iter().flatten());
-            taken
-        }
+/// What one candidate gave.
+struct Decoded {
+    /// The object, or nothing.
+    objects: Objects,
+    diagnostics: Vec<Diagnostic>,
+    outcome: Outcome,
+}
+
+/// Reads one object and reports what is wrong with it, also when it is refused already.
+fn decode(candidate: &Candidate<'_, '_>, fate: Fate) -> Decoded {
+    let mut ctx = Ctx::new(Some(candidate.object.clone()));
+    let mut objects = Objects::default();
+    if fate == Fate::Repeated {
+        return Decoded {
+            objects,
+            diagnostics: Vec::new(),
+            outcome: Outcome::Repeated,
+        };
+    }
+    candidate
+        .problems
+        .iter()
+        .cloned()
+        .for_each(|problem| ctx.report(problem));
+    read_object(&mut ctx, candidate, &mut objects);
+    let refused = fate == Fate::Conflict || ctx.failed();
+    if refused {
+        objects = Objects::default();
+    }
+    let outcome = if refused {
+        Outcome::Refused
+    } else {
+        Outcome::Read
+    };
+    Decoded {
+        objects,
+        diagnostics: ctx.into_diagnostics(),
+        outcome,
     }
 }
 
-fn take<T>(read: Option<T>, ctx: &Ctx, refused: bool, list: &mut Vec<T>) -> bool {
-    let taken = read.filter(|_| !refused && !ctx.failed());
-    let is_taken = taken.is_some();
-    list.extend(taken);
-    is_taken
+fn read_object(ctx: &mut Ctx, candidate: &Candidate<'_, '_>, objects: &mut Objects) {
+    let (node, object) = (candidate.node, &candidate.object);
+    match candidate.reader {
+        Reader::Namespace => objects
+            .namespaces
+            .extend(cluster::namespace(ctx, node, object)),
+        Reader::Workload(kind) => objects.workloads.extend(workload(ctx, node, object, kind)),
+        Reader::Node => objects.nodes.extend(cluster::node(ctx, node, object)),
+        Reader::CiliumNode => objects
+            .nodes
+            .extend(cluster::cilium_node(ctx, node, object)),
+        Reader::Service => objects.services.extend(cluster::service(ctx, node, object)),
+        Reader::Slice => objects.slices.extend(cluster::slice(ctx, node, object)),
+        Reader::Endpoints => objects.slices.extend(cluster::endpoints(ctx, node, object)),
+        Reader::Config => objects
+            .config
+            .extend(cluster::config(ctx, node, object).unwrap_or_default()),
+        Reader::NetworkPolicy => objects
+            .network_policies
+            .extend(np::network_policy(ctx, node, object)),
+        Reader::Cilium(scope) => objects
+            .cilium_policies
+            .extend(cilium_policy(ctx, node, object, scope)),
+    }
+}
+
+fn append(all: &mut Objects, one: Objects) {
+    let Objects {
+        namespaces,
+        workloads,
+        nodes,
+        services,
+        slices,
+        config,
+        network_policies,
+        cilium_policies,
+    } = one;
+    all.namespaces.extend(namespaces);
+    all.workloads.extend(workloads);
+    all.nodes.extend(nodes);
+    all.services.extend(services);
+    all.slices.extend(slices);
+    all.config.extend(config);
+    all.network_policies.extend(network_policies);
+    all.cilium_policies.extend(cilium_policies);
 }
 
 /// Items of `kind: List` and of every `...List` that has items.

@@ -20,6 +20,8 @@ mod selector;
 mod twice;
 mod workload;
 
+use rayon::prelude::*;
+
 use crate::diag::Diagnostic;
 use crate::source::SourceMap;
 
@@ -47,10 +49,15 @@ pub struct FrontOutput {
 
 /// Reads all documents of all files.
 pub fn read(sources: &SourceMap, options: &FrontOptions) -> FrontOutput {
+    let files: Vec<_> = sources.files().collect();
+    // Each file on whatever thread is free; the order of the results is that of the files.
+    let parsed: Vec<_> = files
+        .par_iter()
+        .map(|(id, file)| yaml::parse(*id, &file.text))
+        .collect();
     let mut documents = Vec::new();
     let mut fatal = Vec::new();
-    for (id, file) in sources.files() {
-        let parsed = yaml::parse(id, &file.text);
+    for parsed in parsed {
         documents.extend(parsed.documents);
         fatal.extend(parsed.fatal);
     }
