@@ -31,6 +31,10 @@ pub const NO_OBJECT: Code = Code("F-012");
 pub const API_VERSION: Code = Code("F-013");
 /// The same object twice, and the two differ.
 pub const CONFLICT: Code = Code("F-014");
+/// A name that the API server refuses, but that does no harm here.
+pub const ODD_NAME: Code = Code("F-015");
+/// A container port without a number, which was left out.
+pub const NO_PORT_NUMBER: Code = Code("F-016");
 /// A construct that is not supported yet.
 pub const UNSUPPORTED: Code = Code("F-100");
 

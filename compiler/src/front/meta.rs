@@ -57,9 +57,7 @@ pub fn meta(ctx: &mut Ctx, root: &Node<'_>, object: &ObjectRef, policy: bool) ->
         Some((node, Some(name))) => {
             // The API server appends characters to `generateName`.
             let name = if fields.get("name").is_none() { name.trim_end_matches('-') } else { name };
-            if let Err(wrong) = parse::dns_subdomain(name) {
-                ctx.wrong(codes::BAD_NAME, node, "name", &wrong);
-            }
+            check_name(ctx, node, name);
         }
         Some((_, None)) => {}
     }
@@ -85,6 +83,20 @@ pub fn meta(ctx: &mut Ctx, root: &Node<'_>, object: &ObjectRef, policy: bool) ->
         fields.finish(ctx, "metadata");
     }
     Some(Meta { object: object.clone(), labels, annotations, owned, span: root.span })
+}
+
+/// Names appear in paths and reports: what could break those is refused, what only the API server minds is not.
+fn check_name(ctx: &mut Ctx, node: &Node<'_>, name: &str) {
+    let Err(wrong) = parse::dns_subdomain(name) else {
+        return;
+    };
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if name.len() <= 253 && name.chars().all(plain) && !name.starts_with('.') {
+        let message = format!("name {name:?}: the API server refuses it: {}", wrong.message);
+        ctx.report(Diagnostic::warning(codes::ODD_NAME, node.part(wrong.offset, wrong.len), message));
+    } else {
+        ctx.wrong(codes::BAD_NAME, node, "name", &wrong);
+    }
 }
 
 /// Reads labels, sorted by key.

@@ -11,12 +11,16 @@ mod cluster;
 mod cnp;
 mod decode;
 mod document;
+mod kinds;
 mod meta;
 mod names;
 mod np;
 pub mod parse;
 mod selector;
+mod twice;
 mod workload;
+
+use rayon::prelude::*;
 
 use crate::diag::Diagnostic;
 use crate::source::SourceMap;
@@ -45,10 +49,12 @@ pub struct FrontOutput {
 
 /// Reads all documents of all files.
 pub fn read(sources: &SourceMap, options: &FrontOptions) -> FrontOutput {
+    let files: Vec<_> = sources.files().collect();
+    // Each file on whatever thread is free; the order of the results is that of the files.
+    let parsed: Vec<_> = files.par_iter().map(|(id, file)| yaml::parse(*id, &file.text)).collect();
     let mut documents = Vec::new();
     let mut fatal = Vec::new();
-    for (id, file) in sources.files() {
-        let parsed = yaml::parse(id, &file.text);
+    for parsed in parsed {
         documents.extend(parsed.documents);
         fatal.extend(parsed.fatal);
     }

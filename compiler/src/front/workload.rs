@@ -247,7 +247,15 @@ fn container_port(ctx: &mut Ctx, node: &Node<'_>) -> Option<ContainerPort> {
         None => Protocol::Tcp,
     };
     let Some(port) = fields.get("containerPort") else {
-        return ctx.missing(codes::MISSING, "containerPort", node.span);
+        ctx.report(
+            Diagnostic::warning(
+                codes::NO_PORT_NUMBER,
+                node.span,
+                "a container port without `containerPort` was left out",
+            )
+            .hint("check the spelling of `containerPort`"),
+        );
+        return None;
     };
     let number = ctx.integer("containerPort", port)?;
     match u16::try_from(number) {

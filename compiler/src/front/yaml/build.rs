@@ -420,11 +420,16 @@ mod tests {
         assert_eq!(parsed.fatal.unwrap().code, codes::YAML);
     }
 
+    /// The best of three: the machine may be busy with something else.
     fn fatal_fast(text: &str) -> crate::diag::Code {
-        let start = Instant::now();
-        let parsed = parse(FileId(0), text);
-        assert!(start.elapsed() < Duration::from_millis(100), "{:?}", start.elapsed());
-        parsed.fatal.unwrap().code
+        let timed = || {
+            let start = Instant::now();
+            let parsed = parse(FileId(0), text);
+            (start.elapsed(), parsed.fatal.unwrap().code)
+        };
+        let (elapsed, code) = (0..3).map(|_| timed()).min().unwrap();
+        assert!(elapsed < Duration::from_millis(100), "{elapsed:?}");
+        code
     }
 
     #[test]

@@ -1,0 +1,171 @@
+//! The kinds of Kubernetes objects: which are read, refused or skipped.
+
+use super::cnp::Scope;
+use super::names::nearest;
+use super::workload::WorkloadKind;
+
+/// How a kind is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reader {
+    /// Namespace.
+    Namespace,
+    /// Pod and what makes pods.
+    Workload(WorkloadKind),
+    /// Node.
+    Node,
+    /// CiliumNode.
+    CiliumNode,
+    /// Service.
+    Service,
+    /// EndpointSlice.
+    Slice,
+    /// Endpoints.
+    Endpoints,
+    /// ConfigMap; only `kube-system/cilium-config` matters.
+    Config,
+    /// NetworkPolicy.
+    NetworkPolicy,
+    /// CiliumNetworkPolicy and CiliumClusterwideNetworkPolicy.
+    Cilium(Scope),
+}
+
+impl Reader {
+    /// Whether objects of the kind belong to a namespace.
+    pub fn is_namespaced(self) -> bool {
+        match self {
+            Self::Namespace | Self::Node | Self::CiliumNode | Self::Cilium(Scope::Cluster) => false,
+            Self::Workload(_) | Self::Service | Self::Slice | Self::Endpoints | Self::Config => true,
+            Self::NetworkPolicy | Self::Cilium(Scope::Namespaced) => true,
+        }
+    }
+}
+
+/// A kind we read, with the only apiVersion that we read of it.
+type Known = (&'static str, &'static str, Reader);
+
+const KINDS: [Known; 18] = [
+    ("v1", "Namespace", Reader::Namespace),
+    ("v1", "Pod", Reader::Workload(WorkloadKind::Pod)),
+    ("v1", "ReplicationController", Reader::Workload(WorkloadKind::Controller)),
+    ("v1", "Node", Reader::Node),
+    ("v1", "Service", Reader::Service),
+    ("v1", "Endpoints", Reader::Endpoints),
+    ("v1", "ConfigMap", Reader::Config),
+    ("apps/v1", "Deployment", Reader::Workload(WorkloadKind::Replicated)),
+    ("apps/v1", "StatefulSet", Reader::Workload(WorkloadKind::Replicated)),
+    ("apps/v1", "ReplicaSet", Reader::Workload(WorkloadKind::Replicated)),
+    ("apps/v1", "DaemonSet", Reader::Workload(WorkloadKind::Daemon)),
+    ("batch/v1", "Job", Reader::Workload(WorkloadKind::Job)),
+    ("batch/v1", "CronJob", Reader::Workload(WorkloadKind::CronJob)),
+    ("discovery.k8s.io/v1", "EndpointSlice", Reader::Slice),
+    ("networking.k8s.io/v1", "NetworkPolicy", Reader::NetworkPolicy),
+    ("cilium.io/v2", "CiliumNode", Reader::CiliumNode),
+    ("cilium.io/v2", "CiliumNetworkPolicy", Reader::Cilium(Scope::Namespaced)),
+    ("cilium.io/v2", "CiliumClusterwideNetworkPolicy", Reader::Cilium(Scope::Cluster)),
+];
+
+/// Groups in which an unknown kind may be a policy.
+const POLICY_GROUPS: [&str; 2] = ["cilium.io", "policy.networking.k8s.io"];
+
+/// Older group of kinds we read: `extensions/v1beta1` had workloads and NetworkPolicy.
+const OLD_GROUP: &str = "extensions";
+
+/// Kinds of the policy groups that change verdicts, but are not supported yet.
+const UNSUPPORTED: [&str; 9] = [
+    "AdminNetworkPolicy",
+    "BaselineAdminNetworkPolicy",
+    "ClusterNetworkPolicy",
+    "CiliumCIDRGroup",
+    "CiliumLocalRedirectPolicy",
+    "CiliumEnvoyConfig",
+    "CiliumClusterwideEnvoyConfig",
+    "CiliumEgressGatewayPolicy",
+    "CiliumNodeConfig",
+];
+
+/// Kinds of the policy groups that decide no verdict: state that an agent keeps, routing, address pools, observation.
+const HARMLESS: [&str; 15] = [
+    "CiliumEndpoint",
+    "CiliumEndpointSlice",
+    "CiliumIdentity",
+    "CiliumPodIPPool",
+    "CiliumLoadBalancerIPPool",
+    "CiliumL2AnnouncementPolicy",
+    "CiliumBGPPeeringPolicy",
+    "CiliumBGPClusterConfig",
+    "CiliumBGPPeerConfig",
+    "CiliumBGPAdvertisement",
+    "CiliumBGPNodeConfig",
+    "CiliumBGPNodeConfigOverride",
+    "CiliumGatewayClassConfig",
+    "TracingPolicy",
+    "TracingPolicyNamespaced",
+];
+
+/// What becomes of an object by its kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// It is read.
+    Read(Reader),
+    /// Its kind is read, but only in this apiVersion.
+    OtherVersion(Reader, &'static str),
+    /// It is refused by name.
+    Unsupported,
+    /// It may be a policy; the nearest kind that is known.
+    Unknown(Option<&'static str>),
+    /// It may be a policy, but its kind is missing.
+    NoKind,
+    /// It decides no verdict.
+    Skipped,
+}
+
+/// Finds the class; at least one of the two texts is not empty.
+pub fn classify(api_version: &str, kind: &str) -> Class {
+    let group = group_of(api_version);
+    if kind.is_empty() {
+        let may_be_policy = POLICY_GROUPS.contains(&group) || group == "networking.k8s.io";
+        return if may_be_policy { Class::NoKind } else { Class::Skipped };
+    }
+    let of_group = |known: &str| group_of(known) == group || group == OLD_GROUP || api_version.is_empty();
+    if let Some((version, _, reader)) = KINDS.iter().find(|(known, name, _)| *name == kind && of_group(known)) {
+        return if *version == api_version { Class::Read(*reader) } else { Class::OtherVersion(*reader, version) };
+    }
+    if !POLICY_GROUPS.contains(&group) || HARMLESS.contains(&kind) {
+        return Class::Skipped;
+    }
+    if UNSUPPORTED.contains(&kind) {
+        return Class::Unsupported;
+    }
+    let known = KINDS.iter().filter(|(version, ..)| POLICY_GROUPS.contains(&group_of(version)));
+    Class::Unknown(nearest(kind, known.map(|(_, name, _)| *name).chain(UNSUPPORTED)))
+}
+
+fn group_of(api_version: &str) -> &str {
+    api_version.rsplit_once('/').map_or("", |(group, _)| group)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_tell_kinds_of_one_name_apart() {
+        assert_eq!(classify("v1", "Service"), Class::Read(Reader::Service));
+        assert_eq!(classify("serving.knative.dev/v1", "Service"), Class::Skipped);
+        assert_eq!(classify("networking.k8s.io/v1", "NetworkPolicy"), Class::Read(Reader::NetworkPolicy));
+        assert_eq!(classify("crd.projectcalico.org/v1", "NetworkPolicy"), Class::Skipped);
+    }
+
+    #[test]
+    fn what_may_be_a_policy_is_not_skipped() {
+        let other = Class::OtherVersion(Reader::NetworkPolicy, "networking.k8s.io/v1");
+        assert_eq!(classify("extensions/v1beta1", "NetworkPolicy"), other);
+        assert_eq!(classify("", "NetworkPolicy"), other);
+        assert_eq!(classify("networking.k8s.io/v1", ""), Class::NoKind);
+        assert_eq!(classify("cilium.io/v2", "CiliumCIDRGroup"), Class::Unsupported);
+        assert_eq!(classify("cilium.io/v2", "CiliumNetworkPolicies"), Class::Unknown(Some("CiliumNetworkPolicy")));
+        assert_eq!(classify("cilium.io/v2", "CiliumIdentity"), Class::Skipped);
+        assert_eq!(classify("", "Secret"), Class::Skipped);
+        assert_eq!(classify("v1", ""), Class::Skipped);
+    }
+}
