@@ -4,10 +4,10 @@
 //!
 //! **Invariant:** text reaches C only as a [`CIdent`] or through [`literal`]; no word of the user's gets here.
 
+mod inputs;
 pub mod literal;
 
 use askama::Template;
-use ciliumc_abi::headers::HEADERS;
 use ciliumc_abi::names;
 use sha2::{Digest, Sha256};
 
@@ -42,12 +42,12 @@ pub fn unit(shape: &Shape, node: &NodeConfig) -> Unit {
     }
 }
 
-/// SHA-256, in hexadecimal, of everything that clang reads for a unit: its files and every header.
+/// SHA-256, in hexadecimal, of everything that clang reads for a unit: its files and the headers they reach.
 pub fn digest(unit: &Unit) -> String {
     let own = [("ep_config.h", &unit.ep_config), ("node_config.h", &unit.node_config), ("unit.c", &unit.source)];
     let own = own.into_iter().map(|(path, text)| (path, text.as_str()));
     let mut hash = Sha256::new();
-    for (path, text) in own.chain(HEADERS.iter().copied()) {
+    for (path, text) in own.chain(inputs::headers(&unit.source)) {
         // Lengths keep "ab" + "c" apart from "a" + "bc".
         hash.update((path.len() as u64).to_le_bytes());
         hash.update(path);
