@@ -92,9 +92,12 @@ impl Lab {
             inside(&["route", "add", "fd77::fe/128", "dev", "eth0"]);
             inside(&["-6", "route", "add", "default", "via", "fd77::fe"]);
         }
-        for key in ["net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"] {
-            run("ip", &["netns", "exec", node, "sysctl", "-qw", key]);
-        }
+        // A thread sees the switches of its own namespace.
+        self.inside_node(|| {
+            for key in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
+                std::fs::write(Path::new("/proc/sys/net").join(key), "1").expect(key);
+            }
+        });
     }
 
     /// Namespace of the pod behind an interface.
