@@ -13,8 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use ciliumc::bundle::sha256;
 use ciliumc::clang::Toolchain;
-use ciliumc::codegen::literal;
 use ciliumc::driver::build::{self, BuildOptions, Checked};
 use ciliumc::driver::{self, Analysis, Stage};
 use ciliumc::eval::probe;
@@ -62,14 +62,8 @@ fn toolchain() -> Option<Toolchain> {
 /// File name of a distinct unit: its name, and what sets it apart from others of that name.
 fn unit_name(checked: &Checked) -> String {
     let config = checked.unit.ep_config.clone() + &checked.unit.node_config;
-    let digest = literal::hex(&fnv1a(config.as_bytes()));
+    let digest = sha256(config.as_bytes());
     format!("{}-{}", checked.unit.name, &digest[..8])
-}
-
-/// FNV-1a: the name of a file needs no more.
-fn fnv1a(bytes: &[u8]) -> [u8; 8] {
-    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, step).to_be_bytes()
 }
 
 #[test]

@@ -11,30 +11,13 @@ use std::path::{Path, PathBuf};
 
 use ciliumc::clang::{ClangError, Toolchain, compile_all};
 use ciliumc::codegen::{self, Unit};
-use ciliumc::lower::shape::{CellWidth, NodeConfig, PolicyMode, Program, Shape};
-
-const NODE: NodeConfig = NodeConfig {
-    ipv4: true,
-    ipv6: true,
-    sctp: false,
-    allow_icmp_frag_needed: true,
-    world_ipv4: 9,
-    world_ipv6: 10,
-    ct_entries_max: 1024,
-    ct_tcp_timeout_secs: 8000,
-    ct_tcp_syn_timeout_secs: 60,
-    ct_tcp_fin_timeout_secs: 10,
-    ct_any_timeout_secs: 60,
-};
+use ciliumc::ir::options::Options;
+use ciliumc::lower::shape::{NodeConfig, PolicyMode, Program, Shape};
 
 fn units() -> Vec<Unit> {
-    let width = CellWidth::U8;
+    let node = NodeConfig::from(&Options::default());
     [Program::FromContainer, Program::ToContainer]
-        .map(|program| {
-            let mode = PolicyMode::AllowAll;
-            let shape = Shape { program, mode, row: width, class: width, action: width, class_shift: 0, audit: false };
-            codegen::unit(&shape, &NODE)
-        })
+        .map(|program| codegen::unit(&Shape::constant(program, PolicyMode::AllowAll), &node))
         .to_vec()
 }
 

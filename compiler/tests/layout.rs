@@ -13,7 +13,8 @@ use std::process::Command;
 
 use ciliumc::clang::{FLAGS, Toolchain};
 use ciliumc::codegen;
-use ciliumc::lower::shape::{CellWidth, NodeConfig, PolicyMode, Program, Shape};
+use ciliumc::ir::options::Options;
+use ciliumc::lower::shape::{NodeConfig, PolicyMode, Program, Shape};
 use ciliumc_abi::headers::HEADERS;
 use ciliumc_abi::{action, conntrack, counter, drop_reason, event, ipcache, names, table};
 use clang_sys::*;
@@ -24,21 +25,8 @@ fn include() -> PathBuf {
 
 /// A folder with the config headers that every header may ask for.
 fn configs() -> tempfile::TempDir {
-    let node = NodeConfig {
-        ipv4: true,
-        ipv6: true,
-        sctp: true,
-        allow_icmp_frag_needed: true,
-        world_ipv4: 9,
-        world_ipv6: 10,
-        ct_entries_max: 1024,
-        ct_tcp_timeout_secs: 8000,
-        ct_tcp_syn_timeout_secs: 60,
-        ct_tcp_fin_timeout_secs: 10,
-        ct_any_timeout_secs: 60,
-    };
-    let (program, mode, width) = (Program::ToContainer, PolicyMode::Tables, CellWidth::U8);
-    let shape = Shape { program, mode, row: width, class: width, action: width, class_shift: 4, audit: false };
+    let node = NodeConfig { sctp: true, ..NodeConfig::from(&Options::default()) };
+    let shape = Shape { class_shift: 4, ..Shape::constant(Program::ToContainer, PolicyMode::Tables) };
     let unit = codegen::unit(&shape, &node);
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("ep_config.h"), unit.ep_config).unwrap();

@@ -15,8 +15,19 @@ use crate::lower::{LoweredDirection, TablesIndex};
 /// Kernel features that every bundle needs.
 const KERNEL_FEATURES: [&str; 3] = ["btf", "ringbuf", "tcx"];
 
+/// What cannot happen unless a stage before this one is wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum AssembleError {
+    /// A class needs an object that nobody built.
+    #[error("no object was built for the shape {0:?}")]
+    MissingObject(Shape),
+    /// A document does not serialise.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+}
+
 /// Puts a bundle together.
-pub fn assemble(input: Input<'_>) -> Result<Bundle, serde_json::Error> {
+pub fn assemble(input: Input<'_>) -> Result<Bundle, AssembleError> {
     let mut files: BTreeMap<String, Vec<u8>> = BTreeMap::new();
 
     let mut objects = BTreeMap::new();
@@ -39,18 +50,23 @@ pub fn assemble(input: Input<'_>) -> Result<Bundle, serde_json::Error> {
     }
     files.insert(IPCACHE_FILE.into(), input.resolved.addresses.records().flat_map(|r| r.to_bytes()).collect());
 
-    let direction = |lowered: &LoweredDirection| Direction {
-        object: object_paths.get(&lowered.shape).cloned().unwrap_or_default(),
-        tables: lowered.tables.and_then(|index| table_paths.get(&index).cloned()),
-        default_cause: lowered.default_cause,
+    let direction = |lowered: &LoweredDirection| {
+        let object = object_paths.get(&lowered.shape).ok_or(AssembleError::MissingObject(lowered.shape))?;
+        Ok::<_, AssembleError>(Direction {
+            object: object.clone(),
+            tables: lowered.tables.and_then(|index| table_paths.get(&index).cloned()),
+            default_cause: lowered.default_cause,
+        })
     };
     let classes = input.resolved.classes.iter().zip(&input.lowered.classes).enumerate();
-    let classes = classes.map(|(n, (resolved, lowered))| Class {
-        id: n as u32,
-        identity: resolved.identity,
-        variant: resolved.variant.0,
-        ingress: direction(&lowered.ingress),
-        egress: direction(&lowered.egress),
+    let classes = classes.map(|(n, (resolved, lowered))| {
+        Ok::<_, AssembleError>(Class {
+            id: n as u32,
+            identity: resolved.identity,
+            variant: resolved.variant.0,
+            ingress: direction(&lowered.ingress)?,
+            egress: direction(&lowered.egress)?,
+        })
     });
 
     let provenance = provenance::provenance(input.sources, input.cluster, input.lowered);
@@ -76,7 +92,7 @@ pub fn assemble(input: Input<'_>) -> Result<Bundle, serde_json::Error> {
         objects,
         tables,
         identities: identities(input.resolved),
-        classes: classes.collect(),
+        classes: classes.collect::<Result<_, _>>()?,
         endpoints: endpoints(input.cluster, input.resolved),
         nodes: nodes(input.cluster, input.resolved),
         files: listed.collect(),

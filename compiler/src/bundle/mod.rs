@@ -12,8 +12,10 @@ use std::collections::BTreeMap;
 
 use ciliumc_abi::manifest::{self, Manifest};
 
-pub use assemble::assemble;
+pub use assemble::{AssembleError, assemble};
+use sha2::Digest;
 
+use crate::codegen::literal::hex;
 use crate::ir::Cluster;
 use crate::lower::Lowered;
 use crate::lower::shape::Shape;
@@ -57,12 +59,5 @@ pub struct Bundle {
 
 /// SHA-256, hexadecimal, lower case.
 pub fn sha256(bytes: &[u8]) -> String {
-    use sha2::Digest;
-    use std::fmt::Write;
-    let mut out = String::with_capacity(64);
-    for byte in sha2::Sha256::digest(bytes) {
-        // Writing to a String cannot fail.
-        let _ = write!(out, "{byte:02x}");
-    }
-    out
+    hex(&sha2::Sha256::digest(bytes))
 }

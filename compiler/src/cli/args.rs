@@ -104,8 +104,8 @@ pub struct BuildArgs {
     #[arg(long)]
     pub no_cache: bool,
     /// Report format.
-    #[arg(long, short, value_enum, default_value_t = BuildFormat::Text, value_name = "FORMAT")]
-    pub output: BuildFormat,
+    #[arg(long, short, value_enum, default_value_t = ReportFormat::Text, value_name = "FORMAT")]
+    pub output: ReportFormat,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -118,7 +118,7 @@ pub enum StageArg {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum BuildFormat {
+pub enum ReportFormat {
     Text,
     Json,
 }
@@ -129,8 +129,8 @@ pub struct CheckArgs {
     #[command(flatten)]
     pub input: InputArgs,
     /// Report format.
-    #[arg(long, short, value_enum, default_value_t = BuildFormat::Text, value_name = "FORMAT")]
-    pub output: BuildFormat,
+    #[arg(long, short, value_enum, default_value_t = ReportFormat::Text, value_name = "FORMAT")]
+    pub output: ReportFormat,
     /// Lowest severity that makes the exit code 1 (refused input is 3).
     #[arg(long, value_enum, default_value_t = FailOn::Error, value_name = "SEVERITY")]
     pub fail_on: FailOn,

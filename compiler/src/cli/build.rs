@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use super::args::{BuildArgs, BuildFormat, StageArg};
+use super::args::{BuildArgs, ReportFormat, StageArg};
 use super::inputs;
 use crate::bundle::write;
 use crate::clang::Toolchain;
@@ -27,11 +27,11 @@ pub fn run(args: &BuildArgs) -> Result<u8, Failure> {
     let mut analysis = inputs::analyse(&args.input, &sources, lock.clone())?;
     let warnings = build::warnings(&analysis);
     analysis.diagnostics.extend(warnings);
-    if args.output == BuildFormat::Text {
+    if args.output == ReportFormat::Text {
         inputs::print_diagnostics(&args.input, &analysis, &sources);
     }
     if let Err(failure) = inputs::refuse(&args.input, &analysis) {
-        if args.output == BuildFormat::Json {
+        if args.output == ReportFormat::Json {
             println!(
                 "{:#}",
                 json!({ "schema": "ciliumc/build/v1", "diagnostics": render::json(&analysis.diagnostics, &sources) })
@@ -75,7 +75,7 @@ pub fn run(args: &BuildArgs) -> Result<u8, Failure> {
 
     let m = &bundle.manifest;
     match args.output {
-        BuildFormat::Json => println!(
+        ReportFormat::Json => println!(
             "{:#}",
             json!({
                 "schema": "ciliumc/build/v1",
@@ -85,7 +85,7 @@ pub fn run(args: &BuildArgs) -> Result<u8, Failure> {
                 "diagnostics": render::json(&analysis.diagnostics, &sources),
             })
         ),
-        BuildFormat::Text => println!(
+        ReportFormat::Text => println!(
             "{}: {} policies, {} endpoints in {} classes, {} identities, {} tables, {built} objects ({from_cache} cached) in {} ms",
             out.display(),
             analysis.cluster.policies.len(),

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::args::{BuildFormat, CheckArgs, FailOn};
+use super::args::{CheckArgs, FailOn, ReportFormat};
 use super::inputs;
 use crate::diag::{Severity, render};
 use crate::driver::Failure;
@@ -13,11 +13,11 @@ pub fn run(args: &CheckArgs) -> Result<u8, Failure> {
     let sources = inputs::load(&args.input)?;
     let analysis = inputs::analyse(&args.input, &sources, Lock::default())?;
     match args.output {
-        BuildFormat::Json => println!(
+        ReportFormat::Json => println!(
             "{:#}",
             json!({ "schema": "ciliumc/check/v1", "diagnostics": render::json(&analysis.diagnostics, &sources) })
         ),
-        BuildFormat::Text => {
+        ReportFormat::Text => {
             inputs::print_diagnostics(&args.input, &analysis, &sources);
             let cluster = &analysis.cluster;
             println!("{} policies, {} endpoints checked", cluster.policies.len(), cluster.endpoints.len());

@@ -19,7 +19,7 @@ use crate::source::SourceMap;
 use crate::validate::kernel::{self, VerifyError};
 
 /// Budget of one program, far below the kernel's million: a new kernel walks more than an old one.
-const VERIFIED_MAX: u32 = 200_000;
+pub const VERIFIED_MAX: u32 = 200_000;
 
 /// How to build.
 #[derive(Debug, Clone, Default)]
@@ -34,8 +34,6 @@ pub struct BuildOptions<'a> {
 
 /// A built object with what was found in it.
 pub struct Checked {
-    /// What it is specialised to.
-    pub shape: Shape,
     /// The unit it was built from.
     pub unit: Unit,
     /// The ELF file.
@@ -70,32 +68,31 @@ pub fn warnings(analysis: &Analysis) -> Vec<Diagnostic> {
 }
 
 /// The distinct units of a cluster, sorted by shape.
-pub fn units(lowered: &Lowered) -> Vec<(Shape, Unit)> {
+pub fn units(lowered: &Lowered) -> Vec<Unit> {
     let mut shapes: BTreeSet<Shape> = BTreeSet::new();
     for class in &lowered.classes {
         shapes.extend(Direction::ALL.map(|direction| class.direction(direction).shape));
     }
-    shapes.into_iter().map(|shape| (shape, codegen::unit(&shape, &lowered.node))).collect()
+    shapes.iter().map(|shape| codegen::unit(shape, &lowered.node)).collect()
 }
 
 /// Compiles and checks every unit.
 pub fn objects(
     toolchain: &Toolchain,
     node: &NodeConfig,
-    units: Vec<(Shape, Unit)>,
+    units: Vec<Unit>,
     options: &BuildOptions<'_>,
 ) -> Result<Vec<Checked>, Failure> {
-    let sources: Vec<Unit> = units.iter().map(|(_, unit)| unit.clone()).collect();
-    let built = clang::compile_all(toolchain, &sources, options.jobs, options.cache).map_err(clang_failure)?;
+    let built = clang::compile_all(toolchain, &units, options.jobs, options.cache).map_err(clang_failure)?;
     let mut out = Vec::with_capacity(units.len());
-    for ((shape, unit), built) in units.into_iter().zip(built) {
-        let report = object::inspect(&built.object, &shape, node)
+    for (unit, built) in units.into_iter().zip(built) {
+        let report = object::inspect(&built.object, &unit.shape, node)
             .map_err(|error| Failure::Bug(format!("object {}: {error}", unit.name)))?;
         let verified = match options.verify {
             true => Some(verified(&unit, &built.object, &report.program)?),
             false => None,
         };
-        out.push(Checked { shape, unit, bytes: built.object, report, verified, cached: built.cached });
+        out.push(Checked { unit, bytes: built.object, report, verified, cached: built.cached });
     }
     Ok(out)
 }
@@ -131,13 +128,13 @@ pub fn bundle(
         .map(|checked| {
             let entry = manifest::Object {
                 program: checked.report.program.clone(),
-                shape: defines(&checked.shape),
+                shape: defines(&checked.unit.shape),
                 maps: checked.report.maps.keys().cloned().collect(),
                 helpers: checked.report.helpers.clone(),
                 instructions: checked.report.instructions,
                 verified: checked.verified,
             };
-            (checked.shape, BuiltObject { bytes: checked.bytes, entry })
+            (checked.unit.shape, BuiltObject { bytes: checked.bytes, entry })
         })
         .collect();
     let input = bundle::Input {
@@ -161,7 +158,7 @@ pub fn emit(stage: Stage, analysis: &Analysis, lowered: &Lowered, objects: &[Che
         Stage::Ir => ir::text::print(&analysis.cluster),
         Stage::Resolve => resolve::text::print(&analysis.cluster, &analysis.resolved),
         Stage::Lower => lower::text::print(lowered),
-        Stage::Codegen => units(lowered).iter().map(|(_, unit)| codegen::text(unit)).collect(),
+        Stage::Codegen => units(lowered).iter().map(codegen::text).collect(),
         Stage::Object => objects
             .iter()
             .map(|c| object::text::print(&c.unit.name, &c.report) + &object::text::code(&c.report))

@@ -33,6 +33,8 @@ pub struct Answer {
     pub class: ClassIndex,
     /// Identity of the peer.
     pub peer: IdentityIndex,
+    /// Protocol and port.
+    pub l4: L4,
     /// The peer as reports show it: `pod:ns/name`, or the labels of its identity.
     pub peer_text: String,
 }
@@ -69,7 +71,7 @@ fn parse_line(line: &str) -> Result<Probe, String> {
 }
 
 /// Protocol word and port (or ICMP type) as a flow.
-pub fn l4(protocol: &str, port: u16) -> Result<L4, String> {
+fn l4(protocol: &str, port: u16) -> Result<L4, String> {
     let icmp_type = || u8::try_from(port).map_err(|_| format!("ICMP type {port} is above 255"));
     match protocol {
         "TCP" => Ok(L4::Port(Protocol::Tcp, port)),
@@ -101,7 +103,7 @@ pub fn answer(cluster: &Cluster, resolved: &Resolved, probe: &Probe) -> Result<A
         }
         _ => decide(resolved, policy, Flow { peer, l4 }),
     };
-    Ok(Answer { decision, class, peer, peer_text })
+    Ok(Answer { decision, class, peer, l4, peer_text })
 }
 
 fn endpoint(cluster: &Cluster, name: &str) -> Option<EndpointIndex> {

@@ -131,6 +131,17 @@ pub enum Protocol {
     Sctp,
 }
 
+impl Protocol {
+    /// The word of reports.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+            Self::Sctp => "sctp",
+        }
+    }
+}
+
 /// Source of a label key in a selector.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum KeySource {

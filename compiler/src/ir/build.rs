@@ -79,7 +79,6 @@ pub fn build(objects: &Objects, diagnostics: &mut Vec<Diagnostic>) -> Cluster {
         .iter()
         .map(|service| Service {
             object: service.meta.object.clone(),
-            cluster_ips: service.cluster_ips.iter().copied().collect(),
             has_selector: !service.selector.is_empty(),
             span: service.meta.span,
         })

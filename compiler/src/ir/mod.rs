@@ -12,7 +12,7 @@ pub mod labels;
 mod network_policy;
 pub mod options;
 mod scope;
-pub use scope::CLUSTER_KEY;
+pub use scope::{CLUSTER_KEY, NAMESPACE_KEY, NAMESPACE_LABELS};
 pub mod text;
 pub mod verify;
 mod workloads;
@@ -128,8 +128,6 @@ pub struct Endpoint {
 pub struct Service {
     /// The object.
     pub object: ObjectRef,
-    /// Its own addresses, which the datapath does not translate.
-    pub cluster_ips: BTreeSet<IpAddr>,
     /// Whether it selects pods.
     pub has_selector: bool,
     /// Where the object begins.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Cluster, Peer, Peers, Port, Ports, Protocol, RuleAction, Subject};
+use super::{Cluster, Peer, Peers, Port, Ports, RuleAction, Subject};
 
 /// One line per thing, sorted.
 pub fn print(cluster: &Cluster) -> String {
@@ -25,7 +25,7 @@ fn write(cluster: &Cluster, out: &mut String) -> std::fmt::Result {
     for e in &cluster.endpoints {
         write!(out, "endpoint {} {{{}}} sa={}", e.name, labels(&e.labels), e.service_account)?;
         for port in &e.named_ports {
-            write!(out, " {}={}/{}", port.name, port.port, protocol(port.protocol))?;
+            write!(out, " {}={}/{}", port.name, port.port, port.protocol.word())?;
         }
         if let Some(node) = e.node {
             write!(out, " node={}", cluster.nodes[node.0 as usize].name)?;
@@ -100,19 +100,11 @@ fn ports(ports: &Ports) -> String {
 
 fn port(port: &Port) -> String {
     match port {
-        Port::Range { protocol: p, first: 0, last: u16::MAX } => format!("any {}", protocol(*p)),
-        Port::Range { protocol: p, first, last } if first == last => format!("{first}/{}", protocol(*p)),
-        Port::Range { protocol: p, first, last } => format!("{first}-{last}/{}", protocol(*p)),
-        Port::Named { protocol: p, name, .. } => format!("{name}/{}", protocol(*p)),
+        Port::Range { protocol: p, first: 0, last: u16::MAX } => format!("any {}", p.word()),
+        Port::Range { protocol: p, first, last } if first == last => format!("{first}/{}", p.word()),
+        Port::Range { protocol: p, first, last } => format!("{first}-{last}/{}", p.word()),
+        Port::Named { protocol: p, name, .. } => format!("{name}/{}", p.word()),
         Port::Icmp(t) => format!("icmp type {t}"),
         Port::Icmp6(t) => format!("icmpv6 type {t}"),
-    }
-}
-
-fn protocol(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::Tcp => "tcp",
-        Protocol::Udp => "udp",
-        Protocol::Sctp => "sctp",
     }
 }

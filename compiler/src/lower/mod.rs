@@ -176,21 +176,5 @@ pub fn lower(options: &Options, resolved: &Resolved) -> Result<Lowered, LowerErr
             egress: direction(Direction::Egress, egress)?,
         });
     }
-    Ok(Lowered { node: node_config(options, resolved), causes, tables, classes })
-}
-
-fn node_config(options: &Options, resolved: &Resolved) -> NodeConfig {
-    NodeConfig {
-        ipv4: options.ipv4,
-        ipv6: options.ipv6,
-        sctp: options.sctp,
-        allow_icmp_frag_needed: options.allow_icmp_frag_needed,
-        world_ipv4: resolved.addresses.world_ipv4.0,
-        world_ipv6: resolved.addresses.world_ipv6.0,
-        ct_entries_max: options.ct_entries_max,
-        ct_tcp_timeout_secs: options.ct_tcp_timeout_secs,
-        ct_tcp_syn_timeout_secs: options.ct_tcp_syn_timeout_secs,
-        ct_tcp_fin_timeout_secs: options.ct_tcp_fin_timeout_secs,
-        ct_any_timeout_secs: options.ct_any_timeout_secs,
-    }
+    Ok(Lowered { node: NodeConfig::from(options), causes, tables, classes })
 }

@@ -1,5 +1,7 @@
 //! The shape of one direction of a class: what the C is specialised to. Everything else is data.
 
+use crate::ir::options::Options;
+
 /// Which program a shape is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Program {
@@ -87,10 +89,6 @@ pub struct NodeConfig {
     pub sctp: bool,
     /// `allow-icmp-frag-needed`.
     pub allow_icmp_frag_needed: bool,
-    /// Identity index of an IPv4 address that no table knows (2, or 9 in dual stack).
-    pub world_ipv4: u32,
-    /// Identity index of an IPv6 address that no table knows (2, or 10 in dual stack).
-    pub world_ipv6: u32,
     /// `bpf-ct-global-tcp-max`: entries of `conntrack4` and of `conntrack6` each.
     pub ct_entries_max: u32,
     /// `bpf-ct-timeout-regular-tcp`, seconds.
@@ -101,4 +99,20 @@ pub struct NodeConfig {
     pub ct_tcp_fin_timeout_secs: u32,
     /// `bpf-ct-timeout-regular-any`, seconds.
     pub ct_any_timeout_secs: u32,
+}
+
+impl From<&Options> for NodeConfig {
+    fn from(options: &Options) -> Self {
+        Self {
+            ipv4: options.ipv4,
+            ipv6: options.ipv6,
+            sctp: options.sctp,
+            allow_icmp_frag_needed: options.allow_icmp_frag_needed,
+            ct_entries_max: options.ct_entries_max,
+            ct_tcp_timeout_secs: options.ct_tcp_timeout_secs,
+            ct_tcp_syn_timeout_secs: options.ct_tcp_syn_timeout_secs,
+            ct_tcp_fin_timeout_secs: options.ct_tcp_fin_timeout_secs,
+            ct_any_timeout_secs: options.ct_any_timeout_secs,
+        }
+    }
 }

@@ -51,6 +51,12 @@ struct Numbers {
     identity: u32,
 }
 
+impl Numbers {
+    fn typed(self) -> (IdentityIndex, NumericIdentity) {
+        (IdentityIndex(self.index), NumericIdentity(self.identity))
+    }
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Entry {
@@ -62,7 +68,7 @@ struct Entry {
 /// The lock, by canonical labels.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Lock {
-    entries: BTreeMap<String, (u32, u32)>,
+    entries: BTreeMap<String, Numbers>,
 }
 
 /// Numeric range that a label set is numbered in (spec §4.6).
@@ -109,7 +115,11 @@ impl Lock {
                 let message = format!("identity {} is reserved or given twice", entry.identity);
                 return Err(LockError::Inconsistent(message));
             }
-            if lock.entries.insert(entry.labels.clone(), (entry.index, entry.identity)).is_some() {
+            if lock
+                .entries
+                .insert(entry.labels.clone(), Numbers { index: entry.index, identity: entry.identity })
+                .is_some()
+            {
                 return Err(LockError::Inconsistent(format!("labels `{}` stand twice", entry.labels)));
             }
         }
@@ -121,7 +131,7 @@ impl Lock {
         let mut identities: Vec<Entry> = self
             .entries
             .iter()
-            .map(|(labels, &(index, identity))| Entry { index, identity, labels: labels.clone() })
+            .map(|(labels, &Numbers { index, identity })| Entry { index, identity, labels: labels.clone() })
             .collect();
         identities.sort_by_key(|entry| entry.index);
         let document = Document { version: 1, identities };
@@ -142,8 +152,8 @@ impl Lock {
             let range = Range::of(labels, cluster_id);
             match self.entries.get(text) {
                 // A number from before the cluster id changed is not one of this cluster.
-                Some(&(index, identity)) if range.contains(identity) => {
-                    out.insert(text.clone(), (IdentityIndex(index), NumericIdentity(identity)));
+                Some(numbers) if range.contains(numbers.identity) => {
+                    out.insert(text.clone(), numbers.typed());
                 }
                 _ => new.push((text, range)),
             }
@@ -151,15 +161,15 @@ impl Lock {
         for (text, range) in new {
             self.entries.remove(text);
             let numbers = self.next(text, range, wanted)?;
-            self.entries.insert(text.clone(), (numbers.index, numbers.identity));
-            out.insert(text.clone(), (IdentityIndex(numbers.index), NumericIdentity(numbers.identity)));
+            self.entries.insert(text.clone(), numbers);
+            out.insert(text.clone(), numbers.typed());
         }
         Ok(out)
     }
 
     fn next(&mut self, text: &str, range: Range, wanted: &BTreeMap<String, LabelSet>) -> Result<Numbers, LockError> {
-        let taken = self.entries.values().map(|&(_, identity)| identity).filter(|&i| range.contains(i)).max();
-        let index = self.entries.values().map(|&(index, _)| index).max().map_or(FIRST_DYNAMIC_INDEX, |i| i + 1);
+        let taken = self.entries.values().map(|n| n.identity).filter(|&i| range.contains(i)).max();
+        let index = self.entries.values().map(|n| n.index).max().map_or(FIRST_DYNAMIC_INDEX, |i| i + 1);
         let identity = taken.map_or(range.first, |i| i + 1);
         if identity <= range.last && index <= INDEX_MAX {
             return Ok(Numbers { index, identity });
@@ -168,9 +178,9 @@ impl Lock {
         let retired = self
             .entries
             .iter()
-            .filter(|(labels, (_, identity))| range.contains(*identity) && !wanted.contains_key(*labels))
-            .min_by_key(|(_, (_, identity))| *identity)
-            .map(|(labels, &(index, identity))| (labels.clone(), Numbers { index, identity }));
+            .filter(|(labels, n)| range.contains(n.identity) && !wanted.contains_key(*labels))
+            .min_by_key(|(_, n)| n.identity)
+            .map(|(labels, numbers)| (labels.clone(), *numbers));
         match retired {
             Some((labels, numbers)) => {
                 self.entries.remove(&labels);
@@ -207,8 +217,8 @@ mod tests {
     #[test]
     fn a_full_range_takes_the_lowest_retired_number() {
         let mut lock = Lock::default();
-        lock.entries.insert("gone".into(), (300, 500));
-        lock.entries.insert("gone-too".into(), (301, LAST_CLUSTER_IDENTITY));
+        lock.entries.insert("gone".into(), Numbers { index: 300, identity: 500 });
+        lock.entries.insert("gone-too".into(), Numbers { index: 301, identity: LAST_CLUSTER_IDENTITY });
         let numbers = lock.allocate(&wanted(&["a"]), 0).unwrap();
         assert_eq!(numbers["k8s:app=a;"], (IdentityIndex(300), NumericIdentity(500)));
         assert!(!lock.entries.contains_key("gone"));

@@ -23,7 +23,10 @@ pub use lock::{Lock, LockError};
 
 use crate::diag::Diagnostic;
 use crate::ir::labels::{Label, LabelSet};
-use crate::ir::{Cluster, Direction, EndpointIndex, NamedPort, Protocol, RuleAction, RuleId};
+use crate::ir::{
+    CLUSTER_KEY, Cluster, Direction, EndpointIndex, NAMESPACE_KEY, NAMESPACE_LABELS, NamedPort, Protocol, RuleAction,
+    RuleId,
+};
 use label_filter::LabelFilter;
 
 /// Position in [`Resolved::classes`].
@@ -277,14 +280,14 @@ impl Resolved {
 /// Spec §5.1: labels of a pod, then the filter.
 fn endpoint_labels(cluster: &Cluster, endpoint: &crate::ir::Endpoint, filter: &LabelFilter) -> LabelSet {
     let mut derived: BTreeMap<String, String> = BTreeMap::from([
-        ("io.kubernetes.pod.namespace".into(), endpoint.namespace.clone()),
-        ("io.cilium.k8s.policy.cluster".into(), cluster.options.cluster_name.clone()),
+        (NAMESPACE_KEY.into(), endpoint.namespace.clone()),
+        (CLUSTER_KEY.into(), cluster.options.cluster_name.clone()),
     ]);
     if !endpoint.service_account.is_empty() {
         derived.insert("io.cilium.k8s.policy.serviceaccount".into(), endpoint.service_account.clone());
     }
     for (key, value) in &cluster.namespaces[&endpoint.namespace] {
-        derived.insert(format!("io.cilium.k8s.namespace.labels.{key}"), value.clone());
+        derived.insert(format!("{NAMESPACE_LABELS}{key}"), value.clone());
     }
     let own = endpoint
         .labels

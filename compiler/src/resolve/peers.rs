@@ -1,6 +1,6 @@
 //! Which identities a peer selects.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use ciliumc_abi::identity::{IdentityIndex, reserved};
@@ -9,7 +9,6 @@ use super::{Identity, PeerSet, Variant, VariantIndex};
 use crate::ir::labels::LabelSet;
 use crate::ir::options::Options;
 use crate::ir::{CidrPeer, Cluster, Entity, Peer, Peers};
-use std::collections::BTreeMap;
 
 /// Answers, kept for each variant: most policies of a cluster name the same few peers.
 pub struct Resolver<'a> {

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{Enforcement, L4Match, PeerSet, Resolved};
-use crate::ir::{Cluster, Direction, Protocol, RuleAction};
+use crate::ir::{Cluster, Direction, RuleAction};
 
 /// One line per thing, sorted.
 pub fn print(cluster: &Cluster, resolved: &Resolved) -> String {
@@ -61,15 +61,10 @@ fn write(cluster: &Cluster, resolved: &Resolved, out: &mut String) -> std::fmt::
 }
 
 fn l4(l4: L4Match) -> String {
-    let word = |protocol| match protocol {
-        Protocol::Tcp => "tcp",
-        Protocol::Udp => "udp",
-        Protocol::Sctp => "sctp",
-    };
     match l4 {
         L4Match::All => "everything".into(),
-        L4Match::Ports { protocol, first, last } if first == last => format!("{first}/{}", word(protocol)),
-        L4Match::Ports { protocol, first, last } => format!("{first}-{last}/{}", word(protocol)),
+        L4Match::Ports { protocol, first, last } if first == last => format!("{first}/{}", protocol.word()),
+        L4Match::Ports { protocol, first, last } => format!("{first}-{last}/{}", protocol.word()),
         L4Match::Icmp(t) => format!("icmp type {t}"),
         L4Match::Icmp6(t) => format!("icmpv6 type {t}"),
     }

@@ -59,11 +59,8 @@ pub fn answer(cluster: &Cluster, lowered: &Lowered, probe: &Probe, model: Answer
     if model.decision.reason == Reason::ProtocolDisabled {
         return model;
     }
-    let Ok(l4) = crate::eval::probe::l4(&probe.protocol, probe.port) else {
-        return model;
-    };
     let direction = lowered.classes[model.class.0 as usize].direction(probe.direction);
-    let read = decide(lowered, direction, model.peer, l4);
+    let read = decide(lowered, direction, model.peer, model.l4);
     let audited = !read.allowed && cluster.options.audit;
     let reason = match (direction.shape.mode, read.allowed, read.rules.is_empty()) {
         (PolicyMode::AllowAll, ..) => Reason::NotEnforced,

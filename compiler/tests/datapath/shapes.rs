@@ -4,12 +4,10 @@ use std::process::Command;
 
 use ciliumc::clang::{Toolchain, compile_all};
 use ciliumc::codegen;
+use ciliumc::driver::build::VERIFIED_MAX;
 use ciliumc::lower::shape::{CellWidth, NodeConfig, PolicyMode, Program, Shape};
 use ciliumc::object::inspect;
 use ciliumc::validate::kernel::{VerifyError, verify};
-
-/// Bound of what the verifier may walk.
-const VERIFIED_MAX: u32 = 200_000;
 
 /// The defaults of Cilium 1.18 in dual stack.
 pub const NODE: NodeConfig = NodeConfig {
@@ -17,8 +15,6 @@ pub const NODE: NodeConfig = NodeConfig {
     ipv6: true,
     sctp: true,
     allow_icmp_frag_needed: true,
-    world_ipv4: 9,
-    world_ipv6: 10,
     ct_entries_max: 524_288,
     ct_tcp_timeout_secs: 8000,
     ct_tcp_syn_timeout_secs: 60,
@@ -28,8 +24,7 @@ pub const NODE: NodeConfig = NodeConfig {
 
 pub fn shape(program: Program, mode: PolicyMode) -> Shape {
     let class_shift = if mode == PolicyMode::Tables { 4 } else { 0 };
-    let width = CellWidth::U8;
-    Shape { program, mode, row: width, class: width, action: width, class_shift, audit: false }
+    Shape { class_shift, ..Shape::constant(program, mode) }
 }
 
 /// Modes, widths and audit mode of both programs.
