@@ -52,6 +52,16 @@ pub struct Manifest {
     pub files: BTreeMap<String, File>,
 }
 
+/// Bytes as every digest of a bundle is written: hexadecimal, lower case.
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        // Writing to a String does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
 impl Manifest {
     /// What [`Manifest::digest`] is the digest of: everything but itself and the provenance, whose own digest stands in
     /// `files` and is checked there.
@@ -234,4 +244,12 @@ pub struct File {
     pub sha256: String,
     /// Bytes.
     pub size: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn hexadecimal_keeps_leading_zeros() {
+        assert_eq!(super::hex(&[0, 0xaf]), "00af");
+    }
 }

@@ -10,12 +10,11 @@ pub mod write;
 
 use std::collections::BTreeMap;
 
-use ciliumc_abi::manifest::{self, Manifest};
+use ciliumc_abi::manifest::{self, Manifest, hex};
 
 pub use assemble::{AssembleError, assemble};
 use sha2::Digest;
 
-use crate::codegen::literal::hex;
 use crate::ir::Cluster;
 use crate::lower::Lowered;
 use crate::lower::shape::Shape;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::{FLAGS, Toolchain};
-use crate::codegen::literal::hex;
+use ciliumc_abi::manifest::hex;
 
 const DIGEST_LEN: usize = 32;
 

@@ -57,16 +57,6 @@ pub fn flag(value: bool) -> Literal {
     u32(value.into())
 }
 
-/// Bytes in hexadecimal, lower case.
-pub fn hex(bytes: &[u8]) -> String {
-    use fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        // Writing to a String does not fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,6 +75,5 @@ mod tests {
     fn numbers() {
         assert_eq!(u32(u32::MAX).to_string(), "4294967295");
         assert_eq!(flag(true).to_string(), "1");
-        assert_eq!(hex(&[0, 0xaf]), "00af");
     }
 }

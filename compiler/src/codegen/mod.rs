@@ -8,6 +8,7 @@ mod inputs;
 pub mod literal;
 
 use askama::Template;
+use ciliumc_abi::manifest::hex;
 use ciliumc_abi::names;
 use sha2::{Digest, Sha256};
 
@@ -54,7 +55,7 @@ pub fn digest(unit: &Unit) -> String {
         hash.update((text.len() as u64).to_le_bytes());
         hash.update(text);
     }
-    literal::hex(&hash.finalize())
+    hex(&hash.finalize())
 }
 
 /// The files of a unit one behind the other: `--emit codegen`.

@@ -156,7 +156,7 @@ impl Bundle {
         for (name, section) in self.manifest.tables.get(file).into_iter().flat_map(|table| &table.sections) {
             hash.update(format!("\n{name} {} {} {}", section.offset, section.entries, section.value_size));
         }
-        let mut digest = hex(&hash.finalize());
+        let mut digest = manifest::hex(&hash.finalize());
         // 128 bits; the whole digest makes pin paths unreadable.
         digest.truncate(32);
         Ok(digest)
@@ -183,11 +183,7 @@ impl Bundle {
 
 /// SHA-256 as the manifest writes it.
 pub fn sha256_hex(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    manifest::hex(&Sha256::digest(bytes))
 }
 
 fn bytes_of<'a>(files: &'a BTreeMap<String, Vec<u8>>, path: &str) -> Result<&'a [u8], BundleError> {

@@ -60,7 +60,7 @@ pub fn seal(files: &mut BTreeMap<String, Vec<u8>>, manifest: &Manifest) {
 
 /// SHA-256 as the manifest has it.
 pub fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    ciliumc_abi::manifest::hex(&Sha256::digest(bytes))
 }
 
 fn tables(port: u8) -> (Vec<u8>, BTreeMap<String, Section>) {
