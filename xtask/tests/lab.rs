@@ -65,13 +65,13 @@ fn an_empty_lab_forwards_everything_and_leaves_nothing() {
     assert!(lab.netns(&"pod:a/z".parse().expect("a place")).is_err(), "a pod of another node has no place here");
     {
         let _servers = Servers::start(&lab, &flows).expect("servers");
-        let verdicts = traffic::observe(&lab, &flows).expect("packets");
+        let verdicts = traffic::observe(&lab, &flows, &[Verdict::Allow; FLOWS.len()]).expect("packets");
         for (flow, verdict) in flows.iter().zip(verdicts) {
             assert_eq!(verdict, Verdict::Allow, "{flow}");
         }
     }
     let closed: Flow = "pod:a/x pod:a/y tcp4 81".parse().expect("a flow");
-    let error = traffic::observe(&lab, &[closed]).expect_err("nobody listens");
+    let error = traffic::observe(&lab, &[closed], &[Verdict::Deny]).expect_err("nobody listens");
     assert!(error.to_string().contains("refused"), "{error}");
     drop(lab);
     assert_eq!(namespaces().matches(&own()).count(), 0);

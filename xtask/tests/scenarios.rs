@@ -76,10 +76,10 @@ fn run(tools: &Tools, folder: &Path, number: u32) -> xtask::error::Result<Vec<St
 
     let lab = Lab::wire("test", number, tools, &bundle, &flow::outside(&flows))?;
     let servers = Servers::start(&lab, &flows)?;
-    let open = traffic::observe(&lab, &flows)?;
+    let open = traffic::observe(&lab, &flows, &vec![Verdict::Allow; flows.len()])?;
     lab.attach()?;
     lab.forget_neighbours()?;
-    let observed = traffic::observe(&lab, &flows)?;
+    let observed = traffic::observe(&lab, &flows, &traced)?;
     drop(servers);
 
     let mut failures = Vec::new();
