@@ -5,7 +5,9 @@
     reason = "a test fails by panicking, and says on standard error why it skips"
 )]
 
-use ciliumc::front::objects::{Entity, KeySource, NpPeer, Objects, Operator, PortSpec, Protocol, Subject, Workload};
+use ciliumc::front::objects::{
+    CidrSource, Entity, KeySource, NpPeer, Objects, Operator, PortSpec, Protocol, Subject, Workload,
+};
 use ciliumc::front::{self, FrontOptions};
 use ciliumc::source::SourceMap;
 
@@ -218,11 +220,12 @@ specs:
     assert!(ingress[0].to_ports.is_none() && ingress[0].icmps.is_none() && ingress[0].cidr.is_none());
     let entities: Vec<_> = ingress[1].entities.iter().flatten().map(|entity| entity.value).collect();
     assert_eq!(entities, [Entity::Host, Entity::All]);
-    let ports: Vec<_> = ingress[1].to_ports.as_ref().unwrap()[0].iter().map(show).collect();
+    let ports: Vec<_> = ingress[1].to_ports.as_ref().unwrap()[0].ports.iter().map(show).collect();
     assert_eq!(ports, ["Any 0-65535", "Tcp 0-9", "Sctp http", "Any 80-90"]);
     assert!(ingress[2].endpoints.is_none());
     let deny = &rule.egress_deny.as_ref().unwrap()[0];
-    assert_eq!(deny.cidr_set.as_ref().unwrap()[0].cidr.value.to_string(), "fd00::/8");
+    let CidrSource::Cidr(net) = &deny.cidr_set.as_ref().unwrap()[0].source else { panic!("a group") };
+    assert_eq!(net.value.to_string(), "fd00::/8");
     let icmps = deny.icmps.as_ref().unwrap();
     assert_eq!(
         icmps[0].iter().map(|field| (field.ipv6, field.icmp_type)).collect::<Vec<_>>(),

@@ -289,7 +289,18 @@ fn read_object(ctx: &mut Ctx, candidate: &Candidate<'_, '_>, objects: &mut Objec
 }
 
 fn append(all: &mut Objects, one: Objects) {
-    let Objects { namespaces, workloads, nodes, services, slices, config, network_policies, cilium_policies } = one;
+    let Objects {
+        namespaces,
+        workloads,
+        nodes,
+        services,
+        slices,
+        config,
+        network_policies,
+        cilium_policies,
+        cidr_groups,
+        admin_policies,
+    } = one;
     all.namespaces.extend(namespaces);
     all.workloads.extend(workloads);
     all.nodes.extend(nodes);
@@ -298,6 +309,8 @@ fn append(all: &mut Objects, one: Objects) {
     all.config.extend(config);
     all.network_policies.extend(network_policies);
     all.cilium_policies.extend(cilium_policies);
+    all.cidr_groups.extend(cidr_groups);
+    all.admin_policies.extend(admin_policies);
 }
 
 /// Items of `kind: List` and of every `...List` that has items.

@@ -7,7 +7,7 @@ use crate::diag::{Diagnostic, ObjectRef, Spanned};
 use super::codes;
 use super::decode::{Ctx, Fields, spanned};
 use super::meta::meta;
-use super::objects::{CidrSet, NetworkPolicy, NpPeer, NpRule, Operator, PortSpec, Protocol, Selector};
+use super::objects::{IpBlock, NetworkPolicy, NpPeer, NpRule, Operator, PortSpec, Protocol, Selector};
 use super::parse::{self, Cidr};
 use super::selector::{Keys, selector};
 use super::yaml::{Node, Value};
@@ -165,7 +165,7 @@ fn warn_negative(ctx: &mut Ctx, namespaces: &Selector) {
     }
 }
 
-fn ip_block(ctx: &mut Ctx, node: &Node<'_>) -> Option<CidrSet> {
+fn ip_block(ctx: &mut Ctx, node: &Node<'_>) -> Option<IpBlock> {
     let fields = ctx.fields("ipBlock", node)?;
     let cidr = match fields.get("cidr") {
         Some(node) => cidr(ctx, "cidr", node),
@@ -192,7 +192,7 @@ fn ip_block(ctx: &mut Ctx, node: &Node<'_>) -> Option<CidrSet> {
         except.push(net(&hole));
     }
     fields.finish(ctx, "an ipBlock");
-    Some(CidrSet { cidr: net(&cidr?), except, span: node.span })
+    Some(IpBlock { cidr: net(&cidr?), except })
 }
 
 fn is_strict_subset(inner: &Cidr, outer: &Cidr) -> bool {

@@ -3,12 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::options::{self, Options};
-use super::{
-    Cluster, Direction, Peers, Policy, PolicyIndex, Ports, Rule, RuleAction, Service, cilium_policy, network_policy,
-    workloads,
-};
-use crate::diag::{Code, Diagnostic, ObjectRef, Span};
-use crate::front::objects::Objects;
+use super::{CidrGroup, Cluster, Policy, PolicyIndex, Rule, Service, cilium_policy, network_policy, workloads};
+use crate::diag::{Code, Diagnostic, ObjectRef};
+use crate::front::objects::{self, Objects};
 
 /// State of the construction; rules are sorted and numbered at the end.
 pub struct Ctx<'a> {
@@ -31,18 +28,8 @@ impl Ctx<'_> {
     }
 
     /// Adds a rule.
-    #[expect(clippy::too_many_arguments, reason = "one for each field of the rule; a struct would repeat `Rule`")]
-    pub fn rule(
-        &mut self,
-        policy: PolicyIndex,
-        direction: Direction,
-        action: RuleAction,
-        path: String,
-        span: Span,
-        peers: Peers,
-        ports: Ports,
-    ) {
-        self.rules.push(Rule { policy, direction, action, path, span, peers, ports });
+    pub fn rule(&mut self, rule: Rule) {
+        self.rules.push(rule);
     }
 
     /// Reports a problem of an object.
@@ -74,6 +61,8 @@ pub fn build(objects: &Objects, diagnostics: &mut Vec<Diagnostic>) -> Cluster {
         .flat_map(|slice| slice.addresses.iter().copied())
         .collect();
 
+    let cidr_groups = objects.cidr_groups.iter().map(cidr_group).collect();
+
     let mut services: Vec<Service> = objects
         .services
         .iter()
@@ -92,10 +81,17 @@ pub fn build(objects: &Objects, diagnostics: &mut Vec<Diagnostic>) -> Cluster {
         endpoints: workloads.endpoints,
         host_pods: workloads.host_pods,
         api_servers,
+        cidr_groups,
         services,
         policies,
         rules,
     }
+}
+
+fn cidr_group(group: &objects::CidrGroup) -> (String, CidrGroup) {
+    let labels = group.meta.labels.iter().cloned().collect();
+    let prefixes = group.prefixes.iter().map(|net| net.value).collect();
+    (group.meta.object.name.clone(), CidrGroup { labels, prefixes })
 }
 
 /// Sorts policies by kind, namespace, name and spec index, and rules by policy, direction and place, so that ids do not

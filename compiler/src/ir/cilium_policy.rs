@@ -1,14 +1,18 @@
 //! CiliumNetworkPolicy and CiliumClusterwideNetworkPolicy to rules (spec §2).
 
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
 use super::build::Ctx;
 use super::labels::{Requirement, Selector};
 use super::scope::{self, NAMESPACE_KEY};
 use super::{
-    CidrPeer, DefaultDeny, Direction, Entity, Peer, Peers, Policy, Port, Ports, Protocol, RuleAction, Subject,
+    CidrPeer, CidrSource, DefaultDeny, Direction, Entity, Peer, Peers, Policy, Port, PortMatch, Ports, Protocol,
+    ProxyPolicy, Rule, RuleAction, Subject,
 };
 use crate::diag::{Code, Diagnostic, Spanned};
-use crate::front::objects::{self, CiliumPolicy, CiliumRule, Element, IcmpField, KeySource, PortSpec};
-use ipnet::IpNet;
+use crate::front::objects::{self, CiliumPolicy, CiliumRule, Element, IcmpField, KeySource, PortRule, PortSpec};
 
 /// Adds one object.
 pub fn add(ctx: &mut Ctx<'_>, object: &CiliumPolicy) {
@@ -30,6 +34,7 @@ pub fn add(ctx: &mut Ctx<'_>, object: &CiliumPolicy) {
             path: rule.path.clone(),
             subject,
             namespace: namespace.map(Into::into),
+            tier: None,
             default_deny: default_deny(ctx, rule),
             log: rule.log.clone(),
             span: rule.span,
@@ -45,8 +50,17 @@ pub fn add(ctx: &mut Ctx<'_>, object: &CiliumPolicy) {
             for (n, element) in elements.iter().flatten().enumerate() {
                 let path = format!("{}.{field}[{n}]", rule.path);
                 let peers = peers(ctx, element, namespace, names_init);
-                let ports = l4(element);
-                ctx.rule(policy, direction, action, path, element.span, peers, ports);
+                ctx.rule(Rule {
+                    policy,
+                    direction,
+                    action,
+                    path,
+                    span: element.span,
+                    peers,
+                    requires: element.requires.iter().map(scope::selector).collect(),
+                    ports: l4(element),
+                    auth: element.authentication.map(|auth| auth.value),
+                });
             }
         }
     }
@@ -105,6 +119,9 @@ fn peers(ctx: &Ctx<'_>, element: &Element, namespace: Option<&str>, names_init: 
         element.cidr.as_ref().map(Vec::len),
         element.cidr_set.as_ref().map(Vec::len),
         element.entities.as_ref().map(Vec::len),
+        element.nodes.as_ref().map(Vec::len),
+        // Of this one the empty list is the absent one.
+        Some(element.fqdns.len()).filter(|n| *n > 0),
     ];
     if lists.contains(&Some(0)) {
         return Peers::Nobody;
@@ -121,9 +138,16 @@ fn peers(ctx: &Ctx<'_>, element: &Element, namespace: Option<&str>, names_init: 
         out.extend(cidr_list(ctx, cidrs));
     }
     for set in element.cidr_set.iter().flatten() {
+        let source = match &set.source {
+            objects::CidrSource::Cidr(net) => CidrSource::Net(net.value),
+            objects::CidrSource::GroupRef(name) => CidrSource::Group(name.value.clone()),
+            objects::CidrSource::GroupSelector(selector) => CidrSource::Groups(scope::selector(selector)),
+        };
         let except = set.except.iter().map(|e| e.value).collect();
-        out.push(Peer::Cidr(CidrPeer { net: set.cidr.value, except, set: true }));
+        out.push(Peer::Cidr(CidrPeer { source, except, set: true }));
     }
+    out.extend(element.nodes.iter().flatten().map(|selector| Peer::Nodes(scope::selector(selector))));
+    out.extend(element.fqdns.iter().map(|fqdn| Peer::Fqdn(fqdn.value.clone())));
     for entity in element.entities.iter().flatten() {
         out.push(Peer::Entity(entity.value));
     }
@@ -132,8 +156,8 @@ fn peers(ctx: &Ctx<'_>, element: &Element, namespace: Option<&str>, names_init: 
 }
 
 fn cidr_list(ctx: &Ctx<'_>, cidrs: &[Spanned<IpNet>]) -> Vec<Peer> {
-    let mut out: Vec<_> =
-        cidrs.iter().map(|c| Peer::Cidr(CidrPeer { net: c.value, except: Vec::new(), set: false })).collect();
+    let peer = |net| Peer::Cidr(CidrPeer { source: CidrSource::Net(net), except: Vec::new(), set: false });
+    let mut out: Vec<_> = cidrs.iter().map(|c| peer(c.value)).collect();
     let whole = |v4: bool| cidrs.iter().any(|c| c.value.prefix_len() == 0 && c.value.addr().is_ipv4() == v4);
     // Both /0 prefixes in one list also select plain `reserved:world` in dual stack (§2.8).
     if ctx.options().dual_stack() && whole(true) && whole(false) {
@@ -146,11 +170,24 @@ fn l4(element: &Element) -> Ports {
     match (&element.to_ports, &element.icmps) {
         (None, None) => Ports::All,
         (to_ports, icmps) => {
-            let mut out: Vec<Port> = to_ports.iter().flatten().flat_map(|item| ports(item)).collect();
-            out.extend(icmps.iter().flatten().flatten().map(icmp));
+            let mut out: Vec<PortMatch> =
+                to_ports.iter().flatten().flat_map(|item| ports(&item.ports, proxy(item))).collect();
+            out.extend(icmps.iter().flatten().flatten().map(|field| PortMatch { port: icmp(field), proxy: None }));
             Ports::AnyOf(out)
         }
     }
+}
+
+/// What an item asks of the proxy, if anything.
+fn proxy(item: &PortRule) -> Option<Arc<ProxyPolicy>> {
+    let policy = ProxyPolicy {
+        l7: item.l7.as_ref().map(|l7| l7.value.clone()),
+        server_names: item.server_names.iter().cloned().collect(),
+        terminating_tls: item.terminating_tls.clone(),
+        originating_tls: item.originating_tls.clone(),
+        listener: item.listener.clone(),
+    };
+    (policy != ProxyPolicy::default()).then(|| Arc::new(policy))
 }
 
 fn icmp(field: &IcmpField) -> Port {
@@ -158,22 +195,23 @@ fn icmp(field: &IcmpField) -> Port {
 }
 
 /// Port items; `ANY` is TCP, UDP and SCTP, never ICMP (§2.11).
-pub fn ports(items: &[PortSpec]) -> Vec<Port> {
+pub fn ports(items: &[PortSpec], proxy: Option<Arc<ProxyPolicy>>) -> Vec<PortMatch> {
     let protocols = |protocol: &Option<Protocol>| match protocol {
         Some(protocol) => vec![*protocol],
         None => vec![Protocol::Tcp, Protocol::Udp, Protocol::Sctp],
     };
     let mut out = Vec::new();
+    let mut add = |port| out.push(PortMatch { port, proxy: proxy.clone() });
     for item in items {
         match item {
             PortSpec::Range { protocol, first, last, .. } => {
                 for protocol in protocols(protocol) {
-                    out.push(Port::Range { protocol, first: *first, last: *last });
+                    add(Port::Range { protocol, first: *first, last: *last });
                 }
             }
             PortSpec::Named { protocol, name, span } => {
                 for protocol in protocols(protocol) {
-                    out.push(Port::Named { protocol, name: name.clone(), span: *span });
+                    add(Port::Named { protocol, name: name.clone(), span: *span });
                 }
             }
         }

@@ -19,10 +19,11 @@ mod workloads;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
-pub use crate::front::objects::{Entity, Protocol};
+pub use crate::front::objects::{AuthMode, Entity, FqdnSelector, L7Rules, Listener, Protocol, Tier, TlsContext};
 
 use crate::diag::{ObjectRef, Span};
 use labels::Selector;
@@ -60,6 +61,8 @@ pub struct Cluster {
     pub host_pods: Vec<HostPod>,
     /// Addresses of the API server (backends of `default/kubernetes`).
     pub api_servers: BTreeSet<IpAddr>,
+    /// CIDR groups, by name.
+    pub cidr_groups: BTreeMap<String, CidrGroup>,
     /// Services, by namespace and name.
     pub services: Vec<Service>,
     /// Policies: one for each `spec` of each object, sorted by kind, namespace, name and spec index.
@@ -134,6 +137,15 @@ pub struct Service {
     pub span: Span,
 }
 
+/// A CiliumCIDRGroup.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CidrGroup {
+    /// Its labels, as written.
+    pub labels: BTreeMap<String, String>,
+    /// Its prefixes.
+    pub prefixes: BTreeSet<IpNet>,
+}
+
 /// A pod on the host network.
 #[derive(Debug, Clone)]
 pub struct HostPod {
@@ -189,12 +201,23 @@ pub struct Policy {
     pub subject: Subject,
     /// Namespace it is confined to; `None` for cluster-wide policies.
     pub namespace: Option<String>,
+    /// Where it stands; `None` is the regular tier of NetworkPolicy and Cilium's own (spec §6.2).
+    pub tier: Option<TierPlace>,
     /// Whether it isolates ingress and egress, where it has rules (spec §3.2).
     pub default_deny: DefaultDeny,
     /// Text for flow logs.
     pub log: Option<String>,
     /// Where it begins.
     pub span: Span,
+}
+
+/// Place of a policy in its tier: the lowest is asked first, then by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TierPlace {
+    /// Tier.
+    pub tier: Tier,
+    /// 0 to 1000; above for a BaselineAdminNetworkPolicy.
+    pub priority: u16,
 }
 
 /// `enableDefaultDeny`, always filled in.
@@ -230,8 +253,10 @@ pub enum Subject {
 pub enum RuleAction {
     /// Allow.
     Allow,
-    /// Deny: beats every allow.
+    /// Deny: beats every allow of the regular tier.
     Deny,
+    /// Leave the tier; not in the regular one.
+    Pass,
 }
 
 /// One allow or deny element.
@@ -249,8 +274,12 @@ pub struct Rule {
     pub span: Span,
     /// The L3 part.
     pub peers: Peers,
+    /// `fromRequires` / `toRequires`, not scoped: they constrain peers of other rules too (spec §2.6).
+    pub requires: Vec<Selector>,
     /// The L4 part.
     pub ports: Ports,
+    /// `authentication.mode`; absence inherits (spec §2.17).
+    pub auth: Option<AuthMode>,
 }
 
 /// Peers of a rule, after spec §2.4's table of absent and empty lists.
@@ -271,19 +300,46 @@ pub enum Peer {
     Labels(Selector),
     /// Addresses outside of the cluster.
     Cidr(CidrPeer),
+    /// Addresses outside of the cluster that a name stands for (spec §2.15).
+    Fqdn(FqdnSelector),
+    /// Nodes by labels of source `node`, never the local one (spec §2.10).
+    Nodes(Selector),
+    /// A prefix, compared by address: pods and nodes inside of it too (spec §6.4).
+    Network(IpNet),
     /// A reserved word.
     Entity(Entity),
 }
 
-/// A prefix with exceptions (spec §2.8).
+/// Prefixes with exceptions (spec §2.8).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CidrPeer {
-    /// Prefix, host bits zero.
-    pub net: IpNet,
+    /// Which prefixes.
+    pub source: CidrSource,
     /// Exceptions: they shrink this peer and deny nothing.
     pub except: Vec<IpNet>,
     /// Written as a CIDR set (or `ipBlock`): decides what a /0 means in a single-stack cluster (G-43).
     pub set: bool,
+}
+
+/// Which prefixes a CIDR peer is about.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CidrSource {
+    /// This one, host bits zero.
+    Net(IpNet),
+    /// Those of the CIDR group of this name.
+    Group(String),
+    /// Those of groups whose labels (source `cidrgroup`) match; also every identity that the selector happens to match.
+    Groups(Selector),
+}
+
+impl CidrSource {
+    /// The prefix, where one was written.
+    pub fn net(&self) -> Option<&IpNet> {
+        match self {
+            Self::Net(net) => Some(net),
+            Self::Group(_) | Self::Groups(_) => None,
+        }
+    }
 }
 
 /// The L4 part of a rule.
@@ -292,7 +348,31 @@ pub enum Ports {
     /// Every protocol and port, ICMP included.
     All,
     /// Only these; an empty list matches nothing.
-    AnyOf(Vec<Port>),
+    AnyOf(Vec<PortMatch>),
+}
+
+/// Ports with what the proxy is asked to do with them.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PortMatch {
+    /// Ports.
+    pub port: Port,
+    /// What the proxy does; `None` passes without it.
+    pub proxy: Option<Arc<ProxyPolicy>>,
+}
+
+/// What a `toPorts` item asks of the proxy (spec §2.14-§2.16); at least one field is set.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct ProxyPolicy {
+    /// Rules of one L7 kind.
+    pub l7: Option<L7Rules>,
+    /// TLS server names that may pass.
+    pub server_names: BTreeSet<String>,
+    /// TLS towards the client.
+    pub terminating_tls: Option<TlsContext>,
+    /// TLS towards the server.
+    pub originating_tls: Option<TlsContext>,
+    /// Listener of the user's own Envoy configuration.
+    pub listener: Option<Listener>,
 }
 
 /// One way to name ports.
@@ -311,6 +391,13 @@ pub enum Port {
     Named {
         /// Protocol.
         protocol: Protocol,
+        /// Name.
+        name: String,
+        /// Where it was written.
+        span: Span,
+    },
+    /// A container port's name in whatever protocol, resolved at the destination pod (spec §6.1).
+    NamedAtPeer {
         /// Name.
         name: String,
         /// Where it was written.

@@ -3,7 +3,10 @@
 use super::build::Ctx;
 use super::labels::{Requirement, Selector};
 use super::scope::{self, CLUSTER_KEY, NAMESPACE_KEY};
-use super::{CidrPeer, DefaultDeny, Direction, Peer, Peers, Policy, Ports, RuleAction, Subject, cilium_policy};
+use super::{
+    CidrPeer, CidrSource, DefaultDeny, Direction, Peer, Peers, Policy, PolicyIndex, Ports, Rule, RuleAction, Subject,
+    cilium_policy,
+};
 use crate::diag::Span;
 use crate::front::objects::{NetworkPolicy, NpPeer, NpRule};
 
@@ -25,6 +28,7 @@ pub fn add(ctx: &mut Ctx<'_>, object: &NetworkPolicy) {
         path: "spec".into(),
         subject: Subject::Endpoints(subject),
         namespace: Some(namespace),
+        tier: None,
         default_deny: DefaultDeny { ingress: isolates_ingress, egress: isolates_egress },
         log: None,
         span: object.meta.span,
@@ -38,20 +42,28 @@ pub fn add(ctx: &mut Ctx<'_>, object: &NetworkPolicy) {
             let peers = peers(ctx, rule, &object.meta.object.namespace);
             let ports = match rule.ports.as_slice() {
                 [] => Ports::All,
-                ports => Ports::AnyOf(cilium_policy::ports(ports)),
+                ports => Ports::AnyOf(cilium_policy::ports(ports, None)),
             };
-            ctx.rule(policy, direction, RuleAction::Allow, path, rule.span, peers, ports);
+            allow(ctx, policy, direction, path, rule.span, (peers, ports));
         }
         if isolates && rules.is_empty() {
-            isolate(ctx, policy, direction, object.meta.span);
+            // The empty allow element: it isolates the direction and allows nothing.
+            let path = format!("spec.{}", direction.word());
+            allow(ctx, policy, direction, path, object.meta.span, (Peers::Nobody, Ports::All));
         }
     }
 }
 
-/// The empty allow element that isolates a direction and allows nothing.
-fn isolate(ctx: &mut Ctx<'_>, policy: super::PolicyIndex, direction: Direction, span: Span) {
-    let path = format!("spec.{}", direction.word());
-    ctx.rule(policy, direction, RuleAction::Allow, path, span, Peers::Nobody, Ports::All);
+fn allow(
+    ctx: &mut Ctx<'_>,
+    policy: PolicyIndex,
+    direction: Direction,
+    path: String,
+    span: Span,
+    (peers, ports): (Peers, Ports),
+) {
+    let action = RuleAction::Allow;
+    ctx.rule(Rule { policy, direction, action, path, span, peers, requires: Vec::new(), ports, auth: None });
 }
 
 fn has_rules(rules: &Option<Vec<NpRule>>) -> bool {
@@ -68,7 +80,7 @@ fn peers(ctx: &Ctx<'_>, rule: &NpRule, namespace: &str) -> Peers {
 fn peer(ctx: &Ctx<'_>, written: &NpPeer, namespace: &str) -> Peer {
     match written {
         NpPeer::IpBlock(block) => Peer::Cidr(CidrPeer {
-            net: block.cidr.value,
+            source: CidrSource::Net(block.cidr.value),
             except: block.except.iter().map(|e| e.value).collect(),
             set: true,
         }),

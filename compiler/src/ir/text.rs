@@ -2,7 +2,9 @@
 
 use std::fmt::Write;
 
-use super::{Cluster, Peer, Peers, Port, Ports, RuleAction, Subject};
+use super::{
+    CidrSource, Cluster, FqdnSelector, L7Rules, Peer, Peers, Port, PortMatch, Ports, ProxyPolicy, RuleAction, Subject,
+};
 
 /// One line per thing, sorted.
 pub fn print(cluster: &Cluster) -> String {
@@ -53,6 +55,7 @@ fn write(cluster: &Cluster, out: &mut String) -> std::fmt::Result {
             let action = match rule.action {
                 RuleAction::Allow => "allow",
                 RuleAction::Deny => "deny",
+                RuleAction::Pass => "pass",
             };
             writeln!(
                 out,
@@ -84,9 +87,21 @@ fn peers(peers: &Peers) -> String {
 pub fn peer(peer: &Peer) -> String {
     match peer {
         Peer::Labels(selector) => format!("[{selector}]"),
-        Peer::Cidr(cidr) if cidr.except.is_empty() => cidr.net.to_string(),
-        Peer::Cidr(cidr) => format!("{} except {}", cidr.net, join(&cidr.except)),
+        Peer::Cidr(cidr) if cidr.except.is_empty() => cidr_source(&cidr.source),
+        Peer::Cidr(cidr) => format!("{} except {}", cidr_source(&cidr.source), join(&cidr.except)),
         Peer::Entity(entity) => format!("entity {}", entity.word()),
+        Peer::Fqdn(FqdnSelector::Name(name)) => format!("name {name}"),
+        Peer::Fqdn(FqdnSelector::Pattern(pattern)) => format!("names {pattern}"),
+        Peer::Nodes(selector) => format!("nodes [{selector}]"),
+        Peer::Network(net) => format!("network {net}"),
+    }
+}
+
+fn cidr_source(source: &CidrSource) -> String {
+    match source {
+        CidrSource::Net(net) => net.to_string(),
+        CidrSource::Group(name) => format!("group {name}"),
+        CidrSource::Groups(selector) => format!("groups [{selector}]"),
     }
 }
 
@@ -98,13 +113,42 @@ fn ports(ports: &Ports) -> String {
     }
 }
 
-fn port(port: &Port) -> String {
-    match port {
+fn port(PortMatch { port, proxy }: &PortMatch) -> String {
+    let text = match port {
         Port::Range { protocol: p, first: 0, last: u16::MAX } => format!("any {}", p.word()),
         Port::Range { protocol: p, first, last } if first == last => format!("{first}/{}", p.word()),
         Port::Range { protocol: p, first, last } => format!("{first}-{last}/{}", p.word()),
         Port::Named { protocol: p, name, .. } => format!("{name}/{}", p.word()),
         Port::Icmp(t) => format!("icmp type {t}"),
+        Port::NamedAtPeer { name, .. } => format!("{name} of the destination"),
         Port::Icmp6(t) => format!("icmpv6 type {t}"),
+    };
+    match proxy {
+        Some(proxy) => format!("{text} through {}", self::proxy(proxy)),
+        None => text,
     }
+}
+
+fn proxy(proxy: &ProxyPolicy) -> String {
+    let mut words = Vec::new();
+    match &proxy.l7 {
+        Some(L7Rules::Http(rules)) => words.push(format!("http ({} rules)", rules.len())),
+        Some(L7Rules::Kafka(rules)) => words.push(format!("kafka ({} rules)", rules.len())),
+        Some(L7Rules::Dns(rules)) => words.push(format!("dns ({} rules)", rules.len())),
+        Some(L7Rules::Proto { name, rules }) => words.push(format!("{name} ({} rules)", rules.len())),
+        None => {}
+    }
+    if !proxy.server_names.is_empty() {
+        words.push(format!("server names {}", join(&proxy.server_names)));
+    }
+    if proxy.terminating_tls.is_some() {
+        words.push("terminating TLS".into());
+    }
+    if proxy.originating_tls.is_some() {
+        words.push("originating TLS".into());
+    }
+    if let Some(listener) = &proxy.listener {
+        words.push(format!("listener {}", listener.name));
+    }
+    words.join(" and ")
 }

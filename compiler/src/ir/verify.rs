@@ -1,5 +1,7 @@
 //! What every later stage relies on. A failure is our bug, not the user's.
 
+use ipnet::IpNet;
+
 use super::{Cluster, Peer, Peers, Port, Ports};
 
 /// Checks the cluster; the text names what does not hold.
@@ -31,18 +33,25 @@ pub fn verify(cluster: &Cluster) -> Result<(), String> {
         }
         if let Peers::AnyOf(peers) = &rule.peers {
             for peer in peers {
-                if let Peer::Cidr(cidr) = peer
-                    && cidr.except.iter().chain([&cidr.net]).any(|net| net.trunc() != *net)
-                {
+                if prefixes(peer).any(|net| net.trunc() != *net) {
                     return Err(format!("rule {} has a prefix with host bits", id.0));
                 }
             }
         }
         if let Ports::AnyOf(ports) = &rule.ports
-            && ports.iter().any(|p| matches!(p, Port::Range { first, last, .. } if first > last))
+            && ports.iter().any(|p| matches!(p.port, Port::Range { first, last, .. } if first > last))
         {
             return Err(format!("rule {} has an empty port range", id.0));
         }
     }
     Ok(())
+}
+
+fn prefixes(peer: &Peer) -> impl Iterator<Item = &IpNet> {
+    let (net, except): (Option<&IpNet>, &[IpNet]) = match peer {
+        Peer::Cidr(cidr) => (cidr.source.net(), &cidr.except),
+        Peer::Network(net) => (Some(net), &[]),
+        Peer::Labels(_) | Peer::Entity(_) | Peer::Fqdn(_) | Peer::Nodes(_) => (None, &[]),
+    };
+    net.into_iter().chain(except)
 }

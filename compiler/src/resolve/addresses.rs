@@ -140,7 +140,7 @@ fn policy_prefixes(cluster: &Cluster) -> BTreeSet<IpNet> {
         let Peers::AnyOf(peers) = &rule.peers else { continue };
         for peer in peers {
             let Peer::Cidr(cidr) = peer else { continue };
-            let nets = cidr.except.iter().chain([&cidr.net]);
+            let nets = cidr.except.iter().chain(cidr.source.net());
             out.extend(nets.filter(|n| n.prefix_len() > 0 && enabled(&cluster.options, n.addr())).copied());
         }
     }

@@ -4,11 +4,15 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use ciliumc_abi::identity::{IdentityIndex, reserved};
+use ipnet::IpNet;
 
 use super::{Identity, PeerSet, Variant, VariantIndex};
 use crate::ir::labels::LabelSet;
 use crate::ir::options::Options;
-use crate::ir::{CidrPeer, Cluster, Entity, Peer, Peers};
+use crate::ir::{CidrPeer, CidrSource, Cluster, Entity, Peer, Peers};
+
+/// Key of the label, source `cidrgroup`, that carries a group's name.
+const GROUP_NAME_PREFIX: &str = "io.cilium.policy.cidrgroupname/";
 
 /// Answers, kept for each variant: most policies of a cluster name the same few peers.
 pub struct Resolver<'a> {
@@ -73,7 +77,7 @@ fn is_wildcard(peer: &Peer) -> bool {
     match peer {
         Peer::Labels(selector) => selector.requirements.is_empty(),
         Peer::Entity(entity) => *entity == Entity::All,
-        Peer::Cidr(_) => false,
+        Peer::Cidr(_) | Peer::Fqdn(_) | Peer::Nodes(_) | Peer::Network(_) => false,
     }
 }
 
@@ -82,24 +86,36 @@ fn selects(peer: &Peer, labels: &LabelSet, options: &Options) -> bool {
         Peer::Labels(selector) => selector.matches(labels),
         Peer::Cidr(cidr) => cidr_selects(cidr, labels, options),
         Peer::Entity(entity) => entity_selects(*entity, labels, options),
+        Peer::Nodes(selector) => labels.has_reserved("remote-node") && selector.matches(labels),
+        // Nobody has learnt an address.
+        Peer::Fqdn(_) | Peer::Network(_) => false,
     }
 }
 
 /// Spec §2.8.
 fn cidr_selects(cidr: &CidrPeer, labels: &LabelSet, options: &Options) -> bool {
-    let inside = labels.cidrs().any(|net| cidr.net.contains(&net));
-    let world = cidr.net.prefix_len() == 0 && zero_prefix_selects(cidr, labels, options);
+    let selected = match &cidr.source {
+        CidrSource::Net(net) => {
+            let world = net.prefix_len() == 0 && zero_prefix_selects(net, cidr.set, labels, options);
+            world || labels.cidrs().any(|inner| net.contains(&inner))
+        }
+        CidrSource::Group(name) => {
+            let key = format!("{GROUP_NAME_PREFIX}{name}");
+            labels.iter().any(|label| label.source == "cidrgroup" && label.key == key)
+        }
+        CidrSource::Groups(selector) => selector.matches(labels),
+    };
     let excepted = || labels.cidrs().any(|net| cidr.except.iter().any(|except| except.contains(&net)));
-    (inside || world) && !excepted()
+    selected && !excepted()
 }
 
 /// What a /0 adds: the world of its family, and in a single-stack cluster what G-43 says.
-fn zero_prefix_selects(cidr: &CidrPeer, labels: &LabelSet, options: &Options) -> bool {
-    let ipv4 = cidr.net.addr().is_ipv4();
+fn zero_prefix_selects(net: &IpNet, set: bool, labels: &LabelSet, options: &Options) -> bool {
+    let ipv4 = net.addr().is_ipv4();
     match (options.dual_stack(), ipv4) {
         (true, true) => labels.has_reserved("world-ipv4"),
         (true, false) => labels.has_reserved("world-ipv6"),
-        (false, _) => (cidr.set || ipv4 == options.ipv4) && labels.has_reserved("world"),
+        (false, _) => (set || ipv4 == options.ipv4) && labels.has_reserved("world"),
     }
 }
 
@@ -109,6 +125,8 @@ fn entity_selects(entity: Entity, labels: &LabelSet, options: &Options) -> bool 
     match entity {
         Entity::All => true,
         Entity::None => false,
+        Entity::WorldIpv4 => any_of(&["world-ipv4"]),
+        Entity::WorldIpv6 => any_of(&["world-ipv6"]),
         Entity::World => any_of(&["world", "world-ipv4", "world-ipv6"]),
         Entity::Host => any_of(&["host"]),
         Entity::RemoteNode => any_of(&["remote-node"]),

@@ -11,7 +11,8 @@ use crate::diag::{Code, Diagnostic, Span};
 use crate::ir::labels::{LabelSet, Selector};
 use crate::ir::options::EnablePolicy;
 use crate::ir::{
-    Cluster, Direction, NamedPort, Peer, Peers, Policy, Port, Ports, Protocol, Rule, RuleAction, RuleId, Subject,
+    Cluster, Direction, NamedPort, Peer, Peers, Policy, Port, PortMatch, Ports, Protocol, Rule, RuleAction, RuleId,
+    Subject,
 };
 
 /// What makes a class.
@@ -153,13 +154,15 @@ fn l4_matches(id: RuleId, rule: &Rule, ports: &AllNamedPorts, unresolved: &mut U
         Ports::AnyOf(list) => list,
     };
     let mut out = Vec::new();
-    for port in list {
+    for PortMatch { port, .. } in list {
         match port {
             Port::Range { protocol, first, last } => {
                 out.push(L4Match::Ports { protocol: *protocol, first: *first, last: *last });
             }
             Port::Icmp(icmp_type) => out.push(L4Match::Icmp(*icmp_type)),
             Port::Icmp6(icmp_type) => out.push(L4Match::Icmp6(*icmp_type)),
+            // Of the other tiers.
+            Port::NamedAtPeer { .. } => {}
             Port::Named { protocol, name, span } => {
                 let numbers = ports.get(&(name.clone(), *protocol));
                 match numbers.and_then(|n| if n.len() == 1 { n.first() } else { None }) {
@@ -188,6 +191,7 @@ pub fn warn_unresolved(cluster: &Cluster, unresolved: &Unresolved, diagnostics: 
         let effect = match cluster.rule(id).action {
             RuleAction::Allow => "allows",
             RuleAction::Deny => "denies",
+            RuleAction::Pass => "passes",
         };
         let message =
             format!("port name `{name}` is unknown, ambiguous or of another protocol for a selected endpoint");

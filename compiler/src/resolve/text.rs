@@ -47,6 +47,7 @@ fn write(cluster: &Cluster, resolved: &Resolved, out: &mut String) -> std::fmt::
                 let action = match filter.action {
                     RuleAction::Allow => "allow",
                     RuleAction::Deny => "deny",
+                    RuleAction::Pass => "pass",
                 };
                 let rule = filter.rule.map_or("implicit".into(), |r| format!("rule {}", r.0));
                 let peers = match &filter.peers {

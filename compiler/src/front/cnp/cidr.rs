@@ -6,7 +6,7 @@ use crate::diag::{Diagnostic, Spanned};
 use crate::front::codes;
 use crate::front::decode::Ctx;
 use crate::front::np::{cidr, net};
-use crate::front::objects::CidrSet;
+use crate::front::objects::{CidrSet, CidrSource};
 use crate::front::parse::Cidr;
 use crate::front::yaml::Node;
 
@@ -51,7 +51,7 @@ fn set_item(ctx: &mut Ctx, name: &str, node: &Node<'_>) -> Option<CidrSet> {
         except.push(net(&hole));
     }
     fields.finish(ctx, "a CIDR set");
-    Some(CidrSet { cidr: net(&whole?), except, span: node.span })
+    Some(CidrSet { source: CidrSource::Cidr(net(&whole?)), except, span: node.span })
 }
 
 /// Cilium checks the address of an exception, not its length.

@@ -80,7 +80,21 @@ fn element(ctx: &mut Ctx, name: &str, node: &Node<'_>, direction: Direction, den
         );
     }
     fields.finish(ctx, &format!("an {name} element"));
-    Some(Element { endpoints, cidr, cidr_set, entities, to_ports, icmps, span: node.span })
+    Some(Element {
+        endpoints,
+        requires: Vec::new(),
+        cidr,
+        cidr_set,
+        entities,
+        nodes: None,
+        groups: Vec::new(),
+        services: Vec::new(),
+        fqdns: Vec::new(),
+        to_ports,
+        icmps,
+        authentication: None,
+        span: node.span,
+    })
 }
 
 /// A list that is there and has an item.

@@ -50,5 +50,5 @@ pub fn cilium_policy(ctx: &mut Ctx, root: &Node<'_>, object: &ObjectRef, scope: 
     for (item, index) in items.iter().zip(0usize..) {
         rules.extend(rule::rule(ctx, format!("specs[{index}]"), item, scope));
     }
-    Some(CiliumPolicy { meta: meta?, rules })
+    Some(CiliumPolicy { meta: meta?, raw: false, rules })
 }

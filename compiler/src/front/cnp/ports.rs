@@ -3,7 +3,7 @@
 use crate::diag::Diagnostic;
 use crate::front::codes;
 use crate::front::decode::{Ctx, Fields};
-use crate::front::objects::{PortSpec, Protocol};
+use crate::front::objects::{PortRule, PortSpec, Protocol};
 use crate::front::parse::{self, Port, PortWrong};
 use crate::front::yaml::Node;
 
@@ -14,13 +14,13 @@ const PORTS_MAX: usize = 40;
 const REFUSED: [&str; 5] = ["rules", "serverNames", "terminatingTLS", "originatingTLS", "listener"];
 
 /// Reads `toPorts`; `[]` is the same as no list.
-pub fn to_ports(ctx: &mut Ctx, node: &Node<'_>, deny: bool) -> Option<Vec<Vec<PortSpec>>> {
+pub fn to_ports(ctx: &mut Ctx, node: &Node<'_>, deny: bool) -> Option<Vec<PortRule>> {
     let items = ctx.items("toPorts", node)?;
     let read: Vec<_> = items.iter().filter_map(|item| port_item(ctx, item, deny)).collect();
     (!items.is_empty()).then_some(read)
 }
 
-fn port_item(ctx: &mut Ctx, node: &Node<'_>, deny: bool) -> Option<Vec<PortSpec>> {
+fn port_item(ctx: &mut Ctx, node: &Node<'_>, deny: bool) -> Option<PortRule> {
     let fields = ctx.fields("toPorts", node)?;
     if !deny {
         for name in REFUSED {
@@ -47,9 +47,17 @@ fn port_item(ctx: &mut Ctx, node: &Node<'_>, deny: bool) -> Option<Vec<PortSpec>
                 .hint("remove `toPorts` to select every port"),
         );
     }
-    let read = items.iter().filter_map(|item| port(ctx, item)).collect();
+    let ports = items.iter().filter_map(|item| port(ctx, item)).collect();
     fields.finish(ctx, if deny { "a toPorts item of a deny" } else { "a toPorts item" });
-    Some(read)
+    Some(PortRule {
+        ports,
+        l7: None,
+        server_names: Vec::new(),
+        terminating_tls: None,
+        originating_tls: None,
+        listener: None,
+        span: node.span,
+    })
 }
 
 fn port(ctx: &mut Ctx, node: &Node<'_>) -> Option<PortSpec> {
