@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::options::{self, Options};
 use super::{CidrGroup, Cluster, Policy, PolicyIndex, Rule, Service, cilium_policy, network_policy, workloads};
-use crate::diag::{Code, Diagnostic, ObjectRef};
+use crate::diag::{Code, Diagnostic, ObjectRef, Severity};
 use crate::front::objects::{self, Objects};
 
 /// State of the construction; rules are sorted and numbered at the end.
@@ -12,6 +12,8 @@ pub struct Ctx<'a> {
     options: &'a Options,
     policies: Vec<Policy>,
     rules: Vec<Rule>,
+    /// Objects with an error that only shows here.
+    refused: BTreeSet<ObjectRef>,
     diagnostics: &'a mut Vec<Diagnostic>,
 }
 
@@ -32,8 +34,12 @@ impl Ctx<'_> {
         self.rules.push(rule);
     }
 
-    /// Reports a problem of an object.
+    /// Reports a problem of an object. An error refuses the object: its policies and rules are left out, those added
+    /// before and those still to come.
     pub fn report(&mut self, diagnostic: Diagnostic, object: &ObjectRef) {
+        if diagnostic.severity == Severity::Error {
+            self.refused.insert(object.clone());
+        }
         self.diagnostics.push(diagnostic.object(object.clone()));
     }
 }
@@ -42,14 +48,15 @@ impl Ctx<'_> {
 pub fn build(objects: &Objects, diagnostics: &mut Vec<Diagnostic>) -> Cluster {
     let options = options::read(&objects.config, diagnostics);
 
-    let mut ctx = Ctx { options: &options, policies: Vec::new(), rules: Vec::new(), diagnostics };
+    let (policies, rules, refused) = (Vec::new(), Vec::new(), BTreeSet::new());
+    let mut ctx = Ctx { options: &options, policies, rules, refused, diagnostics };
     for object in &objects.network_policies {
         network_policy::add(&mut ctx, object);
     }
     for object in &objects.cilium_policies {
         cilium_policy::add(&mut ctx, object);
     }
-    let (policies, rules) = sort(ctx.policies, ctx.rules);
+    let (policies, rules) = sort(ctx.policies, ctx.rules, &ctx.refused);
 
     let nodes = workloads::nodes(objects);
     let workloads = workloads::collect(objects, &nodes, diagnostics);
@@ -95,9 +102,11 @@ fn cidr_group(group: &objects::CidrGroup) -> (String, CidrGroup) {
 }
 
 /// Sorts policies by kind, namespace, name and spec index, and rules by policy, direction and place, so that ids do not
-/// depend on the order of documents.
-fn sort(policies: Vec<Policy>, mut rules: Vec<Rule>) -> (Vec<Policy>, Vec<Rule>) {
-    let mut order: Vec<usize> = (0..policies.len()).collect();
+/// depend on the order of documents. Those of refused objects are left out.
+fn sort(policies: Vec<Policy>, mut rules: Vec<Rule>, refused: &BTreeSet<ObjectRef>) -> (Vec<Policy>, Vec<Rule>) {
+    let is_right = |i: usize| !refused.contains(&policies[i].object);
+    rules.retain(|rule| is_right(rule.policy.0 as usize));
+    let mut order: Vec<usize> = (0..policies.len()).filter(|&i| is_right(i)).collect();
     order.sort_by(|&a, &b| {
         let key = |i: usize| (&policies[i].object, policies[i].spec_index);
         key(a).cmp(&key(b))
