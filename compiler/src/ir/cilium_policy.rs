@@ -6,9 +6,7 @@ use super::build::Ctx;
 use super::cilium_peers::{self, RuleScope};
 use super::labels::{Requirement, Selector};
 use super::scope::{self, NAMESPACE_KEY};
-use super::{
-    DefaultDeny, Direction, Policy, Port, PortMatch, Ports, Protocol, ProxyPolicy, Rule, RuleAction, Subject,
-};
+use super::{DefaultDeny, Direction, Policy, Port, PortMatch, Ports, Protocol, ProxyPolicy, Rule, RuleAction, Subject};
 use crate::diag::{Code, Diagnostic};
 use crate::front::objects::{self, CiliumPolicy, CiliumRule, Element, IcmpField, KeySource, PortRule, PortSpec};
 

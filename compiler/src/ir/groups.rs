@@ -33,7 +33,8 @@ pub fn peers(ctx: &mut Ctx<'_>, groups: &[Spanned<Group>], object: &ObjectRef) -
             })),
             None => {
                 let message = format!("no answer says which addresses are in {}", text(&group.value));
-                let hint = "write the group and its addresses, which may be none, into a file and name it with --groups";
+                let hint =
+                    "write the group and its addresses, which may be none, into a file and name it with --groups";
                 ctx.report(Diagnostic::error(Code("E-236"), group.span, message).hint(hint), object);
             }
         }

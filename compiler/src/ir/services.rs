@@ -96,7 +96,8 @@ fn pods(service: &Service) -> Selector {
 
 fn warn_dotted(ctx: &mut Ctx<'_>, service: &Service, span: Span, object: &ObjectRef) {
     let Some(key) = service.selector.keys().find(|key| key.contains('.')) else { return };
-    let message = format!("{} selects pods by `{key}`, which Cilium 1.18.0 reads as a source and a key", service.object);
+    let message =
+        format!("{} selects pods by `{key}`, which Cilium 1.18.0 reads as a source and a key", service.object);
     let hint = "1.18.0 finds no pod, later releases and this compiler do; select by a key without a dot for both";
     let warning = Diagnostic::warning(Code("W-701"), span, message).related(service.span, "the service").hint(hint);
     ctx.report(warning, object);
