@@ -10,6 +10,8 @@ mod peers;
 mod ports;
 mod rule;
 
+pub use peers::aws_group;
+
 use crate::diag::{Diagnostic, ObjectRef};
 
 use super::codes;
