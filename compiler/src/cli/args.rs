@@ -182,6 +182,7 @@ pub enum Engine {
 pub enum Expect {
     Allow,
     Deny,
+    Redirect,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

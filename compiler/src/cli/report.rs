@@ -2,8 +2,10 @@
 
 use serde_json::json;
 
-use crate::eval::{Decision, Reason};
+use crate::eval::{Decision, Reason, Verdict};
+use crate::ir::options::Options;
 use crate::ir::{Cluster, Direction, RuleId};
+use crate::resolve::AuthType;
 use crate::source::SourceMap;
 
 /// Why, in one clause, with every rule's object, path, file and line.
@@ -17,10 +19,38 @@ pub fn why(sources: &SourceMap, cluster: &Cluster, decision: &Decision) -> Strin
             format!("{} {} ({}:{line})", cluster.policy_of(id).object, rule.path, sources.name(rule.span.file))
         })
         .collect();
-    let audited = if decision.audited { ", audited: would be dropped" } else { "" };
-    match places.as_slice() {
-        [] => format!("{}{audited}", reason(decision.reason)),
-        places => format!("{} by {}{audited}", reason(decision.reason), places.join(", ")),
+    let mut out = reason(decision.reason).to_string();
+    if !places.is_empty() {
+        out += &format!(" by {}", places.join(", "));
+    }
+    if let Some(ruleset) = &decision.ruleset {
+        out += &format!(", through the proxy ({})", ruleset.parser);
+    }
+    if let Some(word) = decision.auth.word() {
+        out += &format!(", after authentication ({word})");
+    }
+    if decision.audited {
+        out += ", audited: would be dropped";
+    }
+    if let Some(today) = on_the_node(&cluster.options, decision) {
+        out += &format!("; {today}");
+    }
+    out
+}
+
+/// What the built datapath does with a flow that needs a proxy or a handshake, as long as it has neither.
+pub fn on_the_node(options: &Options, decision: &Decision) -> Option<&'static str> {
+    let needs_auth = decision.auth != AuthType::None;
+    match (decision.verdict, needs_auth, options.audit) {
+        (Verdict::Redirect, false, _) => Some("the node has no proxy yet and drops it (178)"),
+        // Authentication comes first there, and audit mode passes what lacks it.
+        (Verdict::Redirect | Verdict::Allow, true, false) => {
+            Some("the node knows no authentication yet and drops it (189)")
+        }
+        (Verdict::Redirect | Verdict::Allow, true, true) => {
+            Some("the node knows no authentication yet, and audit mode passes it")
+        }
+        (Verdict::Allow | Verdict::Deny | Verdict::Error, _, _) => None,
     }
 }
 
@@ -34,6 +64,7 @@ pub fn reason(reason: Reason) -> &'static str {
         Reason::DefaultAllow => "nothing matches, and default deny is switched off",
         Reason::DefaultDeny => "nothing allows it, and the direction is isolated",
         Reason::UnknownPeer => "the peer's identity is unknown",
+        Reason::Conflict => "its rules conflict, so its policy cannot be computed",
         Reason::ProtocolDisabled => "SCTP is dropped while enable-sctp is off",
     }
 }
