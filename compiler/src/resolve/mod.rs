@@ -11,6 +11,7 @@ pub mod lock;
 mod merge;
 mod peers;
 mod policy;
+mod requires;
 pub mod text;
 pub mod verify;
 
@@ -192,8 +193,10 @@ pub enum L4Match {
 /// Resolves a cluster. `lock` holds the numbers given before; diagnostics get what only shows here.
 pub fn resolve(cluster: &Cluster, mut lock: Lock, diagnostics: &mut Vec<Diagnostic>) -> Result<Resolved, ResolveError> {
     let filter = LabelFilter::new(&cluster.options.labels)?;
+    let node_filter = LabelFilter::nodes(&cluster.options.node_labels)?;
+    let outside = addresses::Outside::new(cluster);
     let host_labels: Vec<LabelSet> =
-        cluster.nodes.iter().map(|n| addresses::host_labels(cluster, n, &filter)).collect();
+        cluster.nodes.iter().map(|n| addresses::host_labels(cluster, &outside, n, &filter)).collect();
     let mut variants: BTreeSet<LabelSet> = host_labels.iter().cloned().collect();
     if variants.is_empty() {
         variants.insert(LabelSet::from_iter([Label::reserved("host")]));
@@ -204,7 +207,7 @@ pub fn resolve(cluster: &Cluster, mut lock: Lock, diagnostics: &mut Vec<Diagnost
 
     let endpoint_labels: Vec<LabelSet> =
         cluster.endpoints.iter().map(|e| endpoint_labels(cluster, e, &filter)).collect();
-    let rows = addresses::rows(cluster, &endpoint_labels);
+    let rows = addresses::rows(cluster, &outside, &node_filter, &endpoint_labels);
 
     let mut wanted: BTreeMap<String, LabelSet> = BTreeMap::new();
     for labels in endpoint_labels.iter().chain(rows.values()) {
@@ -265,7 +268,7 @@ pub fn resolve(cluster: &Cluster, mut lock: Lock, diagnostics: &mut Vec<Diagnost
         merge::report(cluster, &cluster.endpoints[endpoint.0 as usize], &conflicts, diagnostics);
     }
     policy::warn_unresolved(cluster, &unresolved, diagnostics);
-    policy::warn_filtered_keys(cluster, &filter, diagnostics);
+    policy::warn_filtered_keys(cluster, &filter, &node_filter, diagnostics);
 
     Ok(Resolved { identities, lock, addresses, variants, node_variants, classes, endpoints })
 }
