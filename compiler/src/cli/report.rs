@@ -1,5 +1,6 @@
 //! Words for decisions and places.
 
+use ciliumc_abi::drop_reason;
 use serde_json::json;
 
 use crate::eval::{Decision, Reason, Verdict};
@@ -32,25 +33,32 @@ pub fn why(sources: &SourceMap, cluster: &Cluster, decision: &Decision) -> Strin
     if decision.audited {
         out += ", audited: would be dropped";
     }
-    if let Some(today) = on_the_node(&cluster.options, decision) {
-        out += &format!("; {today}");
+    if matches!(decision.verdict, Verdict::Allow | Verdict::Redirect) {
+        let what = if decision.auth == AuthType::None { "no proxy" } else { "no authentication" };
+        match node(&cluster.options, decision) {
+            Err(reason) => out += &format!("; the node has {what} yet and drops it ({reason})"),
+            Ok(()) if decision.auth != AuthType::None => {
+                out += &format!("; the node has {what} yet, and audit mode passes it");
+            }
+            Ok(()) => {}
+        }
     }
     out
 }
 
-/// What the built datapath does with a flow that needs a proxy or a handshake, as long as it has neither.
-pub fn on_the_node(options: &Options, decision: &Decision) -> Option<&'static str> {
+/// What the built datapath does with a flow, as long as it has neither proxy nor handshake: whether it passes, or the
+/// drop reason.
+pub fn node(options: &Options, decision: &Decision) -> Result<(), u8> {
     let needs_auth = decision.auth != AuthType::None;
-    match (decision.verdict, needs_auth, options.audit) {
-        (Verdict::Redirect, false, _) => Some("the node has no proxy yet and drops it (178)"),
+    match (decision.verdict, needs_auth) {
         // Authentication comes first there, and audit mode passes what lacks it.
-        (Verdict::Redirect | Verdict::Allow, true, false) => {
-            Some("the node knows no authentication yet and drops it (189)")
-        }
-        (Verdict::Redirect | Verdict::Allow, true, true) => {
-            Some("the node knows no authentication yet, and audit mode passes it")
-        }
-        (Verdict::Allow | Verdict::Deny | Verdict::Error, _, _) => None,
+        (Verdict::Redirect | Verdict::Allow, true) if options.audit => Ok(()),
+        (Verdict::Redirect | Verdict::Allow, true) => Err(drop_reason::AUTH_REQUIRED),
+        (Verdict::Redirect, false) => Err(drop_reason::NO_PROXY),
+        (Verdict::Allow, false) => Ok(()),
+        (Verdict::Deny, _) if decision.reason == Reason::DenyRule => Err(drop_reason::POLICY_DENY),
+        (Verdict::Deny, _) if decision.reason == Reason::ProtocolDisabled => Err(drop_reason::CT_UNKNOWN_PROTO),
+        (Verdict::Deny | Verdict::Error, _) => Err(drop_reason::POLICY_DENIED),
     }
 }
 

@@ -118,7 +118,10 @@ fn row(sources: &SourceMap, analysis: &Analysis, probe: &Probe, answer: &Result<
         "endpoint": probe.endpoint, "direction": probe.direction.word(), "peer": probe.peer,
         "protocol": probe.protocol, "port": probe.port,
         "verdict": verdict(answer), "l7": l7(answer), "auth": auth(answer),
-        "node": answer.as_ref().ok().and_then(|a| report::on_the_node(&analysis.cluster.options, &a.decision)),
+        "node": answer.as_ref().ok().map(|a| match report::node(&analysis.cluster.options, &a.decision) {
+            Ok(()) => json!({ "passes": true, "dropReason": null }),
+            Err(reason) => json!({ "passes": false, "dropReason": reason }),
+        }),
         "audited": answer.as_ref().is_ok_and(|a| a.decision.audited),
         "reason": match answer {
             Ok(answer) => report::reason(answer.decision.reason).to_string(),
