@@ -239,6 +239,7 @@ pub fn resolve(cluster: &Cluster, mut lock: Lock, diagnostics: &mut Vec<Diagnost
         .iter()
         .map(|labels| ResolvedEndpoint { identity: index_of(labels), classes: BTreeMap::new() })
         .collect();
+    let policies = policy::by_namespace(cluster);
     let all_ports = policy::all_named_ports(cluster);
     let mut classes = Vec::new();
     let mut unresolved = BTreeSet::new();
@@ -248,7 +249,7 @@ pub fn resolve(cluster: &Cluster, mut lock: Lock, diagnostics: &mut Vec<Diagnost
             endpoints[endpoint.0 as usize].classes.insert(variant, class);
         }
         let labels = &identities[&key.identity].labels;
-        classes.push(policy::class(cluster, key, labels, &all_ports, &mut peers, &mut unresolved));
+        classes.push(policy::class(cluster, &policies, key, labels, &all_ports, &mut peers, &mut unresolved));
     }
     policy::warn_unresolved(cluster, &unresolved, diagnostics);
     policy::warn_filtered_keys(cluster, &filter, diagnostics);
