@@ -206,6 +206,7 @@ pub enum Engine {
 pub enum Expect {
     Allow,
     Deny,
+    Redirect,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
