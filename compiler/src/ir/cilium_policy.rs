@@ -49,7 +49,11 @@ pub fn add(ctx: &mut Ctx<'_>, object: &CiliumPolicy) {
         for (direction, action, field, elements) in lists {
             for (n, element) in elements.iter().flatten().enumerate() {
                 let path = format!("{}.{field}[{n}]", rule.path);
-                let peers = peers(ctx, element, namespace, names_init);
+                let scoped = |selector: &objects::Selector| match object.raw {
+                    true => scope::selector(selector),
+                    false => scope::peer(selector, namespace, names_init, ctx.options()),
+                };
+                let peers = peers(ctx, element, scoped);
                 ctx.rule(Rule {
                     policy,
                     direction,
@@ -113,7 +117,7 @@ fn default_deny(ctx: &Ctx<'_>, rule: &CiliumRule) -> DefaultDeny {
 }
 
 /// Spec §2.4: absent, empty and `{}`.
-fn peers(ctx: &Ctx<'_>, element: &Element, namespace: Option<&str>, names_init: bool) -> Peers {
+fn peers(ctx: &Ctx<'_>, element: &Element, scoped: impl Fn(&objects::Selector) -> Selector) -> Peers {
     let lists = [
         element.endpoints.as_ref().map(Vec::len),
         element.cidr.as_ref().map(Vec::len),
@@ -131,9 +135,7 @@ fn peers(ctx: &Ctx<'_>, element: &Element, namespace: Option<&str>, names_init: 
         return if has_l4 { Peers::Everyone } else { Peers::Nobody };
     }
     let mut out = Vec::new();
-    for selector in element.endpoints.iter().flatten() {
-        out.push(Peer::Labels(scope::peer(selector, namespace, names_init, ctx.options())));
-    }
+    out.extend(element.endpoints.iter().flatten().map(|selector| Peer::Labels(scoped(selector))));
     if let Some(cidrs) = &element.cidr {
         out.extend(cidr_list(ctx, cidrs));
     }
