@@ -159,7 +159,7 @@ impl<'d, 'a> Documents<'d, 'a, '_> {
                 self.refuse(item, object, diagnostic.hint(format!("write {known}")));
             }
             Class::Unsupported => {
-                let message = format!("kind `{kind}` is not supported yet");
+                let message = format!("kind `{kind}` is not supported");
                 self.refuse(item, object, Diagnostic::error(codes::UNSUPPORTED, at_kind, message).hint(leave_out));
             }
             Class::Unknown(near) => {
