@@ -307,6 +307,8 @@ fn append(all: &mut Objects, one: Objects) {
         cilium_policies,
         cidr_groups,
         admin_policies,
+        answers: _,
+        choices: _,
     } = one;
     all.namespaces.extend(namespaces);
     all.workloads.extend(workloads);

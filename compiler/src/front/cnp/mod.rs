@@ -15,6 +15,8 @@ mod proxy;
 mod rule;
 mod tls;
 
+pub use peers::aws_group;
+
 use crate::diag::{Diagnostic, ObjectRef};
 
 use super::codes;
