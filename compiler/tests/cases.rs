@@ -41,7 +41,11 @@ fn name(case: &Path) -> String {
 
 fn analyse(case: &Path) -> Analysis {
     let options = LoadOptions { paths: vec![case.join("input.yaml").display().to_string()], exclude: Vec::new() };
-    let sources = source::load(&options).unwrap();
+    let mut sources = source::load(&options).unwrap();
+    let groups = case.join("groups.yaml");
+    if groups.is_file() {
+        source::load_groups(&mut sources, &groups.display().to_string()).unwrap();
+    }
     let analysis = driver::analyse(&sources, &FrontOptions::default(), Lock::default()).unwrap();
     assert!(!analysis.has_errors(), "{}: {:?}", name(case), analysis.diagnostics);
     analysis

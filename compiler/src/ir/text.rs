@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::{
     CidrSource, Cluster, FqdnSelector, L7Rules, Peer, Peers, Port, PortMatch, Ports, ProxyPolicy, RuleAction, Subject,
+    fqdn,
 };
 
 /// One line per thing, sorted.
@@ -40,6 +41,12 @@ fn write(cluster: &Cluster, out: &mut String) -> std::fmt::Result {
     if !cluster.api_servers.is_empty() {
         writeln!(out, "api-server {}", join(&cluster.api_servers))?;
     }
+    for (name, group) in &cluster.cidr_groups {
+        writeln!(out, "cidr-group {name} {{{}}} {}", labels(&group.labels), join(&group.prefixes))?;
+    }
+    for (selector, addresses) in &cluster.fqdn_addresses {
+        writeln!(out, "fqdn {} {}", fqdn::text(selector), join(addresses))?;
+    }
     for (n, policy) in cluster.policies.iter().enumerate() {
         let subject = match &policy.subject {
             Subject::Endpoints(selector) => format!("endpoints {selector}"),
@@ -57,7 +64,7 @@ fn write(cluster: &Cluster, out: &mut String) -> std::fmt::Result {
                 RuleAction::Deny => "deny",
                 RuleAction::Pass => "pass",
             };
-            writeln!(
+            write!(
                 out,
                 "  rule {} {} {action} {}: {} on {}",
                 id.0,
@@ -66,6 +73,8 @@ fn write(cluster: &Cluster, out: &mut String) -> std::fmt::Result {
                 peers(&rule.peers),
                 ports(&rule.ports)
             )?;
+            rule.requires.iter().try_for_each(|selector| write!(out, ", requires [{selector}]"))?;
+            writeln!(out)?;
         }
     }
     Ok(())
