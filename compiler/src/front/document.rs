@@ -6,6 +6,7 @@ use rayon::prelude::*;
 
 use crate::diag::{Diagnostic, ObjectRef, Span};
 
+use super::admin::admin_policy;
 use super::cnp::cilium_policy;
 use super::decode::Ctx;
 use super::kinds::{Class, Reader, classify};
@@ -284,6 +285,7 @@ fn read_object(ctx: &mut Ctx, candidate: &Candidate<'_, '_>, objects: &mut Objec
         Reader::Endpoints => objects.slices.extend(cluster::endpoints(ctx, node, object)),
         Reader::Config => objects.config.extend(cluster::config(ctx, node, object).unwrap_or_default()),
         Reader::NetworkPolicy => objects.network_policies.extend(np::network_policy(ctx, node, object)),
+        Reader::Admin(kind) => objects.admin_policies.extend(admin_policy(ctx, node, object, kind)),
         Reader::Cilium(scope) => objects.cilium_policies.extend(cilium_policy(ctx, node, object, scope)),
     }
 }

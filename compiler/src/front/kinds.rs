@@ -1,5 +1,6 @@
 //! The kinds of Kubernetes objects: which are read, refused or skipped.
 
+use super::admin::AdminKind;
 use super::cnp::Scope;
 use super::names::nearest;
 use super::workload::WorkloadKind;
@@ -27,6 +28,8 @@ pub enum Reader {
     NetworkPolicy,
     /// CiliumNetworkPolicy and CiliumClusterwideNetworkPolicy.
     Cilium(Scope),
+    /// AdminNetworkPolicy, BaselineAdminNetworkPolicy and ClusterNetworkPolicy.
+    Admin(AdminKind),
 }
 
 impl Reader {
@@ -34,6 +37,7 @@ impl Reader {
     pub fn is_namespaced(self) -> bool {
         match self {
             Self::Namespace | Self::Node | Self::CiliumNode | Self::Cilium(Scope::Cluster) => false,
+            Self::Admin(_) => false,
             Self::Workload(_) | Self::Service | Self::Slice | Self::Endpoints | Self::Config => true,
             Self::NetworkPolicy | Self::Cilium(Scope::Namespaced) => true,
         }
@@ -43,7 +47,7 @@ impl Reader {
 /// A kind we read, with the only apiVersion that we read of it.
 type Known = (&'static str, &'static str, Reader);
 
-const KINDS: [Known; 18] = [
+const KINDS: [Known; 21] = [
     ("v1", "Namespace", Reader::Namespace),
     ("v1", "Pod", Reader::Workload(WorkloadKind::Pod)),
     ("v1", "ReplicationController", Reader::Workload(WorkloadKind::Controller)),
@@ -62,6 +66,9 @@ const KINDS: [Known; 18] = [
     ("cilium.io/v2", "CiliumNode", Reader::CiliumNode),
     ("cilium.io/v2", "CiliumNetworkPolicy", Reader::Cilium(Scope::Namespaced)),
     ("cilium.io/v2", "CiliumClusterwideNetworkPolicy", Reader::Cilium(Scope::Cluster)),
+    ("policy.networking.k8s.io/v1alpha1", "AdminNetworkPolicy", Reader::Admin(AdminKind::Admin)),
+    ("policy.networking.k8s.io/v1alpha1", "BaselineAdminNetworkPolicy", Reader::Admin(AdminKind::Baseline)),
+    ("policy.networking.k8s.io/v1alpha2", "ClusterNetworkPolicy", Reader::Admin(AdminKind::Cluster)),
 ];
 
 /// Groups in which an unknown kind may be a policy.
@@ -71,10 +78,7 @@ const POLICY_GROUPS: [&str; 2] = ["cilium.io", "policy.networking.k8s.io"];
 const OLD_GROUP: &str = "extensions";
 
 /// Kinds of the policy groups that change verdicts, but are not supported yet.
-const UNSUPPORTED: [&str; 9] = [
-    "AdminNetworkPolicy",
-    "BaselineAdminNetworkPolicy",
-    "ClusterNetworkPolicy",
+const UNSUPPORTED: [&str; 6] = [
     "CiliumCIDRGroup",
     "CiliumLocalRedirectPolicy",
     "CiliumEnvoyConfig",

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::options::{self, Options};
-use super::{CidrGroup, Cluster, Policy, PolicyIndex, Rule, Service, cilium_policy, network_policy, workloads};
+use super::{CidrGroup, Cluster, Policy, PolicyIndex, Rule, Service, admin, cilium_policy, network_policy, workloads};
 use crate::diag::{Code, Diagnostic, ObjectRef};
 use crate::front::objects::{self, Objects};
 
@@ -48,6 +48,9 @@ pub fn build(objects: &Objects, diagnostics: &mut Vec<Diagnostic>) -> Cluster {
     }
     for object in &objects.cilium_policies {
         cilium_policy::add(&mut ctx, object);
+    }
+    for object in &objects.admin_policies {
+        admin::add(&mut ctx, object);
     }
     let (policies, rules) = sort(ctx.policies, ctx.rules);
 
