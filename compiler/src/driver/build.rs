@@ -57,7 +57,7 @@ pub fn lower(analysis: &Analysis) -> Result<Lowered, Failure> {
 /// isolated is judged by the service's address and not by its backend's.
 pub fn warnings(analysis: &Analysis) -> Vec<Diagnostic> {
     let isolated = analysis.resolved.classes.iter().any(|class| class.egress.enforcement != Enforcement::Open);
-    let services = analysis.cluster.services.iter().filter(|service| isolated && service.has_selector);
+    let services = analysis.cluster.services.iter().filter(|service| isolated && !service.selector.is_empty());
     services
         .map(|service| {
             let message = "service addresses are not translated: an endpoint with isolated egress cannot use this one";

@@ -2,12 +2,13 @@
 
 use std::net::IpAddr;
 
-use crate::diag::{ObjectRef, Spanned};
+use crate::diag::{Diagnostic, ObjectRef, Spanned};
 
 use super::codes;
 use super::decode::{Ctx, spanned};
 use super::meta::{labels, meta};
-use super::objects::{EndpointSlice, Namespace, Node as ClusterNode, Service};
+use super::objects::{CidrGroup, EndpointSlice, Namespace, Node as ClusterNode, Service};
+use super::parse;
 use super::workload::address;
 use super::yaml::Node;
 
@@ -124,6 +125,41 @@ pub fn endpoints(ctx: &mut Ctx, root: &Node<'_>, object: &ObjectRef) -> Option<E
     let meta = meta?;
     let service = meta.object.name.clone();
     Some(EndpointSlice { meta, service, addresses })
+}
+
+/// Reads a CiliumCIDRGroup (spec §2.8). An entry that is no prefix is left out, as Cilium does.
+pub fn cidr_group(ctx: &mut Ctx, root: &Node<'_>, object: &ObjectRef) -> Option<CidrGroup> {
+    let top = ctx.fields(&object.kind, root)?;
+    top.ignore(&["apiVersion", "kind", "metadata", "status"]);
+    let spec = top.get("spec");
+    top.finish(ctx, "a CiliumCIDRGroup");
+    let meta = meta(ctx, root, object, false);
+    let Some(spec) = spec else {
+        return ctx.missing(codes::MISSING, "spec", root.span);
+    };
+    let fields = ctx.fields("spec", spec)?;
+    let Some(list) = fields.get("externalCIDRs") else {
+        return ctx.missing(codes::MISSING, "externalCIDRs", spec.span);
+    };
+    let mut prefixes = Vec::new();
+    for item in ctx.items("externalCIDRs", list)? {
+        let Some(text) = ctx.text("externalCIDRs", item) else {
+            continue;
+        };
+        match parse::cidr(text) {
+            Ok(cidr) => prefixes.push(spanned(item, cidr.net)),
+            Err(wrong) => ctx.report(
+                Diagnostic::warning(
+                    codes::GROUP_CIDR,
+                    item.part(wrong.offset, wrong.len),
+                    format!("CIDR {text:?}: {}", wrong.message),
+                )
+                .hint("Cilium leaves it out of the group; the rest stays in use"),
+            ),
+        }
+    }
+    fields.finish(ctx, "the spec of a CiliumCIDRGroup");
+    Some(CidrGroup { meta: meta?, prefixes })
 }
 
 /// A key and a value, each with its place.

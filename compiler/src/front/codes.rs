@@ -35,13 +35,17 @@ pub const CONFLICT: Code = Code("F-014");
 pub const ODD_NAME: Code = Code("F-015");
 /// A container port without a number, which was left out.
 pub const NO_PORT_NUMBER: Code = Code("F-016");
+/// A field that has no effect beside another.
+pub const IGNORED: Code = Code("F-017");
 /// A peer of a tier policy by a field that this version does not know.
-pub const TIER_UNKNOWN_PEER: Code = Code("F-017");
+pub const TIER_UNKNOWN_PEER: Code = Code("F-018");
 /// A construct that is not supported yet.
 pub const UNSUPPORTED: Code = Code("F-100");
 
 /// Unknown field.
 pub const UNKNOWN_FIELD: Code = Code("E-001");
+/// Unknown field of a raw rule, which Cilium ignores.
+pub const RAW_FIELD: Code = Code("W-001");
 /// Malformed selector.
 pub const SELECTOR: Code = Code("E-010");
 /// CIDR does not parse.
@@ -88,7 +92,9 @@ pub const CIDR_FORM: Code = Code("E-212");
 pub const EXCEPT: Code = Code("E-213");
 /// Node selectors need an option.
 pub const NODES: Code = Code("E-214");
-/// Bad character in a domain name or pattern.
+/// Not exactly one of a name and a pattern.
+pub const FQDN_FORM: Code = Code("E-215");
+/// A bad name, or a bad pattern of names.
 pub const FQDN: Code = Code("E-216");
 /// Too many ports.
 pub const PORTS_COUNT: Code = Code("E-220");
@@ -108,12 +114,18 @@ pub const ICMP_FAMILY: Code = Code("E-230");
 pub const ICMP_TYPE: Code = Code("E-231");
 /// `icmps` with `toPorts`.
 pub const ICMP_WITH_PORTS: Code = Code("E-232");
+/// Bad authentication mode.
+pub const AUTHENTICATION: Code = Code("E-235");
 /// Groups without data.
 pub const GROUPS: Code = Code("E-236");
 /// A port item without ports.
 pub const NO_PORTS: Code = Code("W-203");
+/// `fromRequires` or `toRequires`.
+pub const REQUIRES: Code = Code("W-204");
 /// `except` covers all of `cidr`.
 pub const EXCEPT_COVERS: Code = Code("W-205");
+/// A prefix of a CIDR group does not parse.
+pub const GROUP_CIDR: Code = Code("W-206");
 /// Inverted range.
 pub const INVERTED_RANGE: Code = Code("W-208");
 

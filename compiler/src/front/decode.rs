@@ -16,12 +16,19 @@ pub struct Ctx {
     object: Option<ObjectRef>,
     diagnostics: Vec<Diagnostic>,
     failed: bool,
+    /// Unknown fields are only warned about.
+    lenient: bool,
 }
 
 impl Ctx {
     /// Everything that is reported is about this object.
     pub fn new(object: Option<ObjectRef>) -> Self {
-        Self { object, diagnostics: Vec::new(), failed: false }
+        Self { object, ..Self::default() }
+    }
+
+    /// From here on unknown fields are warned about and no error: Cilium ignores those of raw rules.
+    pub fn allow_unknown_fields(&mut self) {
+        self.lenient = true;
     }
 
     /// Takes a diagnostic; an error means that the object is refused.
@@ -74,6 +81,33 @@ impl Ctx {
             Some(text) => Some(text),
             None => self.type_error(name, node, "a string"),
         }
+    }
+
+    /// An optional string; the empty one counts as absent, as it does where JSON is read into Go.
+    pub fn optional_text(&mut self, fields: &Fields<'_, '_>, name: &'static str) -> Option<String> {
+        let text = self.text(name, fields.get(name)?)?;
+        (!text.is_empty()).then(|| text.to_owned())
+    }
+
+    /// The strings of a list.
+    pub fn texts(&mut self, name: &str, node: &Node<'_>) -> Vec<String> {
+        let items = self.items(name, node).unwrap_or_default();
+        items.iter().filter_map(|item| self.text(name, item).map(str::to_owned)).collect()
+    }
+
+    /// One of a few words; another one is reported with the nearest of them.
+    pub fn word<T: Copy>(&mut self, code: Code, name: &str, node: &Node<'_>, words: &[(&'static str, T)]) -> Option<T> {
+        let text = self.text(name, node)?;
+        if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
+            return Some(*value);
+        }
+        let known: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+        let hint = match nearest(text, known.iter().copied()) {
+            Some(word) => format!("did you mean `{word}`?"),
+            None => format!("write one of {}", known.join(", ")),
+        };
+        self.report(Diagnostic::error(code, node.span, format!("`{name}` cannot be {text:?}")).hint(hint));
+        None
     }
 
     /// A boolean.
@@ -190,8 +224,12 @@ impl<'n, 'a> Fields<'n, 'a> {
             if asked.iter().any(|known| *known == name) {
                 continue;
             }
-            let diagnostic =
-                Diagnostic::error(codes::UNKNOWN_FIELD, key.span, format!("`{name}` is not a field of {what}"));
+            let message = format!("`{name}` is not a field of {what}");
+            let diagnostic = if ctx.lenient {
+                Diagnostic::warning(codes::RAW_FIELD, key.span, message).hint("Cilium ignores it; remove it")
+            } else {
+                Diagnostic::error(codes::UNKNOWN_FIELD, key.span, message)
+            };
             ctx.report(match nearest(&name, asked.iter().copied()) {
                 Some(known) => diagnostic.hint(format!("did you mean `{known}`?")),
                 None => diagnostic,

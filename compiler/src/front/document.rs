@@ -284,6 +284,7 @@ fn read_object(ctx: &mut Ctx, candidate: &Candidate<'_, '_>, objects: &mut Objec
         Reader::Slice => objects.slices.extend(cluster::slice(ctx, node, object)),
         Reader::Endpoints => objects.slices.extend(cluster::endpoints(ctx, node, object)),
         Reader::Config => objects.config.extend(cluster::config(ctx, node, object).unwrap_or_default()),
+        Reader::CidrGroup => objects.cidr_groups.extend(cluster::cidr_group(ctx, node, object)),
         Reader::NetworkPolicy => objects.network_policies.extend(np::network_policy(ctx, node, object)),
         Reader::Admin(kind) => objects.admin_policies.extend(admin_policy(ctx, node, object, kind)),
         Reader::Cilium(scope) => objects.cilium_policies.extend(cilium_policy(ctx, node, object, scope)),
@@ -302,6 +303,8 @@ fn append(all: &mut Objects, one: Objects) {
         cilium_policies,
         cidr_groups,
         admin_policies,
+        answers: _,
+        choices: _,
     } = one;
     all.namespaces.extend(namespaces);
     all.workloads.extend(workloads);

@@ -24,6 +24,8 @@ pub enum Reader {
     Endpoints,
     /// ConfigMap; only `kube-system/cilium-config` matters.
     Config,
+    /// CiliumCIDRGroup.
+    CidrGroup,
     /// NetworkPolicy.
     NetworkPolicy,
     /// CiliumNetworkPolicy and CiliumClusterwideNetworkPolicy.
@@ -36,7 +38,8 @@ impl Reader {
     /// Whether objects of the kind belong to a namespace.
     pub fn is_namespaced(self) -> bool {
         match self {
-            Self::Namespace | Self::Node | Self::CiliumNode | Self::Cilium(Scope::Cluster) => false,
+            Self::Namespace | Self::Node | Self::CiliumNode | Self::CidrGroup => false,
+            Self::Cilium(Scope::Cluster | Scope::Raw) => false,
             Self::Admin(_) => false,
             Self::Workload(_) | Self::Service | Self::Slice | Self::Endpoints | Self::Config => true,
             Self::NetworkPolicy | Self::Cilium(Scope::Namespaced) => true,
@@ -44,10 +47,11 @@ impl Reader {
     }
 }
 
-/// A kind we read, with the only apiVersion that we read of it.
+/// A kind we read in one apiVersion.
 type Known = (&'static str, &'static str, Reader);
 
-const KINDS: [Known; 21] = [
+/// Of a kind that is read in several apiVersions, the one to write comes first.
+const KINDS: [Known; 23] = [
     ("v1", "Namespace", Reader::Namespace),
     ("v1", "Pod", Reader::Workload(WorkloadKind::Pod)),
     ("v1", "ReplicationController", Reader::Workload(WorkloadKind::Controller)),
@@ -64,6 +68,8 @@ const KINDS: [Known; 21] = [
     ("discovery.k8s.io/v1", "EndpointSlice", Reader::Slice),
     ("networking.k8s.io/v1", "NetworkPolicy", Reader::NetworkPolicy),
     ("cilium.io/v2", "CiliumNode", Reader::CiliumNode),
+    ("cilium.io/v2", "CiliumCIDRGroup", Reader::CidrGroup),
+    ("cilium.io/v2alpha1", "CiliumCIDRGroup", Reader::CidrGroup),
     ("cilium.io/v2", "CiliumNetworkPolicy", Reader::Cilium(Scope::Namespaced)),
     ("cilium.io/v2", "CiliumClusterwideNetworkPolicy", Reader::Cilium(Scope::Cluster)),
     ("policy.networking.k8s.io/v1alpha1", "AdminNetworkPolicy", Reader::Admin(AdminKind::Admin)),
@@ -78,8 +84,7 @@ const POLICY_GROUPS: [&str; 2] = ["cilium.io", "policy.networking.k8s.io"];
 const OLD_GROUP: &str = "extensions";
 
 /// Kinds of the policy groups that change verdicts, but are not supported yet.
-const UNSUPPORTED: [&str; 6] = [
-    "CiliumCIDRGroup",
+const UNSUPPORTED: [&str; 5] = [
     "CiliumLocalRedirectPolicy",
     "CiliumEnvoyConfig",
     "CiliumClusterwideEnvoyConfig",
@@ -131,8 +136,10 @@ pub fn classify(api_version: &str, kind: &str) -> Class {
         return if may_be_policy { Class::NoKind } else { Class::Skipped };
     }
     let of_group = |known: &str| group_of(known) == group || group == OLD_GROUP || api_version.is_empty();
-    if let Some((version, _, reader)) = KINDS.iter().find(|(known, name, _)| *name == kind && of_group(known)) {
-        return if *version == api_version { Class::Read(*reader) } else { Class::OtherVersion(*reader, version) };
+    let mut versions = KINDS.iter().filter(|(known, name, _)| *name == kind && of_group(known)).peekable();
+    if let Some((first, _, reader)) = versions.peek().copied() {
+        let is_read = versions.any(|(version, ..)| *version == api_version);
+        return if is_read { Class::Read(*reader) } else { Class::OtherVersion(*reader, first) };
     }
     if !POLICY_GROUPS.contains(&group) || HARMLESS.contains(&kind) {
         return Class::Skipped;
@@ -161,12 +168,20 @@ mod tests {
     }
 
     #[test]
+    fn a_kind_may_have_two_versions() {
+        let group = |version| classify(version, "CiliumCIDRGroup");
+        assert_eq!(group("cilium.io/v2"), Class::Read(Reader::CidrGroup));
+        assert_eq!(group("cilium.io/v2alpha1"), Class::Read(Reader::CidrGroup));
+        assert_eq!(group("cilium.io/v2alpha2"), Class::OtherVersion(Reader::CidrGroup, "cilium.io/v2"));
+    }
+
+    #[test]
     fn what_may_be_a_policy_is_not_skipped() {
         let other = Class::OtherVersion(Reader::NetworkPolicy, "networking.k8s.io/v1");
         assert_eq!(classify("extensions/v1beta1", "NetworkPolicy"), other);
         assert_eq!(classify("", "NetworkPolicy"), other);
         assert_eq!(classify("networking.k8s.io/v1", ""), Class::NoKind);
-        assert_eq!(classify("cilium.io/v2", "CiliumCIDRGroup"), Class::Unsupported);
+        assert_eq!(classify("cilium.io/v2", "CiliumNodeConfig"), Class::Unsupported);
         assert_eq!(classify("cilium.io/v2", "CiliumNetworkPolicies"), Class::Unknown(Some("CiliumNetworkPolicy")));
         assert_eq!(classify("cilium.io/v2", "CiliumIdentity"), Class::Skipped);
         assert_eq!(classify("", "Secret"), Class::Skipped);

@@ -16,6 +16,8 @@ pub enum Keys {
     Cilium,
     /// Kubernetes': always source `k8s`, which Cilium puts in front before it checks the length.
     Policy,
+    /// Plain keys of what a selector of Cilium's API asks: Cilium puts this source in front, so that no other can be written.
+    Source(&'static str),
     /// Those of a workload, which Cilium never sees.
     Workload,
 }
@@ -33,7 +35,7 @@ pub fn selector(ctx: &mut Ctx, name: &str, node: &Node<'_>, keys: Keys) -> Optio
         }
     }
     match keys {
-        Keys::Cilium | Keys::Policy => fields.finish(ctx, "a label selector"),
+        Keys::Cilium | Keys::Policy | Keys::Source(_) => fields.finish(ctx, "a label selector"),
         Keys::Workload => {}
     }
     Some(Selector { requirements, span: node.span })
@@ -128,11 +130,12 @@ fn value(ctx: &mut Ctx, node: &Node<'_>) -> Option<String> {
 }
 
 fn key(ctx: &mut Ctx, node: &Node<'_>, text: &str, keys: Keys) -> Option<(KeySource, String)> {
-    let k8s = || (KeySource::Only("k8s".to_owned()), text.to_owned());
+    let plain = |source: &str| (KeySource::Only(source.to_owned()), text.to_owned());
     let read: Result<(KeySource, String), Wrong> = match keys {
         Keys::Cilium => parse::cilium_key(text),
-        Keys::Policy => parse::qualified_name("k8s", text).map(|()| k8s()),
-        Keys::Workload => parse::qualified_name("", text).map(|()| k8s()),
+        Keys::Policy => parse::qualified_name("k8s", text).map(|()| plain("k8s")),
+        Keys::Source(source) => parse::qualified_name(source, text).map(|()| plain(source)),
+        Keys::Workload => parse::qualified_name("", text).map(|()| plain("k8s")),
     };
     read.map_err(|wrong| ctx.wrong(codes::SELECTOR, node, "label key", &wrong)).ok()
 }

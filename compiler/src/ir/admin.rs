@@ -70,7 +70,10 @@ fn peer(written: &AdminPeer) -> Vec<Peer> {
 
 /// In a tier a leading `*.` is one or more labels, unlike in `toFQDNs`.
 fn domain_name(name: &str) -> FqdnSelector {
-    if name.starts_with("*.") { FqdnSelector::Pattern(name.into()) } else { FqdnSelector::Name(name.into()) }
+    match name.strip_prefix("*.") {
+        Some(rest) => FqdnSelector::Pattern(format!("**.{rest}")),
+        None => FqdnSelector::Name(name.into()),
+    }
 }
 
 /// Pods of matching namespaces. Only pods have a namespace, so a selector of negative requirements alone, or of none,

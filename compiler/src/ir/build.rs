@@ -1,24 +1,55 @@
 //! Objects to a [`Cluster`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
+use super::groups::{self, GroupAddresses};
 use super::options::{self, Options};
-use super::{CidrGroup, Cluster, Policy, PolicyIndex, Rule, Service, admin, cilium_policy, network_policy, workloads};
-use crate::diag::{Code, Diagnostic, ObjectRef};
-use crate::front::objects::{self, Objects};
+use super::{
+    CidrGroup, Cluster, FqdnSelector, Peer, Peers, Policy, PolicyIndex, Rule, Service, admin, cilium_policy, fqdn,
+    network_policy, services, workloads,
+};
+use crate::diag::{Code, Diagnostic, ObjectRef, Severity};
+use crate::front::objects::{self, Choices, Group, Objects};
 
 /// State of the construction; rules are sorted and numbered at the end.
 pub struct Ctx<'a> {
     options: &'a Options,
+    choices: Choices,
+    services: &'a [Service],
+    cidr_groups: &'a BTreeMap<String, CidrGroup>,
+    groups: GroupAddresses<'a>,
     policies: Vec<Policy>,
     rules: Vec<Rule>,
+    /// Objects with an error that only shows here.
+    refused: BTreeSet<ObjectRef>,
     diagnostics: &'a mut Vec<Diagnostic>,
 }
 
-impl Ctx<'_> {
+impl<'a> Ctx<'a> {
     /// The agent's options.
-    pub fn options(&self) -> &Options {
+    pub fn options(&self) -> &'a Options {
         self.options
+    }
+
+    /// Choices of the command line.
+    pub fn choices(&self) -> Choices {
+        self.choices
+    }
+
+    /// Services, by namespace and name.
+    pub fn services(&self) -> &'a [Service] {
+        self.services
+    }
+
+    /// Whether there is a CIDR group of this name.
+    pub fn has_cidr_group(&self, name: &str) -> bool {
+        self.cidr_groups.contains_key(name)
+    }
+
+    /// Addresses of a provider's group; `None` when nobody answered for it.
+    pub fn group(&self, group: &Group) -> Option<&BTreeSet<IpAddr>> {
+        self.groups.get(group)
     }
 
     /// Adds a policy.
@@ -32,8 +63,12 @@ impl Ctx<'_> {
         self.rules.push(rule);
     }
 
-    /// Reports a problem of an object.
+    /// Reports a problem of an object. An error refuses the object: its policies and rules are left out, those added
+    /// before and those still to come.
     pub fn report(&mut self, diagnostic: Diagnostic, object: &ObjectRef) {
+        if diagnostic.severity == Severity::Error {
+            self.refused.insert(object.clone());
+        }
         self.diagnostics.push(diagnostic.object(object.clone()));
     }
 }
@@ -42,7 +77,20 @@ impl Ctx<'_> {
 pub fn build(objects: &Objects, diagnostics: &mut Vec<Diagnostic>) -> Cluster {
     let options = options::read(&objects.config, diagnostics);
 
-    let mut ctx = Ctx { options: &options, policies: Vec::new(), rules: Vec::new(), diagnostics };
+    let services = services::collect(objects);
+    let cidr_groups: BTreeMap<String, CidrGroup> = objects.cidr_groups.iter().map(cidr_group).collect();
+
+    let mut ctx = Ctx {
+        options: &options,
+        choices: objects.choices,
+        services: &services,
+        cidr_groups: &cidr_groups,
+        groups: groups::collect(&objects.answers),
+        policies: Vec::new(),
+        rules: Vec::new(),
+        refused: BTreeSet::new(),
+        diagnostics,
+    };
     for object in &objects.network_policies {
         network_policy::add(&mut ctx, object);
     }
@@ -52,7 +100,7 @@ pub fn build(objects: &Objects, diagnostics: &mut Vec<Diagnostic>) -> Cluster {
     for object in &objects.admin_policies {
         admin::add(&mut ctx, object);
     }
-    let (policies, rules) = sort(ctx.policies, ctx.rules);
+    let (policies, rules) = sort(ctx.policies, ctx.rules, &ctx.refused);
 
     let nodes = workloads::nodes(objects);
     let workloads = workloads::collect(objects, &nodes, diagnostics);
@@ -61,21 +109,11 @@ pub fn build(objects: &Objects, diagnostics: &mut Vec<Diagnostic>) -> Cluster {
         .slices
         .iter()
         .filter(|slice| slice.meta.object.namespace == "default" && slice.service == "kubernetes")
-        .flat_map(|slice| slice.addresses.iter().copied())
+        .flat_map(|slice| &slice.addresses)
+        .chain(&objects.answers.api_servers)
+        .copied()
         .collect();
-
-    let cidr_groups = objects.cidr_groups.iter().map(cidr_group).collect();
-
-    let mut services: Vec<Service> = objects
-        .services
-        .iter()
-        .map(|service| Service {
-            object: service.meta.object.clone(),
-            has_selector: !service.selector.is_empty(),
-            span: service.meta.span,
-        })
-        .collect();
-    services.sort_by(|a, b| a.object.cmp(&b.object));
+    let fqdn_addresses = fqdn_addresses(&rules, objects);
 
     Cluster {
         options,
@@ -86,9 +124,26 @@ pub fn build(objects: &Objects, diagnostics: &mut Vec<Diagnostic>) -> Cluster {
         api_servers,
         cidr_groups,
         services,
+        fqdn_addresses,
         policies,
         rules,
     }
+}
+
+/// What is known of the names of each selector in use.
+fn fqdn_addresses(rules: &[Rule], objects: &Objects) -> BTreeMap<FqdnSelector, BTreeSet<IpAddr>> {
+    let mut out = BTreeMap::new();
+    for rule in rules {
+        let Peers::AnyOf(peers) = &rule.peers else { continue };
+        for peer in peers {
+            let Peer::Fqdn(selector) = peer else { continue };
+            out.entry(selector.clone()).or_insert_with(|| {
+                let known = objects.answers.dns.iter().filter(|(name, _)| fqdn::matches(selector, name));
+                known.flat_map(|(_, addresses)| addresses.iter().copied()).collect()
+            });
+        }
+    }
+    out
 }
 
 fn cidr_group(group: &objects::CidrGroup) -> (String, CidrGroup) {
@@ -98,9 +153,11 @@ fn cidr_group(group: &objects::CidrGroup) -> (String, CidrGroup) {
 }
 
 /// Sorts policies by kind, namespace, name and spec index, and rules by policy, direction and place, so that ids do not
-/// depend on the order of documents.
-fn sort(policies: Vec<Policy>, mut rules: Vec<Rule>) -> (Vec<Policy>, Vec<Rule>) {
-    let mut order: Vec<usize> = (0..policies.len()).collect();
+/// depend on the order of documents. Those of refused objects are left out.
+fn sort(policies: Vec<Policy>, mut rules: Vec<Rule>, refused: &BTreeSet<ObjectRef>) -> (Vec<Policy>, Vec<Rule>) {
+    let is_right = |i: usize| !refused.contains(&policies[i].object);
+    rules.retain(|rule| is_right(rule.policy.0 as usize));
+    let mut order: Vec<usize> = (0..policies.len()).filter(|&i| is_right(i)).collect();
     order.sort_by(|&a, &b| {
         let key = |i: usize| (&policies[i].object, policies[i].spec_index);
         key(a).cmp(&key(b))

@@ -2,16 +2,12 @@
 
 use std::sync::Arc;
 
-use ipnet::IpNet;
-
 use super::build::Ctx;
+use super::cilium_peers::{self, RuleScope};
 use super::labels::{Requirement, Selector};
 use super::scope::{self, NAMESPACE_KEY};
-use super::{
-    CidrPeer, CidrSource, DefaultDeny, Direction, Entity, Peer, Peers, Policy, Port, PortMatch, Ports, Protocol,
-    ProxyPolicy, Rule, RuleAction, Subject,
-};
-use crate::diag::{Code, Diagnostic, Spanned};
+use super::{DefaultDeny, Direction, Policy, Port, PortMatch, Ports, Protocol, ProxyPolicy, Rule, RuleAction, Subject};
+use crate::diag::{Code, Diagnostic};
 use crate::front::objects::{self, CiliumPolicy, CiliumRule, Element, IcmpField, KeySource, PortRule, PortSpec};
 
 /// Adds one object.
@@ -39,7 +35,12 @@ pub fn add(ctx: &mut Ctx<'_>, object: &CiliumPolicy) {
             log: rule.log.clone(),
             span: rule.span,
         });
-        let names_init = names_init(&rule.subject);
+        let scope = RuleScope {
+            object: &object.meta.object,
+            namespace,
+            names_init: names_init(&rule.subject),
+            raw: object.raw,
+        };
         let lists = [
             (Direction::Ingress, RuleAction::Allow, "ingress", &rule.ingress),
             (Direction::Ingress, RuleAction::Deny, "ingressDeny", &rule.ingress_deny),
@@ -49,7 +50,8 @@ pub fn add(ctx: &mut Ctx<'_>, object: &CiliumPolicy) {
         for (direction, action, field, elements) in lists {
             for (n, element) in elements.iter().flatten().enumerate() {
                 let path = format!("{}.{field}[{n}]", rule.path);
-                let peers = peers(ctx, element, namespace, names_init);
+                let peers = cilium_peers::peers(ctx, element, action, scope);
+                let requires = cilium_peers::requires(ctx, element, scope);
                 ctx.rule(Rule {
                     policy,
                     direction,
@@ -57,7 +59,7 @@ pub fn add(ctx: &mut Ctx<'_>, object: &CiliumPolicy) {
                     path,
                     span: element.span,
                     peers,
-                    requires: element.requires.iter().map(scope::selector).collect(),
+                    requires,
                     ports: l4(element),
                     auth: element.authentication.map(|auth| auth.value),
                 });
@@ -110,60 +112,6 @@ fn default_deny(ctx: &Ctx<'_>, rule: &CiliumRule) -> DefaultDeny {
         ingress: rule.default_deny_ingress.unwrap_or(has(&rule.ingress, &rule.ingress_deny)),
         egress: rule.default_deny_egress.unwrap_or(has(&rule.egress, &rule.egress_deny)),
     }
-}
-
-/// Spec §2.4: absent, empty and `{}`.
-fn peers(ctx: &Ctx<'_>, element: &Element, namespace: Option<&str>, names_init: bool) -> Peers {
-    let lists = [
-        element.endpoints.as_ref().map(Vec::len),
-        element.cidr.as_ref().map(Vec::len),
-        element.cidr_set.as_ref().map(Vec::len),
-        element.entities.as_ref().map(Vec::len),
-        element.nodes.as_ref().map(Vec::len),
-        // Of this one the empty list is the absent one.
-        Some(element.fqdns.len()).filter(|n| *n > 0),
-    ];
-    if lists.contains(&Some(0)) {
-        return Peers::Nobody;
-    }
-    if lists.iter().all(Option::is_none) {
-        let has_l4 = element.to_ports.is_some() || element.icmps.is_some();
-        return if has_l4 { Peers::Everyone } else { Peers::Nobody };
-    }
-    let mut out = Vec::new();
-    for selector in element.endpoints.iter().flatten() {
-        out.push(Peer::Labels(scope::peer(selector, namespace, names_init, ctx.options())));
-    }
-    if let Some(cidrs) = &element.cidr {
-        out.extend(cidr_list(ctx, cidrs));
-    }
-    for set in element.cidr_set.iter().flatten() {
-        let source = match &set.source {
-            objects::CidrSource::Cidr(net) => CidrSource::Net(net.value),
-            objects::CidrSource::GroupRef(name) => CidrSource::Group(name.value.clone()),
-            objects::CidrSource::GroupSelector(selector) => CidrSource::Groups(scope::selector(selector)),
-        };
-        let except = set.except.iter().map(|e| e.value).collect();
-        out.push(Peer::Cidr(CidrPeer { source, except, set: true }));
-    }
-    out.extend(element.nodes.iter().flatten().map(|selector| Peer::Nodes(scope::selector(selector))));
-    out.extend(element.fqdns.iter().map(|fqdn| Peer::Fqdn(fqdn.value.clone())));
-    for entity in element.entities.iter().flatten() {
-        out.push(Peer::Entity(entity.value));
-    }
-    // The wildcard swallows its neighbours (§4.2).
-    if out.contains(&Peer::Entity(Entity::All)) { Peers::Everyone } else { Peers::AnyOf(out) }
-}
-
-fn cidr_list(ctx: &Ctx<'_>, cidrs: &[Spanned<IpNet>]) -> Vec<Peer> {
-    let peer = |net| Peer::Cidr(CidrPeer { source: CidrSource::Net(net), except: Vec::new(), set: false });
-    let mut out: Vec<_> = cidrs.iter().map(|c| peer(c.value)).collect();
-    let whole = |v4: bool| cidrs.iter().any(|c| c.value.prefix_len() == 0 && c.value.addr().is_ipv4() == v4);
-    // Both /0 prefixes in one list also select plain `reserved:world` in dual stack (§2.8).
-    if ctx.options().dual_stack() && whole(true) && whole(false) {
-        out.push(Peer::Labels(Selector { requirements: vec![Requirement::reserved("world")] }));
-    }
-    out
 }
 
 fn l4(element: &Element) -> Ports {

@@ -19,19 +19,24 @@ pub struct Label {
 }
 
 impl Label {
+    /// `source:key=value`.
+    pub fn new(source: &str, key: impl Into<String>, value: impl Into<String>) -> Self {
+        Self { key: key.into(), source: source.into(), value: value.into() }
+    }
+
     /// `k8s:key=value`.
     pub fn k8s(key: impl Into<String>, value: impl Into<String>) -> Self {
-        Self { key: key.into(), source: "k8s".into(), value: value.into() }
+        Self::new("k8s", key, value)
     }
 
     /// `reserved:name=`.
     pub fn reserved(name: &str) -> Self {
-        Self { key: name.into(), source: "reserved".into(), value: String::new() }
+        Self::new("reserved", name, "")
     }
 
     /// `cidr:prefix=`.
     pub fn cidr(net: IpNet) -> Self {
-        Self { key: net.to_string(), source: "cidr".into(), value: String::new() }
+        Self::new("cidr", net.to_string(), "")
     }
 }
 

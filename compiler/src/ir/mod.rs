@@ -8,11 +8,15 @@
 
 mod admin;
 pub mod build;
+mod cilium_peers;
 mod cilium_policy;
+pub mod fqdn;
+mod groups;
 pub mod labels;
 mod network_policy;
 pub mod options;
 mod scope;
+mod services;
 pub use scope::{CLUSTER_KEY, NAMESPACE_KEY, NAMESPACE_LABELS};
 pub mod text;
 pub mod verify;
@@ -66,6 +70,8 @@ pub struct Cluster {
     pub cidr_groups: BTreeMap<String, CidrGroup>,
     /// Services, by namespace and name.
     pub services: Vec<Service>,
+    /// Addresses that are known for the names of each FQDN selector in use, which is in its normal form.
+    pub fqdn_addresses: BTreeMap<FqdnSelector, BTreeSet<IpAddr>>,
     /// Policies: one for each `spec` of each object, sorted by kind, namespace, name and spec index.
     pub policies: Vec<Policy>,
     /// Rules, by [`RuleId`]: sorted by policy, direction, and place in the object.
@@ -132,8 +138,12 @@ pub struct Endpoint {
 pub struct Service {
     /// The object.
     pub object: ObjectRef,
-    /// Whether it selects pods.
-    pub has_selector: bool,
+    /// Its own labels, as written.
+    pub labels: BTreeMap<String, String>,
+    /// The labels of pods it selects; empty when it selects none by itself.
+    pub selector: BTreeMap<String, String>,
+    /// Addresses of its EndpointSlices.
+    pub backends: BTreeSet<IpAddr>,
     /// Where the object begins.
     pub span: Span,
 }
@@ -275,7 +285,8 @@ pub struct Rule {
     pub span: Span,
     /// The L3 part.
     pub peers: Peers,
-    /// `fromRequires` / `toRequires`, not scoped: they constrain peers of other rules too (spec §2.6).
+    /// `fromRequires` / `toRequires`, scoped: they constrain the label selectors of every rule with the same action that
+    /// selects the endpoint (spec §2.6).
     pub requires: Vec<Selector>,
     /// The L4 part.
     pub ports: Ports,
@@ -288,7 +299,8 @@ pub struct Rule {
 pub enum Peers {
     /// Nobody: the rule isolates and allows nothing.
     Nobody,
-    /// Everyone, known or not.
+    /// Everyone, known or not. A NetworkPolicy without `from` is the empty selector instead, which a `requires` of
+    /// another rule constrains.
     Everyone,
     /// Whoever one of these selects.
     AnyOf(Vec<Peer>),
@@ -301,7 +313,7 @@ pub enum Peer {
     Labels(Selector),
     /// Addresses outside of the cluster.
     Cidr(CidrPeer),
-    /// Addresses outside of the cluster that a name stands for (spec §2.15).
+    /// Addresses outside of the cluster that a name stands for (spec §2.15), in the normal form of [`fqdn`].
     Fqdn(FqdnSelector),
     /// Nodes by labels of source `node`, never the local one (spec §2.10).
     Nodes(Selector),

@@ -72,7 +72,8 @@ fn has_rules(rules: &Option<Vec<NpRule>>) -> bool {
 
 fn peers(ctx: &Ctx<'_>, rule: &NpRule, namespace: &str) -> Peers {
     if rule.peers.is_empty() {
-        return Peers::Everyone;
+        // A selector, not the wildcard: a `requires` of another policy constrains it (§2.6).
+        return Peers::AnyOf(vec![Peer::Labels(Selector::default())]);
     }
     Peers::AnyOf(rule.peers.iter().map(|p| peer(ctx, p, namespace)).collect())
 }
@@ -98,7 +99,8 @@ fn peer(ctx: &Ctx<'_>, written: &NpPeer, namespace: &str) -> Peer {
             if let Some(pods) = pods {
                 selector.requirements.extend(scope::selector(pods).requirements);
             }
-            if ctx.options().default_local_cluster {
+            let names_cluster = selector.requirements.iter().any(|r| r.key == CLUSTER_KEY && r.is_k8s_or_any());
+            if ctx.options().default_local_cluster && !names_cluster {
                 selector.requirements.push(Requirement::k8s_is(CLUSTER_KEY, &ctx.options().cluster_name));
             }
             Peer::Labels(selector)

@@ -35,6 +35,8 @@ pub struct Options {
     pub host_firewall: bool,
     /// `policy-cidr-match-mode` names `nodes`.
     pub cidr_match_nodes: bool,
+    /// `enable-node-selector-labels`: remote nodes have identities of their own, with their labels.
+    pub node_selector_labels: bool,
     /// `enable-non-default-deny-policies`.
     pub non_default_deny: bool,
     /// `policy-default-local-cluster`.
@@ -55,6 +57,8 @@ pub struct Options {
     pub cluster_id: u32,
     /// `labels`.
     pub labels: Vec<LabelFilterItem>,
+    /// `node-labels`: which labels of nodes are part of identities; without an item all are.
+    pub node_labels: Vec<LabelFilterItem>,
     /// `bpf-ct-global-tcp-max`: entries.
     pub ct_entries_max: u32,
     /// `bpf-ct-timeout-regular-tcp`.
@@ -74,6 +78,7 @@ impl Default for Options {
             allow_localhost: true,
             host_firewall: false,
             cidr_match_nodes: false,
+            node_selector_labels: false,
             non_default_deny: true,
             default_local_cluster: false,
             allow_icmp_frag_needed: true,
@@ -84,6 +89,7 @@ impl Default for Options {
             cluster_name: "default".into(),
             cluster_id: 0,
             labels: Vec::new(),
+            node_labels: Vec::new(),
             // Cilium's default for a map without dynamic sizing.
             ct_entries_max: 524_288,
             ct_tcp_timeout_secs: 8000,
@@ -148,7 +154,7 @@ fn set(options: &mut Options, key: &str, value: &str) -> Result<(), String> {
             }
         }
         "enable-host-firewall" => refuse_true(value)?,
-        "enable-node-selector-labels" => refuse_true(value)?,
+        "enable-node-selector-labels" => options.node_selector_labels = boolean(value)?,
         "enable-well-known-identities" => refuse_true(value)?,
         "enable-icmp-rules" => require_true(value)?,
         "enable-non-default-deny-policies" => options.non_default_deny = boolean(value)?,
@@ -165,7 +171,8 @@ fn set(options: &mut Options, key: &str, value: &str) -> Result<(), String> {
                 _ => return Err(format!("`{value}` is not a number from 0 to 255")),
             }
         }
-        "labels" => options.labels = value.split_whitespace().map(label_filter_item).collect::<Result<_, _>>()?,
+        "labels" => options.labels = label_filter(value)?,
+        "node-labels" => options.node_labels = label_filter(value)?,
         "bpf-ct-global-tcp-max" => options.ct_entries_max = positive(value)?,
         "bpf-ct-timeout-regular-tcp" => options.ct_tcp_timeout_secs = seconds(value)?,
         "bpf-ct-timeout-regular-tcp-syn" => options.ct_tcp_syn_timeout_secs = seconds(value)?,
@@ -227,6 +234,10 @@ fn seconds(value: &str) -> Result<u32, String> {
         Ok(secs) if secs > 0 => Ok(secs),
         _ => Err(wrong()),
     }
+}
+
+fn label_filter(value: &str) -> Result<Vec<LabelFilterItem>, String> {
+    value.split_whitespace().map(label_filter_item).collect()
 }
 
 fn label_filter_item(text: &str) -> Result<LabelFilterItem, String> {

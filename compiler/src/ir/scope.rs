@@ -48,8 +48,31 @@ pub fn namespace_labels(written: &objects::Selector) -> Selector {
     Selector { requirements: requirements.collect() }
 }
 
-/// A peer selector of a CNP (`namespace` is its own) or CCNP (`None`), scoped by spec §0.6.
+/// A selector over labels of one source: keys that name none have this one.
+pub fn of_source(written: &objects::Selector, source: &str) -> Selector {
+    let mut out = selector(written);
+    for requirement in &mut out.requirements {
+        requirement.source.get_or_insert_with(|| source.into());
+    }
+    out
+}
+
+/// A peer selector of a CNP (`namespace` is its own) or CCNP (`None`), scoped by spec §0.6; a `reserved` key exempts it.
 pub fn peer(
+    written: &objects::Selector,
+    namespace: Option<&str>,
+    subject_names_init: bool,
+    options: &Options,
+) -> Selector {
+    let is_reserved = |r: &objects::Requirement| r.source == KeySource::Only("reserved".into());
+    match written.requirements.iter().any(is_reserved) {
+        true => selector(written),
+        false => requires(written, namespace, subject_names_init, options),
+    }
+}
+
+/// A selector of `fromRequires` or `toRequires`, scoped by spec §0.6 whatever its keys are.
+pub fn requires(
     written: &objects::Selector,
     namespace: Option<&str>,
     subject_names_init: bool,
@@ -57,9 +80,6 @@ pub fn peer(
 ) -> Selector {
     let mut out = selector(written);
     let has = |f: &dyn Fn(&Requirement) -> bool| out.requirements.iter().any(f);
-    if has(&|r| r.source.as_deref() == Some("reserved")) {
-        return out;
-    }
     let names_cluster = has(&|r| r.key == CLUSTER_KEY && r.is_k8s_or_any());
     if !has(&|r| r.key == NAMESPACE_KEY && r.is_k8s_or_any()) {
         let names_namespace_label = has(&|r| r.key.starts_with(NAMESPACE_LABELS) && r.is_k8s_or_any());

@@ -90,6 +90,7 @@ fn peers(peers: &Peers) -> String {
 /// One peer, as explanations and texts show it.
 pub fn peer(peer: &Peer) -> String {
     match peer {
+        Peer::Labels(selector) if selector.requirements.is_empty() => "everyone".into(),
         Peer::Labels(selector) => format!("[{selector}]"),
         Peer::Cidr(cidr) if cidr.except.is_empty() => cidr_source(&cidr.source),
         Peer::Cidr(cidr) => format!("{} except {}", cidr_source(&cidr.source), join(&cidr.except)),

@@ -1,6 +1,6 @@
 //! Address → identity (spec §4.7): which prefixes have a row, and with which labels.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ciliumc_abi::identity::{IdentityIndex, reserved};
@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use super::label_filter::LabelFilter;
 use crate::ir::labels::{Label, LabelSet};
 use crate::ir::options::Options;
-use crate::ir::{Cluster, Node, Peer, Peers};
+use crate::ir::{Cluster, Node, Peer, Peers, fqdn};
 
 /// Prefix → identity index; what no prefix covers is world.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,41 +70,108 @@ fn enabled(options: &Options, address: IpAddr) -> bool {
     if address.is_ipv4() { options.ipv4 } else { options.ipv6 }
 }
 
+/// The label that every prefix of a CIDR group has.
+pub(super) fn group_label(name: &str) -> Label {
+    Label::new("cidrgroup", format!("io.cilium.policy.cidrgroupname/{name}"), "")
+}
+
+/// What is said of prefixes outside of the cluster (spec §4.7, items 4 to 6): labels, but for the world's.
+pub(super) struct Outside {
+    /// What each prefix has of its own.
+    own: BTreeMap<IpNet, LabelSet>,
+}
+
+impl Outside {
+    /// Prefixes that policies name, `except` and deny rules included (spec §4.8), members of CIDR groups, addresses of
+    /// names, and API servers. A policy's /0 is world and has no row.
+    pub fn new(cluster: &Cluster) -> Self {
+        let options = &cluster.options;
+        let mut own: BTreeMap<IpNet, LabelSet> = BTreeMap::new();
+        let mut add = |net: IpNet, label: Label| {
+            if enabled(options, net.addr()) {
+                own.entry(net).or_default().insert(label);
+            }
+        };
+        for rule in &cluster.rules {
+            let Peers::AnyOf(peers) = &rule.peers else { continue };
+            for peer in peers {
+                let Peer::Cidr(cidr) = peer else { continue };
+                for net in cidr.except.iter().chain(cidr.source.net()).filter(|net| net.prefix_len() > 0) {
+                    add(*net, Label::cidr(*net));
+                }
+            }
+        }
+        for (name, group) in &cluster.cidr_groups {
+            for net in &group.prefixes {
+                add(*net, group_label(name));
+                group.labels.iter().for_each(|(key, value)| add(*net, Label::new("cidrgroup", key, value)));
+            }
+        }
+        for (selector, addresses) in &cluster.fqdn_addresses {
+            for address in addresses {
+                add(IpNet::from(*address), Label::new("fqdn", fqdn::text(selector), ""));
+            }
+        }
+        for address in &cluster.api_servers {
+            add(IpNet::from(*address), Label::reserved("kube-apiserver"));
+        }
+        Self { own }
+    }
+
+    /// Adds what a prefix has of its own, and what it inherits from those around it: all labels, but of `cidr` labels
+    /// only the nearest, and only where there is none yet.
+    fn describe(&self, net: IpNet, labels: &mut LabelSet) {
+        let mut around = Some(net);
+        while let Some(net) = around {
+            if let Some(own) = self.own.get(&net) {
+                let has_cidr = labels.iter().any(|label| label.source == "cidr");
+                let inherited = own.iter().filter(|label| label.source != "cidr" || !has_cidr);
+                inherited.cloned().for_each(|label| labels.insert(label));
+            }
+            around = net.supernet();
+        }
+    }
+}
+
 /// Labels of identity 1 on a node.
-pub(super) fn host_labels(cluster: &Cluster, node: &Node, filter: &LabelFilter) -> LabelSet {
+pub(super) fn host_labels(cluster: &Cluster, outside: &Outside, node: &Node, filter: &LabelFilter) -> LabelSet {
     let mut labels = filter.filter(node.labels.iter().map(|(key, value)| Label::k8s(key, value)));
     labels.insert(Label::reserved("host"));
-    if node.addresses.iter().any(|a| cluster.api_servers.contains(a)) {
+    for &address in node.addresses.iter().filter(|a| enabled(&cluster.options, **a)) {
+        of_node_address(cluster, outside, address).iter().cloned().for_each(|label| labels.insert(label));
+    }
+    labels
+}
+
+/// What an address adds to the labels of its node.
+fn of_node_address(cluster: &Cluster, outside: &Outside, address: IpAddr) -> LabelSet {
+    let mut labels = LabelSet::default();
+    if cluster.api_servers.contains(&address) {
         labels.insert(Label::reserved("kube-apiserver"));
     }
     if cluster.options.cidr_match_nodes {
-        for address in node.addresses.iter().filter(|a| enabled(&cluster.options, **a)) {
-            labels.insert(Label::cidr(IpNet::from(*address)));
-        }
+        let host = IpNet::from(address);
+        labels.insert(Label::cidr(host));
+        outside.describe(host, &mut labels);
     }
     labels
 }
 
 /// Every prefix that has a row, with its labels. Node addresses are shown as other nodes see them.
-pub(super) fn rows(cluster: &Cluster, endpoint_labels: &[LabelSet]) -> BTreeMap<IpNet, LabelSet> {
+pub(super) fn rows(
+    cluster: &Cluster,
+    outside: &Outside,
+    node_filter: &LabelFilter,
+    endpoint_labels: &[LabelSet],
+) -> BTreeMap<IpNet, LabelSet> {
     let options = &cluster.options;
-    let prefixes = policy_prefixes(cluster);
     let mut out: BTreeMap<IpNet, LabelSet> = BTreeMap::new();
 
     // Weakest first; what is stronger overwrites.
-    for &net in &prefixes {
-        let world = world_label(options, net.addr().is_ipv4());
-        out.insert(net, LabelSet::from_iter([Label::cidr(net), world]));
-    }
-    for &address in cluster.api_servers.iter().filter(|a| enabled(options, **a)) {
-        let host = IpNet::from(address);
-        let mut labels =
-            LabelSet::from_iter([Label::reserved("kube-apiserver"), world_label(options, address.is_ipv4())]);
-        // Labels of enclosing prefixes are inherited; of `cidr` labels only the nearest.
-        if let Some(nearest) = prefixes.iter().filter(|p| p.contains(&host)).max_by_key(|p| p.prefix_len()) {
-            labels.insert(Label::cidr(*nearest));
-        }
-        out.insert(host, labels);
+    for &net in outside.own.keys() {
+        let mut labels = LabelSet::from_iter([world_label(options, net.addr().is_ipv4())]);
+        outside.describe(net, &mut labels);
+        out.insert(net, labels);
     }
     for node in &cluster.nodes {
         let special = [(&node.health, "health"), (&node.ingress, "ingress")];
@@ -113,14 +180,12 @@ pub(super) fn rows(cluster: &Cluster, endpoint_labels: &[LabelSet]) -> BTreeMap<
                 out.insert(IpNet::from(address), LabelSet::from_iter([Label::reserved(name)]));
             }
         }
-        let api_server = node.addresses.iter().any(|a| cluster.api_servers.contains(a));
         for &address in node.addresses.iter().filter(|a| enabled(options, **a)) {
-            let mut labels = LabelSet::from_iter([Label::reserved("remote-node")]);
-            if api_server {
-                labels.insert(Label::reserved("kube-apiserver"));
-            }
-            if options.cidr_match_nodes {
-                labels.insert(Label::cidr(IpNet::from(address)));
+            let mut labels = of_node_address(cluster, outside, address);
+            labels.insert(Label::reserved("remote-node"));
+            if options.node_selector_labels {
+                let written = node.labels.iter().map(|(key, value)| Label::new("node", key, value));
+                node_filter.filter(written).iter().cloned().for_each(|label| labels.insert(label));
             }
             out.insert(IpNet::from(address), labels);
         }
@@ -128,20 +193,6 @@ pub(super) fn rows(cluster: &Cluster, endpoint_labels: &[LabelSet]) -> BTreeMap<
     for (endpoint, labels) in cluster.endpoints.iter().zip(endpoint_labels) {
         for &address in endpoint.addresses.iter().filter(|a| enabled(options, **a)) {
             out.insert(IpNet::from(address), labels.clone());
-        }
-    }
-    out
-}
-
-/// Prefixes that policies name, `except` and deny rules included (spec §4.8); a /0 is world and has no row.
-fn policy_prefixes(cluster: &Cluster) -> BTreeSet<IpNet> {
-    let mut out = BTreeSet::new();
-    for rule in &cluster.rules {
-        let Peers::AnyOf(peers) = &rule.peers else { continue };
-        for peer in peers {
-            let Peer::Cidr(cidr) = peer else { continue };
-            let nets = cidr.except.iter().chain(cidr.source.net());
-            out.extend(nets.filter(|n| n.prefix_len() > 0 && enabled(&cluster.options, n.addr())).copied());
         }
     }
     out

@@ -46,26 +46,32 @@ struct Item {
     exclude: bool,
 }
 
+impl Item {
+    fn new(item: &LabelFilterItem) -> Result<Self, regex::Error> {
+        let regex = Regex::new(&format!("^(?:{})", item.pattern))?;
+        Ok(Self { source: item.source.clone(), regex, exclude: item.exclude })
+    }
+}
+
 impl LabelFilter {
+    /// The filter of node labels (source `node`), which has no default list: without an item of the operator it keeps all.
+    pub fn nodes(operator: &[LabelFilterItem]) -> Result<Self, regex::Error> {
+        let items = operator.iter().map(Item::new).collect::<Result<_, _>>()?;
+        Ok(Self { items, whitelist: operator.iter().any(|item| !item.exclude) })
+    }
+
     /// The default list with the operator's items behind it. A pattern that does not compile is named in the error;
     /// [`crate::ir::options`] has refused it before.
     pub fn new(operator: &[LabelFilterItem]) -> Result<Self, regex::Error> {
-        let mut items = Vec::new();
-        let mut add = |source: Option<&str>, pattern: &str, exclude| {
-            let regex = Regex::new(&format!("^(?:{pattern})"))?;
-            items.push(Item { source: source.map(Into::into), regex, exclude });
-            Ok::<_, regex::Error>(())
-        };
-        for (source, pattern) in DEFAULT_INCLUDES {
-            add(source, pattern, false)?;
+        let mut filter = Self::nodes(operator)?;
+        let excludes = DEFAULT_EXCLUDES.map(|pattern| (None, pattern, true));
+        for (source, pattern, exclude) in
+            DEFAULT_INCLUDES.map(|(source, pattern)| (source, pattern, false)).into_iter().chain(excludes)
+        {
+            let (source, pattern) = (source.map(Into::into), pattern.into());
+            filter.items.push(Item::new(&LabelFilterItem { source, pattern, exclude })?);
         }
-        for pattern in DEFAULT_EXCLUDES {
-            add(None, pattern, true)?;
-        }
-        for item in operator {
-            add(item.source.as_deref(), &item.pattern, item.exclude)?;
-        }
-        Ok(Self { items, whitelist: operator.iter().any(|item| !item.exclude) })
+        Ok(filter)
     }
 
     /// Whether a label of this source and key is kept.

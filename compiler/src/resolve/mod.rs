@@ -9,6 +9,7 @@ mod label_filter;
 pub mod lock;
 mod peers;
 mod policy;
+mod requires;
 pub mod text;
 pub mod verify;
 
@@ -185,8 +186,10 @@ pub enum L4Match {
 /// Resolves a cluster. `lock` holds the numbers given before; diagnostics get what only shows here.
 pub fn resolve(cluster: &Cluster, mut lock: Lock, diagnostics: &mut Vec<Diagnostic>) -> Result<Resolved, ResolveError> {
     let filter = LabelFilter::new(&cluster.options.labels)?;
+    let node_filter = LabelFilter::nodes(&cluster.options.node_labels)?;
+    let outside = addresses::Outside::new(cluster);
     let host_labels: Vec<LabelSet> =
-        cluster.nodes.iter().map(|n| addresses::host_labels(cluster, n, &filter)).collect();
+        cluster.nodes.iter().map(|n| addresses::host_labels(cluster, &outside, n, &filter)).collect();
     let mut variants: BTreeSet<LabelSet> = host_labels.iter().cloned().collect();
     if variants.is_empty() {
         variants.insert(LabelSet::from_iter([Label::reserved("host")]));
@@ -197,7 +200,7 @@ pub fn resolve(cluster: &Cluster, mut lock: Lock, diagnostics: &mut Vec<Diagnost
 
     let endpoint_labels: Vec<LabelSet> =
         cluster.endpoints.iter().map(|e| endpoint_labels(cluster, e, &filter)).collect();
-    let rows = addresses::rows(cluster, &endpoint_labels);
+    let rows = addresses::rows(cluster, &outside, &node_filter, &endpoint_labels);
 
     let mut wanted: BTreeMap<String, LabelSet> = BTreeMap::new();
     for labels in endpoint_labels.iter().chain(rows.values()) {
@@ -251,7 +254,7 @@ pub fn resolve(cluster: &Cluster, mut lock: Lock, diagnostics: &mut Vec<Diagnost
         classes.push(policy::class(cluster, key, labels, &all_ports, &mut peers, &mut unresolved));
     }
     policy::warn_unresolved(cluster, &unresolved, diagnostics);
-    policy::warn_filtered_keys(cluster, &filter, diagnostics);
+    policy::warn_filtered_keys(cluster, &filter, &node_filter, diagnostics);
 
     Ok(Resolved { identities, lock, addresses, variants, node_variants, classes, endpoints })
 }

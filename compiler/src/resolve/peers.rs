@@ -6,13 +6,10 @@ use std::sync::Arc;
 use ciliumc_abi::identity::{IdentityIndex, reserved};
 use ipnet::IpNet;
 
-use super::{Identity, PeerSet, Variant, VariantIndex};
-use crate::ir::labels::LabelSet;
+use super::{Identity, PeerSet, Variant, VariantIndex, addresses};
+use crate::ir::labels::{LabelSet, Selector};
 use crate::ir::options::Options;
-use crate::ir::{CidrPeer, CidrSource, Cluster, Entity, Peer, Peers};
-
-/// Key of the label, source `cidrgroup`, that carries a group's name.
-const GROUP_NAME_PREFIX: &str = "io.cilium.policy.cidrgroupname/";
+use crate::ir::{CidrPeer, CidrSource, Cluster, Entity, Peer, Peers, fqdn};
 
 /// Answers, kept for each variant: most policies of a cluster name the same few peers.
 pub struct Resolver<'a> {
@@ -20,6 +17,8 @@ pub struct Resolver<'a> {
     identities: &'a BTreeMap<IdentityIndex, Identity>,
     variants: &'a [Variant],
     cache: HashMap<(VariantIndex, &'a Peer), Arc<[IdentityIndex]>>,
+    /// The same for conjunctions of `requires`.
+    required: HashMap<(VariantIndex, Selector), Arc<[IdentityIndex]>>,
 }
 
 impl<'a> Resolver<'a> {
@@ -28,20 +27,35 @@ impl<'a> Resolver<'a> {
         identities: &'a BTreeMap<IdentityIndex, Identity>,
         variants: &'a [Variant],
     ) -> Self {
-        Self { options: &cluster.options, identities, variants, cache: HashMap::new() }
+        Self { options: &cluster.options, identities, variants, cache: HashMap::new(), required: HashMap::new() }
     }
 
-    /// The identities that the peers of a rule select on a node of the variant.
-    pub fn select(&mut self, peers: &'a Peers, variant: VariantIndex) -> PeerSet {
+    /// The identities that the peers of a rule select on a node of the variant. Label selectors select `required` ones
+    /// only, where there is such a list: no selector is a wildcard then (spec §2.6).
+    pub fn select(&mut self, peers: &'a Peers, variant: VariantIndex, required: Option<&[IdentityIndex]>) -> PeerSet {
         let list = match peers {
             Peers::Everyone => return PeerSet::Everyone,
             Peers::Nobody => return PeerSet::These(Arc::new([])),
             Peers::AnyOf(list) => list,
         };
-        if list.iter().any(is_wildcard) {
+        if required.is_none() && list.iter().any(is_wildcard) {
             return PeerSet::Everyone;
         }
-        let sets: Vec<_> = list.iter().map(|peer| self.one(peer, variant)).collect();
+        let sets: Vec<Arc<[IdentityIndex]>> = list
+            .iter()
+            .map(|peer| {
+                let selected = self.one(peer, variant);
+                match (peer, required) {
+                    (Peer::Labels(_), Some(required)) => {
+                        selected.iter().copied().filter(|i| required.binary_search(i).is_ok()).collect()
+                    }
+                    (Peer::Labels(_), None)
+                    | (Peer::Cidr(_) | Peer::Fqdn(_) | Peer::Nodes(_) | Peer::Network(_) | Peer::Entity(_), _) => {
+                        selected
+                    }
+                }
+            })
+            .collect();
         match sets.as_slice() {
             [one] => PeerSet::These(one.clone()),
             many => {
@@ -57,18 +71,29 @@ impl<'a> Resolver<'a> {
         if let Some(known) = self.cache.get(&(variant, peer)) {
             return known.clone();
         }
-        let host = &self.variants[variant.0 as usize].host_labels;
-        let selected: Arc<[IdentityIndex]> = self
-            .identities
-            .iter()
-            .filter(|(index, identity)| {
-                let labels = if index.0 == reserved::HOST { host } else { &identity.labels };
-                selects(peer, labels, self.options)
-            })
-            .map(|(index, _)| *index)
-            .collect();
+        let selected = self.filter(variant, |labels| selects(peer, labels, self.options));
         self.cache.insert((variant, peer), selected.clone());
         selected
+    }
+
+    /// The identities whose labels match, sorted.
+    pub fn matching(&mut self, selector: Selector, variant: VariantIndex) -> Arc<[IdentityIndex]> {
+        let key = (variant, selector);
+        if let Some(known) = self.required.get(&key) {
+            return known.clone();
+        }
+        let matching = self.filter(variant, |labels| key.1.matches(labels));
+        self.required.insert(key, matching.clone());
+        matching
+    }
+
+    fn filter(&self, variant: VariantIndex, is_selected: impl Fn(&LabelSet) -> bool) -> Arc<[IdentityIndex]> {
+        let host = &self.variants[variant.0 as usize].host_labels;
+        self.identities
+            .iter()
+            .filter(|(index, identity)| is_selected(if index.0 == reserved::HOST { host } else { &identity.labels }))
+            .map(|(index, _)| *index)
+            .collect()
     }
 }
 
@@ -87,8 +112,8 @@ fn selects(peer: &Peer, labels: &LabelSet, options: &Options) -> bool {
         Peer::Cidr(cidr) => cidr_selects(cidr, labels, options),
         Peer::Entity(entity) => entity_selects(*entity, labels, options),
         Peer::Nodes(selector) => labels.has_reserved("remote-node") && selector.matches(labels),
-        // Nobody has learnt an address.
-        Peer::Fqdn(_) | Peer::Network(_) => false,
+        Peer::Fqdn(selector) => labels.iter().any(|l| l.source == "fqdn" && l.key == fqdn::text(selector)),
+        Peer::Network(_) => false,
     }
 }
 
@@ -100,8 +125,8 @@ fn cidr_selects(cidr: &CidrPeer, labels: &LabelSet, options: &Options) -> bool {
             world || labels.cidrs().any(|inner| net.contains(&inner))
         }
         CidrSource::Group(name) => {
-            let key = format!("{GROUP_NAME_PREFIX}{name}");
-            labels.iter().any(|label| label.source == "cidrgroup" && label.key == key)
+            let of_group = addresses::group_label(name);
+            labels.iter().any(|label| *label == of_group)
         }
         CidrSource::Groups(selector) => selector.matches(labels),
     };

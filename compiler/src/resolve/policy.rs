@@ -6,6 +6,7 @@ use ciliumc_abi::identity::{IdentityIndex, reserved};
 
 use super::label_filter::LabelFilter;
 use super::peers::Resolver;
+use super::requires::Requires;
 use super::{Class, DirectionPolicy, Enforcement, L4Filter, L4Match, PeerSet, VariantIndex};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::ir::labels::{LabelSet, Selector};
@@ -114,8 +115,9 @@ fn direction_policy<'a>(
             l4: L4Match::All,
         });
     }
+    let requires = Requires::new(cluster, rules, peers, key.variant);
     for &(id, rule) in rules {
-        let selected = peers.select(&rule.peers, key.variant);
+        let selected = peers.select(&rule.peers, key.variant, requires.of(cluster, id));
         if matches!(&selected, PeerSet::These(list) if list.is_empty()) {
             continue;
         }
@@ -202,14 +204,23 @@ pub fn warn_unresolved(cluster: &Cluster, unresolved: &Unresolved, diagnostics: 
 }
 
 /// W-501: a selector key that is no part of any identity.
-pub fn warn_filtered_keys(cluster: &Cluster, filter: &LabelFilter, diagnostics: &mut Vec<Diagnostic>) {
+pub fn warn_filtered_keys(
+    cluster: &Cluster,
+    filter: &LabelFilter,
+    node_filter: &LabelFilter,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
     let mut warn = |policy: &Policy, selector: &Selector| {
         for requirement in &selector.requirements {
             let Some(span) = requirement.span else { continue };
-            if requirement.is_k8s_or_any() && !filter.keeps("k8s", &requirement.key) {
+            let (dropped, option) = match requirement.source.as_deref() {
+                Some("node") => (!node_filter.keeps("node", &requirement.key), "node-labels"),
+                _ => (requirement.is_k8s_or_any() && !filter.keeps("k8s", &requirement.key), "labels"),
+            };
+            if dropped {
                 let message =
                     format!("label `{}` is not part of identities, so it can never be selected", requirement.key);
-                let hint = "select by another label, or keep this one with the option `labels`";
+                let hint = format!("select by another label, or keep this one with the option `{option}`");
                 let object = policy.object.clone();
                 diagnostics.push(Diagnostic::warning(Code("W-501"), span, message).hint(hint).object(object));
             }
@@ -221,10 +232,15 @@ pub fn warn_filtered_keys(cluster: &Cluster, filter: &LabelFilter, diagnostics: 
         }
     }
     for rule in &cluster.rules {
+        let policy = &cluster.policies[rule.policy.0 as usize];
+        rule.requires.iter().for_each(|selector| warn(policy, selector));
         let Peers::AnyOf(peers) = &rule.peers else { continue };
         for peer in peers {
-            if let Peer::Labels(selector) = peer {
-                warn(&cluster.policies[rule.policy.0 as usize], selector);
+            match peer {
+                Peer::Labels(selector) => warn(policy, selector),
+                // A tier asks the labels of Node objects, which are no identities.
+                Peer::Nodes(selector) if policy.tier.is_none() => warn(policy, selector),
+                Peer::Nodes(_) | Peer::Cidr(_) | Peer::Fqdn(_) | Peer::Network(_) | Peer::Entity(_) => {}
             }
         }
     }

@@ -4,16 +4,24 @@ use ipnet::IpNet;
 
 use crate::diag::{Diagnostic, Spanned};
 use crate::front::codes;
-use crate::front::decode::Ctx;
+use crate::front::decode::{Ctx, spanned};
 use crate::front::np::{cidr, net};
 use crate::front::objects::{CidrSet, CidrSource};
-use crate::front::parse::Cidr;
+use crate::front::parse::{Cidr, dns_subdomain, ip_address};
+use crate::front::selector::{Keys, selector};
 use crate::front::yaml::Node;
 
-/// Reads `fromCIDR` or `toCIDR`.
-pub fn cidr_list(ctx: &mut Ctx, name: &str, node: &Node<'_>) -> Option<Vec<Spanned<IpNet>>> {
+use super::Scope;
+
+/// Reads `fromCIDR` or `toCIDR`. Of raw rules a bare address is the prefix of one host.
+pub fn cidr_list(ctx: &mut Ctx, name: &str, node: &Node<'_>, scope: Scope) -> Option<Vec<Spanned<IpNet>>> {
     let items = ctx.items(name, node)?;
-    Some(items.iter().filter_map(|item| Some(net(&cidr(ctx, name, item)?))).collect())
+    let host = |item: &Node<'_>| item.str().filter(|_| scope == Scope::Raw).and_then(|text| ip_address(text).ok());
+    let read = items.iter().filter_map(|item| match host(item) {
+        Some(address) => Some(spanned(item, IpNet::from(address))),
+        None => Some(net(&cidr(ctx, name, item)?)),
+    });
+    Some(read.collect())
 }
 
 /// Reads `fromCIDRSet` or `toCIDRSet`.
@@ -25,19 +33,16 @@ pub fn cidr_set(ctx: &mut Ctx, name: &str, node: &Node<'_>) -> Option<Vec<CidrSe
 fn set_item(ctx: &mut Ctx, name: &str, node: &Node<'_>) -> Option<CidrSet> {
     let fields = ctx.fields(name, node)?;
     let written = fields.get("cidr");
-    let groups =
-        [("cidrGroupRef", fields.entry("cidrGroupRef")), ("cidrGroupSelector", fields.entry("cidrGroupSelector"))];
-    let groups: Vec<_> = groups.into_iter().filter_map(|(name, entry)| Some((name, entry?))).collect();
-    let forms = usize::from(written.is_some()) + groups.len();
+    let (group, groups) = (fields.get("cidrGroupRef"), fields.get("cidrGroupSelector"));
+    let forms = [written, group, groups].into_iter().flatten().count();
     if forms != 1 {
         let message = format!(
             "an item of `{name}` has exactly one of `cidr`, `cidrGroupRef` and `cidrGroupSelector`, this one has {forms}"
         );
         ctx.error(codes::CIDR_FORM, node.span, message);
     }
-    for (name, entry) in groups {
-        ctx.unsupported(name, entry.key.span);
-    }
+    let group = group.and_then(|node| group_name(ctx, node));
+    let groups = groups.and_then(|node| selector(ctx, "cidrGroupSelector", node, Keys::Source("cidrgroup")));
     let whole = written.and_then(|node| cidr(ctx, "cidr", node));
     let items = fields.get("except").and_then(|node| ctx.items("except", node)).unwrap_or_default();
     let mut except = Vec::new();
@@ -51,7 +56,23 @@ fn set_item(ctx: &mut Ctx, name: &str, node: &Node<'_>) -> Option<CidrSet> {
         except.push(net(&hole));
     }
     fields.finish(ctx, "a CIDR set");
-    Some(CidrSet { source: CidrSource::Cidr(net(&whole?)), except, span: node.span })
+    let source = match (whole, group, groups) {
+        (Some(whole), _, _) => CidrSource::Cidr(net(&whole)),
+        (None, Some(group), _) => CidrSource::GroupRef(group),
+        (None, None, groups) => CidrSource::GroupSelector(groups?),
+    };
+    Some(CidrSet { source, except, span: node.span })
+}
+
+fn group_name(ctx: &mut Ctx, node: &Node<'_>) -> Option<Spanned<String>> {
+    let text = ctx.text("cidrGroupRef", node)?;
+    match dns_subdomain(text) {
+        Ok(()) => Some(spanned(node, text.to_owned())),
+        Err(wrong) => {
+            ctx.wrong(codes::BAD_NAME, node, "name of a CIDR group", &wrong);
+            None
+        }
+    }
 }
 
 /// Cilium checks the address of an exception, not its length.

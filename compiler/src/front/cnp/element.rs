@@ -1,25 +1,18 @@
-//! Allow and deny elements: peers, and what goes with them (spec §2.2, §2.4-§2.7).
+//! Allow and deny elements: peers, and what goes with them (spec §2.2, §2.4).
 
 use crate::diag::{Diagnostic, Spanned};
 use crate::front::codes;
 use crate::front::decode::{Ctx, Fields, spanned};
-use crate::front::names::nearest;
-use crate::front::objects::{Element, Entity, Selector};
-use crate::front::selector::{Keys, selector};
+use crate::front::objects::{AuthMode, Element};
+use crate::front::selector::Keys;
 use crate::front::yaml::{Entry, Node};
 
 use super::cidr::{cidr_list, cidr_set};
+use super::entity::entities;
 use super::icmp::icmps;
+use super::peers::{fqdns, groups, requires, selectors, services};
 use super::ports::to_ports;
-
-/// Whose words an element uses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Direction {
-    /// `from...`
-    Ingress,
-    /// `to...`
-    Egress,
-}
+use super::{Direction, Place};
 
 /// Names of the L3 fields in one direction.
 struct Names {
@@ -53,24 +46,34 @@ const TO: Names = Names {
 };
 
 /// Reads a list of elements.
-pub fn elements(ctx: &mut Ctx, name: &str, node: &Node<'_>, direction: Direction, deny: bool) -> Option<Vec<Element>> {
+pub fn elements(ctx: &mut Ctx, name: &str, node: &Node<'_>, place: Place<'_>) -> Option<Vec<Element>> {
     let items = ctx.items(name, node)?;
-    Some(items.iter().filter_map(|item| element(ctx, name, item, direction, deny)).collect())
+    Some(items.iter().filter_map(|item| element(ctx, name, item, place)).collect())
 }
 
-fn element(ctx: &mut Ctx, name: &str, node: &Node<'_>, direction: Direction, deny: bool) -> Option<Element> {
+fn element(ctx: &mut Ctx, name: &str, node: &Node<'_>, place: Place<'_>) -> Option<Element> {
     let fields = ctx.fields(name, node)?;
-    let names = match direction {
+    let names = match place.direction {
         Direction::Ingress => &FROM,
         Direction::Egress => &TO,
     };
-    let endpoints = fields.get(names.endpoints).and_then(|node| selectors(ctx, names.endpoints, node));
-    let cidr = fields.get(names.cidr).and_then(|node| cidr_list(ctx, names.cidr, node));
+    let endpoints = fields.get(names.endpoints).and_then(|node| selectors(ctx, names.endpoints, node, Keys::Cilium));
+    let requires = filled(&fields, names.requires).map(|entry| requires(ctx, names.requires, entry));
+    let cidr = fields.get(names.cidr).and_then(|node| cidr_list(ctx, names.cidr, node, place.scope));
     let cidr_set = fields.get(names.cidr_set).and_then(|node| cidr_set(ctx, names.cidr_set, node));
-    let entities = fields.get(names.entities).and_then(|node| entities(ctx, names.entities, node));
-    one_l3_kind(ctx, &fields, names, direction, deny);
-    refused(ctx, &fields, names, direction, deny);
-    let to_ports = fields.get("toPorts").and_then(|node| to_ports(ctx, node, deny));
+    let entities = fields.get(names.entities).and_then(|node| entities(ctx, names.entities, node, place.scope));
+    let nodes = fields.get(names.nodes).and_then(|node| selectors(ctx, names.nodes, node, Keys::Source("node")));
+    let groups = fields.get(names.groups).map(|node| groups(ctx, names.groups, node));
+    let (mut services, mut fqdns) = (None, None);
+    if place.direction == Direction::Egress {
+        services = fields.get("toServices").map(|node| self::services(ctx, node));
+        if !place.deny {
+            fqdns = fields.get("toFQDNs").map(|node| self::fqdns(ctx, node));
+        }
+    }
+    one_l3_kind(ctx, &fields, names, place);
+    refused(ctx, &fields, names);
+    let to_ports = fields.get("toPorts").and_then(|node| to_ports(ctx, node, place));
     let icmps = fields.get("icmps").and_then(|node| icmps(ctx, node));
     if let (Some(icmps), Some(ports)) = (filled(&fields, "icmps"), filled(&fields, "toPorts")) {
         ctx.report(
@@ -79,20 +82,24 @@ fn element(ctx: &mut Ctx, name: &str, node: &Node<'_>, direction: Direction, den
                 .hint("make two elements of it, which is an OR"),
         );
     }
+    let authentication = match fields.get("authentication").filter(|_| !place.deny) {
+        Some(node) => authentication(ctx, node),
+        None => None,
+    };
     fields.finish(ctx, &format!("an {name} element"));
     Some(Element {
         endpoints,
-        requires: Vec::new(),
+        requires: requires.unwrap_or_default(),
         cidr,
         cidr_set,
         entities,
-        nodes: None,
-        groups: Vec::new(),
-        services: Vec::new(),
-        fqdns: Vec::new(),
+        nodes,
+        groups: groups.unwrap_or_default(),
+        services: services.unwrap_or_default(),
+        fqdns: fqdns.unwrap_or_default(),
         to_ports,
         icmps,
-        authentication: None,
+        authentication,
         span: node.span,
     })
 }
@@ -102,11 +109,11 @@ fn filled<'n, 'a>(fields: &Fields<'n, 'a>, name: &'static str) -> Option<&'n Ent
     fields.entry(name).filter(|entry| entry.value.items().is_some_and(|items| !items.is_empty()))
 }
 
-fn one_l3_kind(ctx: &mut Ctx, fields: &Fields<'_, '_>, names: &Names, direction: Direction, deny: bool) {
+fn one_l3_kind(ctx: &mut Ctx, fields: &Fields<'_, '_>, names: &Names, place: Place<'_>) {
     let mut kinds = vec![names.endpoints, names.cidr, names.cidr_set, names.entities, names.nodes, names.groups];
-    if direction == Direction::Egress {
+    if place.direction == Direction::Egress {
         kinds.push("toServices");
-        if !deny {
+        if !place.deny {
             kinds.push("toFQDNs");
         }
     }
@@ -124,11 +131,8 @@ fn one_l3_kind(ctx: &mut Ctx, fields: &Fields<'_, '_>, names: &Names, direction:
     }
 }
 
-/// Refuses by name what is not supported yet. The empty list of these is the same as no list, but for nodes.
-fn refused(ctx: &mut Ctx, fields: &Fields<'_, '_>, names: &Names, direction: Direction, deny: bool) {
-    if let Some(entry) = filled(fields, names.requires) {
-        ctx.unsupported(names.requires, entry.key.span);
-    }
+/// Refuses what no object alone can tell: addresses of groups, labels of nodes.
+fn refused(ctx: &mut Ctx, fields: &Fields<'_, '_>, names: &Names) {
     if let Some(entry) = filled(fields, names.groups) {
         ctx.report(
             Diagnostic::error(
@@ -149,54 +153,21 @@ fn refused(ctx: &mut Ctx, fields: &Fields<'_, '_>, names: &Names, direction: Dir
             .hint("the option is not supported yet; write the entity `remote-node`"),
         );
     }
-    if direction == Direction::Egress {
-        if let Some(entry) = filled(fields, "toServices") {
-            ctx.unsupported("toServices", entry.key.span);
-        }
-        if !deny && let Some(entry) = filled(fields, "toFQDNs") {
-            ctx.unsupported("toFQDNs", entry.key.span);
-        }
-    }
-    if !deny && let Some(entry) = fields.entry("authentication").filter(|entry| !entry.value.is_null()) {
-        ctx.unsupported("authentication", entry.key.span);
-    }
 }
 
-fn selectors(ctx: &mut Ctx, name: &str, node: &Node<'_>) -> Option<Vec<Selector>> {
-    let items = ctx.items(name, node)?;
-    Some(items.iter().filter_map(|item| selector(ctx, name, item, Keys::Cilium)).collect())
-}
-
-/// Entities by the names they have in objects. The engine also knows `world-ipv4` and `world-ipv6`, the CRD refuses them.
-const ENTITIES: [(&str, Entity); 11] = [
-    ("all", Entity::All),
-    ("world", Entity::World),
-    ("cluster", Entity::Cluster),
-    ("host", Entity::Host),
-    ("init", Entity::Init),
-    ("ingress", Entity::Ingress),
-    ("unmanaged", Entity::Unmanaged),
-    ("remote-node", Entity::RemoteNode),
-    ("health", Entity::Health),
-    ("none", Entity::None),
-    ("kube-apiserver", Entity::KubeApiserver),
+/// Modes by name (spec §2.17).
+const AUTH_MODES: [(&str, AuthMode); 3] = [
+    ("disabled", AuthMode::Disabled),
+    ("required", AuthMode::Required),
+    ("test-always-fail", AuthMode::TestAlwaysFail),
 ];
 
-fn entities(ctx: &mut Ctx, name: &str, node: &Node<'_>) -> Option<Vec<Spanned<Entity>>> {
-    let items = ctx.items(name, node)?;
-    Some(items.iter().filter_map(|item| entity(ctx, name, item)).collect())
-}
-
-fn entity(ctx: &mut Ctx, name: &str, node: &Node<'_>) -> Option<Spanned<Entity>> {
-    let text = ctx.text(name, node)?;
-    if let Some((_, entity)) = ENTITIES.iter().find(|(known, _)| *known == text) {
-        return Some(spanned(node, *entity));
-    }
-    let known = ENTITIES.map(|(known, _)| known);
-    let hint = match nearest(text, known) {
-        Some(known) => format!("did you mean `{known}`?"),
-        None => format!("entities are {}", known.join(", ")),
+fn authentication(ctx: &mut Ctx, node: &Node<'_>) -> Option<Spanned<AuthMode>> {
+    let fields = ctx.fields("authentication", node)?;
+    let mode = fields.get("mode");
+    fields.finish(ctx, "authentication");
+    let Some(mode) = mode else {
+        return ctx.missing(codes::AUTHENTICATION, "mode", node.span);
     };
-    ctx.report(Diagnostic::error(codes::ENTITY, node.span, format!("{text:?} is not an entity")).hint(hint));
-    None
+    Some(spanned(mode, ctx.word(codes::AUTHENTICATION, "mode", mode, &AUTH_MODES)?))
 }

@@ -1,11 +1,12 @@
 //! CiliumNetworkPolicy and CiliumClusterwideNetworkPolicy (spec §2).
 //!
-//! One file for each construct. What the engine or the schema of the CRD refuses is refused here; what is not
-//! supported yet is refused by name.
+//! One file for each construct. What the engine or the schema of the CRD refuses is refused here.
 
 mod cidr;
 mod element;
+mod entity;
 mod icmp;
+mod peers;
 mod ports;
 mod rule;
 
@@ -24,6 +25,32 @@ pub enum Scope {
     Namespaced,
     /// CiliumClusterwideNetworkPolicy.
     Cluster,
+    /// A list of rules without an object (spec §2.13): cluster-wide, and the schema of the CRDs does not count.
+    Raw,
+}
+
+/// Whose words an element uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    /// `from...`
+    Ingress,
+    /// `to...`
+    Egress,
+}
+
+/// Where an element stands, which decides what it may hold.
+#[derive(Debug, Clone, Copy)]
+struct Place<'o> {
+    /// Kind of the policy.
+    scope: Scope,
+    /// Namespace of the policy, empty for cluster-wide ones.
+    namespace: &'o str,
+    /// The subject of the rule is nodes.
+    host: bool,
+    /// Direction of the element.
+    direction: Direction,
+    /// It is in `ingressDeny` or `egressDeny`.
+    deny: bool,
 }
 
 /// Reads a policy of either kind.
@@ -45,10 +72,10 @@ pub fn cilium_policy(ctx: &mut Ctx, root: &Node<'_>, object: &ObjectRef, scope: 
     }
     let mut rules = Vec::new();
     if let Some(node) = spec {
-        rules.extend(rule::rule(ctx, "spec".to_owned(), node, scope));
+        rules.extend(rule::rule(ctx, "spec".to_owned(), node, scope, &object.namespace));
     }
     for (item, index) in items.iter().zip(0usize..) {
-        rules.extend(rule::rule(ctx, format!("specs[{index}]"), item, scope));
+        rules.extend(rule::rule(ctx, format!("specs[{index}]"), item, scope, &object.namespace));
     }
     Some(CiliumPolicy { meta: meta?, raw: false, rules })
 }

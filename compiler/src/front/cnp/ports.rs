@@ -7,6 +7,8 @@ use crate::front::objects::{PortRule, PortSpec, Protocol};
 use crate::front::parse::{self, Port, PortWrong};
 use crate::front::yaml::Node;
 
+use super::Place;
+
 /// Items of one `ports` list.
 const PORTS_MAX: usize = 40;
 
@@ -14,15 +16,15 @@ const PORTS_MAX: usize = 40;
 const REFUSED: [&str; 5] = ["rules", "serverNames", "terminatingTLS", "originatingTLS", "listener"];
 
 /// Reads `toPorts`; `[]` is the same as no list.
-pub fn to_ports(ctx: &mut Ctx, node: &Node<'_>, deny: bool) -> Option<Vec<PortRule>> {
+pub fn to_ports(ctx: &mut Ctx, node: &Node<'_>, place: Place<'_>) -> Option<Vec<PortRule>> {
     let items = ctx.items("toPorts", node)?;
-    let read: Vec<_> = items.iter().filter_map(|item| port_item(ctx, item, deny)).collect();
+    let read: Vec<_> = items.iter().filter_map(|item| port_item(ctx, item, place)).collect();
     (!items.is_empty()).then_some(read)
 }
 
-fn port_item(ctx: &mut Ctx, node: &Node<'_>, deny: bool) -> Option<PortRule> {
+fn port_item(ctx: &mut Ctx, node: &Node<'_>, place: Place<'_>) -> Option<PortRule> {
     let fields = ctx.fields("toPorts", node)?;
-    if !deny {
+    if !place.deny {
         for name in REFUSED {
             if let Some(entry) = fields.entry(name).filter(|entry| !entry.value.is_null()) {
                 ctx.unsupported(name, entry.key.span);
@@ -48,7 +50,7 @@ fn port_item(ctx: &mut Ctx, node: &Node<'_>, deny: bool) -> Option<PortRule> {
         );
     }
     let ports = items.iter().filter_map(|item| port(ctx, item)).collect();
-    fields.finish(ctx, if deny { "a toPorts item of a deny" } else { "a toPorts item" });
+    fields.finish(ctx, if place.deny { "a toPorts item of a deny" } else { "a toPorts item" });
     Some(PortRule {
         ports,
         l7: None,

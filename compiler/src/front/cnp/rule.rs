@@ -7,16 +7,17 @@ use crate::front::objects::{CiliumRule, KeySource, Selector, Subject};
 use crate::front::selector::{Keys, selector};
 use crate::front::yaml::Node;
 
-use super::Scope;
-use super::element::{Direction, elements};
+use super::element::elements;
+use super::{Direction, Place, Scope};
 
 /// Reads `spec` or an item of `specs`.
-pub fn rule(ctx: &mut Ctx, path: String, node: &Node<'_>, scope: Scope) -> Option<CiliumRule> {
+pub fn rule(ctx: &mut Ctx, path: String, node: &Node<'_>, scope: Scope, namespace: &str) -> Option<CiliumRule> {
     let fields = ctx.fields(&path, node)?;
     let subject = subject(ctx, &fields, scope);
+    let host = fields.get("nodeSelector").is_some();
     let mut list = |name: &'static str, direction, deny| {
         let node = fields.get(name)?;
-        elements(ctx, name, node, direction, deny)
+        elements(ctx, name, node, Place { scope, namespace, host, direction, deny })
     };
     let ingress = list("ingress", Direction::Ingress, false);
     let ingress_deny = list("ingressDeny", Direction::Ingress, true);
@@ -37,7 +38,7 @@ pub fn rule(ctx: &mut Ctx, path: String, node: &Node<'_>, scope: Scope) -> Optio
         Some(node) => default_deny(ctx, node),
         None => (None, None),
     };
-    labels(ctx, &fields);
+    labels(ctx, &fields, scope);
     if let Some(node) = fields.get("description") {
         ctx.text("description", node);
     }
@@ -125,11 +126,15 @@ fn default_deny(ctx: &mut Ctx, node: &Node<'_>) -> (Option<bool>, Option<bool>) 
 }
 
 /// Labels of a rule tell people where it comes from; they decide nothing.
-fn labels(ctx: &mut Ctx, fields: &Fields<'_, '_>) {
+fn labels(ctx: &mut Ctx, fields: &Fields<'_, '_>, scope: Scope) {
     let Some(node) = fields.get("labels") else {
         return;
     };
     for item in ctx.items("labels", node).unwrap_or_default() {
+        // The engine also reads `source:key=value`.
+        if scope == Scope::Raw && item.str().is_some() {
+            continue;
+        }
         let Some(label) = ctx.fields("labels", item) else {
             continue;
         };

@@ -1,6 +1,7 @@
 //! Typed objects, as `front` hands them to `ir`: checked, with spans, and still in the words of their API.
 
 mod admin;
+mod answers;
 mod l7;
 mod network_policy;
 mod policy;
@@ -10,6 +11,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 pub use admin::{AdminAction, AdminPeer, AdminPolicy, AdminPort, AdminRule, PodSelector, Tier};
+pub use answers::{Answers, Choices};
 pub use l7::{
     DnsRule, FqdnSelector, HeaderMatch, HttpRule, KafkaRule, L7Rules, Listener, Mismatch, Secret, TlsContext,
 };
@@ -44,6 +46,10 @@ pub struct Objects {
     pub cidr_groups: Vec<CidrGroup>,
     /// AdminNetworkPolicy, BaselineAdminNetworkPolicy, ClusterNetworkPolicy.
     pub admin_policies: Vec<AdminPolicy>,
+    /// What no object tells.
+    pub answers: Answers,
+    /// Choices of the command line.
+    pub choices: Choices,
 }
 
 /// `metadata`.

@@ -1,6 +1,8 @@
-//! The small languages inside of strings: selector keys, label values, CIDRs, ports and names.
+//! The small languages inside of strings: selector keys, label values, CIDRs, ports and DNS names.
 //!
 //! Each parser takes the whole string, and its error names the offending part by byte offset.
+
+pub mod fqdn;
 
 mod cidr;
 mod label;
@@ -109,6 +111,8 @@ mod tests {
             let _ = cidr(&text);
             let _ = port(&text);
             let _ = dns_subdomain(&text);
+            let _ = fqdn::name(&text);
+            let _ = fqdn::pattern(&text);
         }
 
         #[test]
@@ -118,6 +122,8 @@ mod tests {
                 cilium_key(&text).err(),
                 label_value(&text).err(),
                 qualified_name("", &text).err(),
+                fqdn::name(&text).err(),
+                fqdn::pattern(&text).err(),
             ];
             for wrong in wrongs.into_iter().flatten() {
                 prop_assert!(wrong.offset + wrong.len <= text.len(), "{wrong:?}");
