@@ -6,6 +6,7 @@
 
 mod precedence;
 pub mod probe;
+mod tiers;
 
 use ciliumc_abi::identity::IdentityIndex;
 

@@ -1,5 +1,6 @@
-//! Spec §4.5: which of the matching filters decides.
+//! Spec §4.5: which of the matching filters decides. Around it stand the tiers of §6.
 
+use super::tiers::{self, Said};
 use super::{Decision, Flow, L4, Reason, Verdict};
 use crate::ir::{RuleAction, RuleId};
 use crate::resolve::{DirectionPolicy, Enforcement, L4Filter, L4Match, Resolved};
@@ -12,13 +13,23 @@ pub fn decide(resolved: &Resolved, policy: &DirectionPolicy, flow: Flow) -> Deci
         false => Decision { verdict: Verdict::Deny, reason, rules, audited: false },
     };
 
+    if policy.is_open() {
+        return pass(Reason::NotEnforced, Vec::new());
+    }
     let isolating = match &policy.enforcement {
-        Enforcement::Open => return pass(Reason::NotEnforced, Vec::new()),
-        Enforcement::DefaultAllow => &[][..],
+        Enforcement::Open | Enforcement::DefaultAllow => &[][..],
         Enforcement::DefaultDeny(rules) => rules,
     };
     if !resolved.identities.contains_key(&flow.peer) {
         return drop(Reason::UnknownPeer, isolating.to_vec());
+    }
+    let said = |said| match said {
+        Said::Allow(rule) => Some(pass(Reason::AllowRule, vec![rule])),
+        Said::Deny(rule) => Some(drop(Reason::DenyRule, vec![rule])),
+        Said::Nothing => None,
+    };
+    if let Some(decision) = said(tiers::ask(&policy.tiers.admin, flow)) {
+        return decision;
     }
     let candidates: Vec<&L4Filter> =
         policy.filters.iter().filter(|f| f.peers.contains(flow.peer) && covers(f.l4, flow.l4)).collect();
@@ -37,10 +48,12 @@ pub fn decide(resolved: &Resolved, policy: &DirectionPolicy, flow: Flow) -> Deci
         let reason = if rules.is_empty() { Reason::LocalHost } else { Reason::AllowRule };
         return pass(reason, rules);
     }
-    // P3: nothing matches.
+    // P3: nothing matches. Isolation is final; where there is none, the baseline is asked (§6.3).
     match policy.enforcement {
-        Enforcement::Open | Enforcement::DefaultAllow => pass(Reason::DefaultAllow, Vec::new()),
         Enforcement::DefaultDeny(_) => drop(Reason::DefaultDeny, isolating.to_vec()),
+        Enforcement::Open | Enforcement::DefaultAllow => {
+            said(tiers::ask(&policy.tiers.baseline, flow)).unwrap_or_else(|| pass(Reason::DefaultAllow, Vec::new()))
+        }
     }
 }
 
@@ -52,7 +65,7 @@ fn rules(filters: &[&L4Filter]) -> Vec<RuleId> {
     rules
 }
 
-fn covers(filter: L4Match, l4: L4) -> bool {
+pub(super) fn covers(filter: L4Match, l4: L4) -> bool {
     match (filter, l4) {
         (L4Match::All, _) => true,
         (L4Match::Ports { protocol, first, last }, L4::Port(other, port)) => {

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use ciliumc_abi::identity::{IdentityIndex, reserved};
+use ciliumc_abi::identity::IdentityIndex;
 use ipnet::IpNet;
 
+use super::places::{Area, Unlocated, is_host};
 use super::{Identity, PeerSet, Variant, VariantIndex, addresses};
 use crate::ir::labels::{LabelSet, Selector};
 use crate::ir::options::Options;
@@ -16,6 +17,7 @@ pub struct Resolver<'a> {
     options: &'a Options,
     identities: &'a BTreeMap<IdentityIndex, Identity>,
     variants: &'a [Variant],
+    unlocated: &'a Unlocated,
     cache: HashMap<(VariantIndex, &'a Peer), Arc<[IdentityIndex]>>,
     /// The same for conjunctions of `requires`.
     required: HashMap<(VariantIndex, Selector), Arc<[IdentityIndex]>>,
@@ -26,8 +28,10 @@ impl<'a> Resolver<'a> {
         cluster: &'a Cluster,
         identities: &'a BTreeMap<IdentityIndex, Identity>,
         variants: &'a [Variant],
+        unlocated: &'a Unlocated,
     ) -> Self {
-        Self { options: &cluster.options, identities, variants, cache: HashMap::new(), required: HashMap::new() }
+        let (cache, required) = (HashMap::new(), HashMap::new());
+        Self { options: &cluster.options, identities, variants, unlocated, cache, required }
     }
 
     /// The identities that the peers of a rule select on a node of the variant. Label selectors select `required` ones
@@ -67,7 +71,8 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    fn one(&mut self, peer: &'a Peer, variant: VariantIndex) -> Arc<[IdentityIndex]> {
+    /// The identities that one peer selects by labels.
+    pub fn one(&mut self, peer: &'a Peer, variant: VariantIndex) -> Arc<[IdentityIndex]> {
         if let Some(known) = self.cache.get(&(variant, peer)) {
             return known.clone();
         }
@@ -87,11 +92,26 @@ impl<'a> Resolver<'a> {
         matching
     }
 
+    /// The local host.
+    pub fn hosts(&self) -> Arc<[IdentityIndex]> {
+        self.identities.iter().filter(|(_, identity)| is_host(identity.numeric)).map(|(index, _)| *index).collect()
+    }
+
+    /// The indices of addresses inside of an area that a rule names.
+    pub fn inside(&self, area: &Area) -> impl Iterator<Item = IdentityIndex> {
+        self.identities.iter().filter(|(_, identity)| identity.place.contains(area)).map(|(index, _)| *index)
+    }
+
+    /// Identities of endpoints whose addresses nobody knows.
+    pub fn unlocated(&self) -> &'a Unlocated {
+        self.unlocated
+    }
+
     fn filter(&self, variant: VariantIndex, is_selected: impl Fn(&LabelSet) -> bool) -> Arc<[IdentityIndex]> {
         let host = &self.variants[variant.0 as usize].host_labels;
         self.identities
             .iter()
-            .filter(|(index, identity)| is_selected(if index.0 == reserved::HOST { host } else { &identity.labels }))
+            .filter(|(_, identity)| is_selected(if is_host(identity.numeric) { host } else { &identity.labels }))
             .map(|(index, _)| *index)
             .collect()
     }

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ciliumc_abi::identity::{IdentityIndex, reserved};
+use ciliumc_abi::identity::IdentityIndex;
 
 use super::label_filter::LabelFilter;
 use super::peers::Resolver;
 use super::requires::Requires;
+use super::tiers::{self, Tiers};
 use super::{Class, DirectionPolicy, Enforcement, L4Filter, L4Match, PeerSet, VariantIndex};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::ir::labels::{LabelSet, Selector};
@@ -49,7 +50,8 @@ pub fn class<'a>(
     peers: &mut Resolver<'a>,
     unresolved: &mut Unresolved,
 ) -> Class {
-    let selecting: Vec<bool> = cluster.policies.iter().map(|p| applies(p, &key.namespace, labels)).collect();
+    let selects = |policy: &Policy| applies(policy, &key.namespace, labels);
+    let selecting: Vec<bool> = cluster.policies.iter().map(|p| p.tier.is_none() && selects(p)).collect();
     let own_ports = {
         let mut out = AllNamedPorts::new();
         for port in &key.named_ports {
@@ -68,7 +70,10 @@ pub fn class<'a>(
             .collect();
         direction_policy(cluster, direction, &rules, &key, labels, ports, peers, unresolved)
     };
-    let (ingress, egress) = (direction(Direction::Ingress), direction(Direction::Egress));
+    let (mut ingress, mut egress) = (direction(Direction::Ingress), direction(Direction::Egress));
+    for (direction, policy) in [(Direction::Ingress, &mut ingress), (Direction::Egress, &mut egress)] {
+        policy.tiers = tiers::tiers(cluster, direction, &key, selects, peers, unresolved);
+    }
     Class {
         identity: key.identity,
         namespace: key.namespace,
@@ -103,7 +108,7 @@ fn direction_policy<'a>(
     let audit = cluster.options.audit;
     let enforcement = enforcement(cluster, direction, rules, labels);
     if enforcement == Enforcement::Open {
-        return DirectionPolicy { enforcement, filters: Vec::new(), audit };
+        return DirectionPolicy { enforcement, filters: Vec::new(), tiers: Tiers::default(), audit };
     }
     let mut filters = Vec::new();
     // Spec §3.4: an ordinary allow for the local host, towards the endpoint only.
@@ -111,7 +116,7 @@ fn direction_policy<'a>(
         filters.push(L4Filter {
             rule: None,
             action: RuleAction::Allow,
-            peers: PeerSet::These([IdentityIndex(reserved::HOST)].into()),
+            peers: PeerSet::These(peers.hosts()),
             l4: L4Match::All,
         });
     }
@@ -125,7 +130,7 @@ fn direction_policy<'a>(
             filters.push(L4Filter { rule: Some(id), action: rule.action, peers: selected.clone(), l4 });
         }
     }
-    DirectionPolicy { enforcement, filters, audit }
+    DirectionPolicy { enforcement, filters, tiers: Tiers::default(), audit }
 }
 
 /// Spec §3.1, §3.2.

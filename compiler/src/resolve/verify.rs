@@ -1,6 +1,6 @@
 //! What every later stage relies on. A failure is our bug, not the user's.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ciliumc_abi::identity::IdentityIndex;
 
@@ -10,9 +10,18 @@ use crate::ir::{Cluster, Direction};
 /// Checks the resolved cluster; the text names what does not hold.
 pub fn verify(cluster: &Cluster, resolved: &Resolved) -> Result<(), String> {
     let known = |index: IdentityIndex| resolved.identities.contains_key(&index);
-    let numbers: BTreeSet<_> = resolved.identities.values().map(|i| i.numeric).collect();
-    if numbers.len() != resolved.identities.len() {
-        return Err("two identities have one number".into());
+    let mut numbers = BTreeMap::new();
+    for identity in resolved.identities.values() {
+        if numbers.insert(identity.numeric, &identity.labels).is_some_and(|labels| *labels != identity.labels) {
+            return Err("two identities have one number".into());
+        }
+    }
+    let places: BTreeSet<_> = resolved.identities.values().map(|i| (i.numeric, &i.place)).collect();
+    if places.len() != resolved.identities.len() {
+        return Err("two indices of one number mean one place".into());
+    }
+    if resolved.host_indices.values().any(|index| resolved.identities.get(index).is_none_or(|i| i.numeric.0 != 1)) {
+        return Err("an address of a node is not the host's".into());
     }
     for (net, index) in resolved.addresses.rows() {
         if !known(index) {
@@ -41,13 +50,17 @@ pub fn verify(cluster: &Cluster, resolved: &Resolved) -> Result<(), String> {
             if policy.enforcement == Enforcement::Open && !policy.filters.is_empty() {
                 return Err(format!("class {n} is open and has filters"));
             }
-            for filter in &policy.filters {
-                if let PeerSet::These(list) = &filter.peers
+            let peers = policy.filters.iter().map(|filter| &filter.peers).chain(policy.tiers.rules().map(|r| &r.peers));
+            for peers in peers {
+                if let PeerSet::These(list) = peers
                     && (!list.windows(2).all(|w| w[0] < w[1]) || !list.iter().all(|i| known(*i)))
                 {
                     return Err(format!("class {n} has unsorted or unknown peers"));
                 }
-                if let L4Match::Ports { first, last, .. } = filter.l4
+            }
+            let l4 = policy.filters.iter().map(|filter| filter.l4);
+            for l4 in l4.chain(policy.tiers.rules().flat_map(|rule| rule.l4.iter().copied())) {
+                if let L4Match::Ports { first, last, .. } = l4
                     && first > last
                 {
                     return Err(format!("class {n} has an empty port range"));
