@@ -148,7 +148,8 @@ fn the_default_namespace_is_for_those_that_name_none() {
 {apiVersion: cilium.io/v2, kind: CiliumClusterwideNetworkPolicy, metadata: {name: a}, spec: {endpointSelector: {}, ingress: [{}]}}
 ";
     let namespaces = |default_namespace: Option<&str>| {
-        let options = FrontOptions { default_namespace: default_namespace.map(str::to_owned) };
+        let options =
+            FrontOptions { default_namespace: default_namespace.map(str::to_owned), ..FrontOptions::default() };
         let output = front::read(&SourceMap::from_texts([("a.yaml", text)]), &options);
         assert!(output.diagnostics.is_empty());
         let policies = output.objects.cilium_policies.into_iter();

@@ -57,12 +57,31 @@ pub struct InputArgs {
     /// Namespace of objects that name none.
     #[arg(long, short, value_name = "NS")]
     pub namespace: Option<String>,
+    /// What no object tells: addresses of provider groups, API servers and DNS names (see below).
+    #[arg(long, value_name = "FILE")]
+    pub groups: Option<String>,
+    /// Read `toServices` that finds nothing as Cilium 1.18 does: its ports are open to everyone.
+    #[arg(long)]
+    pub compat_toservices: bool,
+    /// Release whose meaning `**.` at the beginning of a DNS pattern has: 1.19 is one or more labels.
+    #[arg(long, value_enum, default_value_t = DoubleStar::V1_18, value_name = "RELEASE")]
+    pub fqdn_double_star: DoubleStar,
     /// Drop refused objects and go on, as an agent would.
     #[arg(long)]
     pub keep_going: bool,
     /// Colour of diagnostics.
     #[arg(long, value_enum, default_value_t = Colour::Auto, value_name = "WHEN")]
     pub color: Colour,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DoubleStar {
+    /// As one star.
+    #[value(name = "1.18")]
+    V1_18,
+    /// One or more labels.
+    #[value(name = "1.19")]
+    V1_19,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -182,6 +201,7 @@ pub enum Engine {
 pub enum Expect {
     Allow,
     Deny,
+    Redirect,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -2,25 +2,34 @@
 
 use std::io::IsTerminal;
 
-use super::args::{Colour, InputArgs};
+use super::args::{Colour, DoubleStar, InputArgs};
 use crate::diag::{Severity, render};
 use crate::driver::{self, Analysis, Failure};
 use crate::front::FrontOptions;
+use crate::front::objects::Choices;
 use crate::resolve::Lock;
 use crate::source::{self, LoadOptions, SourceMap};
 
 /// Reads the input; every file that cannot be read is named.
 pub fn load(args: &InputArgs) -> Result<SourceMap, Failure> {
     let options = LoadOptions { paths: args.paths.clone(), exclude: args.exclude.clone() };
-    source::load(&options).map_err(|errors| {
+    let mut sources = source::load(&options).map_err(|errors| {
         let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
         Failure::Input(lines.join("\nerror: "))
-    })
+    })?;
+    if let Some(path) = &args.groups {
+        source::load_groups(&mut sources, path).map_err(Failure::input)?;
+    }
+    Ok(sources)
 }
 
 /// Analyses the input.
 pub fn analyse(args: &InputArgs, sources: &SourceMap, lock: Lock) -> Result<Analysis, Failure> {
-    let options = FrontOptions { default_namespace: args.namespace.clone() };
+    let choices = Choices {
+        literal_to_services: args.compat_toservices,
+        fqdn_double_star: args.fqdn_double_star == DoubleStar::V1_19,
+    };
+    let options = FrontOptions { default_namespace: args.namespace.clone(), choices };
     driver::analyse(sources, &options, lock)
 }
 

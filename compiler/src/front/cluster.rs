@@ -142,7 +142,7 @@ pub fn cidr_group(ctx: &mut Ctx, root: &Node<'_>, object: &ObjectRef) -> Option<
         return ctx.missing(codes::MISSING, "externalCIDRs", spec.span);
     };
     let mut prefixes = Vec::new();
-    for item in ctx.items("externalCIDRs", list)? {
+    for item in ctx.items("externalCIDRs", list).unwrap_or_default() {
         let Some(text) = ctx.text("externalCIDRs", item) else {
             continue;
         };

@@ -38,8 +38,10 @@ pub const NO_PORT_NUMBER: Code = Code("F-016");
 /// A field that has no effect beside another.
 pub const IGNORED: Code = Code("F-017");
 /// A peer of a tier policy by a field that this version does not know.
-pub const TIER_UNKNOWN_PEER: Code = Code("F-018");
-/// A construct that is not supported yet.
+pub const TIER_UNKNOWN_PEER: Code = Code("F-019");
+/// A host that is no regular expression: Cilium accepts it, the proxy does not.
+pub const HOST_REGEX: Code = Code("F-018");
+/// A kind that is not supported.
 pub const UNSUPPORTED: Code = Code("F-100");
 
 /// Unknown field.
@@ -82,6 +84,8 @@ pub const NODE_SUBJECT: Code = Code("E-205");
 pub const NO_ELEMENT: Code = Code("E-206");
 /// `reserved:init` as subject of a CiliumNetworkPolicy.
 pub const INIT_SUBJECT: Code = Code("E-207");
+/// L7 rules that are not possible for nodes.
+pub const HOST_L7: Code = Code("E-208");
 /// Two L3 kinds in one element.
 pub const TWO_L3: Code = Code("E-210");
 /// Unknown entity.
@@ -102,6 +106,14 @@ pub const PORTS_COUNT: Code = Code("E-220");
 pub const PORT: Code = Code("E-221");
 /// Bad protocol.
 pub const PROTOCOL: Code = Code("E-222");
+/// An empty, bad or doubled server name.
+pub const SERVER_NAME: Code = Code("E-223");
+/// `listener` on ingress.
+pub const LISTENER_INGRESS: Code = Code("E-224");
+/// L7 rules with port 0.
+pub const L7_PORT_ZERO: Code = Code("E-225");
+/// DNS rules with a range of ports.
+pub const DNS_RANGE: Code = Code("E-226");
 /// Leading zero in a port.
 pub const LEADING_ZERO: Code = Code("E-227");
 /// `endPort` with a name.
@@ -114,10 +126,42 @@ pub const ICMP_FAMILY: Code = Code("E-230");
 pub const ICMP_TYPE: Code = Code("E-231");
 /// `icmps` with `toPorts`.
 pub const ICMP_WITH_PORTS: Code = Code("E-232");
+/// A cluster-wide policy names a CiliumEnvoyConfig.
+pub const LISTENER_KIND: Code = Code("E-233");
+/// Server names or TLS contexts without TCP.
+pub const TLS_PROTOCOL: Code = Code("E-234");
 /// Bad authentication mode.
 pub const AUTHENTICATION: Code = Code("E-235");
 /// Groups without data.
 pub const GROUPS: Code = Code("E-236");
+/// Not exactly one kind of L7 rules.
+pub const L7_KINDS: Code = Code("E-240");
+/// `l7` without `l7proto`.
+pub const L7_WITHOUT_PROTO: Code = Code("E-241");
+/// DNS rules on ingress.
+pub const DNS_INGRESS: Code = Code("E-243");
+/// L7 rules other than DNS without explicit TCP.
+pub const L7_PROTOCOL: Code = Code("E-244");
+/// DNS rules without a port.
+pub const DNS_WITHOUT_PORT: Code = Code("E-245");
+/// Server names beside L7 rules, without termination of TLS.
+pub const SNI_AND_L7: Code = Code("E-246");
+/// `listener` beside L7 rules.
+pub const LISTENER_AND_L7: Code = Code("E-247");
+/// A bad regular expression.
+pub const L7_REGEX: Code = Code("E-248");
+/// A header or a secret without a name.
+pub const L7_NO_NAME: Code = Code("E-249");
+/// Kafka: `role` with `apiKey`.
+pub const KAFKA_ROLE_AND_KEY: Code = Code("E-250");
+/// Kafka: unknown role or API key.
+pub const KAFKA_KEY: Code = Code("E-251");
+/// Kafka: bad `apiVersion`.
+pub const KAFKA_VERSION: Code = Code("E-252");
+/// Kafka: bad topic.
+pub const KAFKA_TOPIC: Code = Code("E-253");
+/// An empty key in `l7`.
+pub const L7_EMPTY_KEY: Code = Code("E-254");
 /// A port item without ports.
 pub const NO_PORTS: Code = Code("W-203");
 /// `fromRequires` or `toRequires`.

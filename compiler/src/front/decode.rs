@@ -181,14 +181,6 @@ impl Ctx {
         self.error(code, span, format!("`{name}` is missing"));
         None
     }
-
-    /// Refuses a construct that a later version will understand.
-    pub fn unsupported(&mut self, name: &str, span: Span) {
-        self.report(
-            Diagnostic::error(codes::UNSUPPORTED, span, format!("`{name}` is not supported yet"))
-                .hint("remove it, or leave the object out with --keep-going"),
-        );
-    }
 }
 
 /// A mapping whose fields are asked for by name. Those that nobody asked for are unknown.

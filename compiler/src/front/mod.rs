@@ -12,6 +12,7 @@ mod cluster;
 mod cnp;
 mod decode;
 mod document;
+mod groups_file;
 mod kinds;
 mod meta;
 mod names;
@@ -28,13 +29,15 @@ use crate::source::SourceMap;
 
 pub use document::{DocumentSummary, Outcome};
 
-use objects::Objects;
+use objects::{Choices, Objects};
 
 /// What the command line says about reading.
 #[derive(Debug, Clone, Default)]
 pub struct FrontOptions {
     /// Namespace of objects that name none; `default` when absent.
     pub default_namespace: Option<String>,
+    /// Handed on to `ir`.
+    pub choices: Choices,
 }
 
 /// Everything that was read.
@@ -50,7 +53,7 @@ pub struct FrontOutput {
 
 /// Reads all documents of all files.
 pub fn read(sources: &SourceMap, options: &FrontOptions) -> FrontOutput {
-    let files: Vec<_> = sources.files().collect();
+    let files: Vec<_> = sources.files().filter(|(id, _)| Some(*id) != sources.groups()).collect();
     // Each file on whatever thread is free; the order of the results is that of the files.
     let parsed: Vec<_> = files.par_iter().map(|(id, file)| yaml::parse(*id, &file.text)).collect();
     let mut documents = Vec::new();
@@ -59,7 +62,11 @@ pub fn read(sources: &SourceMap, options: &FrontOptions) -> FrontOutput {
         documents.extend(parsed.documents);
         fatal.extend(parsed.fatal);
     }
-    let (objects, mut diagnostics, documents) = document::read(&documents, options);
+    let (mut objects, mut diagnostics, documents) = document::read(&documents, options);
     diagnostics.extend(fatal);
+    if let Some((id, file)) = sources.groups().and_then(|id| Some((id, sources.file(id)?))) {
+        objects.answers = groups_file::read(id, &file.text, &mut diagnostics);
+    }
+    objects.choices = options.choices;
     FrontOutput { objects, diagnostics, documents }
 }

@@ -8,17 +8,14 @@ use super::FqdnSelector;
 /// Beginning of a pattern that stands for one or more labels.
 const LABELS: &str = "**.";
 
-/// The selector with its stars in the normal form, and without the dot of the root.
+/// The selector with its stars in the normal form.
 pub fn normal(selector: &FqdnSelector, double_star: bool) -> FqdnSelector {
     match selector {
-        FqdnSelector::Name(name) => FqdnSelector::Name(rootless(name).into()),
-        FqdnSelector::Pattern(pattern) => {
-            let pattern = rootless(pattern);
-            FqdnSelector::Pattern(match pattern.strip_prefix(LABELS) {
-                Some(rest) if double_star => format!("{LABELS}{}", single_stars(rest)),
-                _ => single_stars(pattern),
-            })
-        }
+        FqdnSelector::Name(name) => FqdnSelector::Name(name.clone()),
+        FqdnSelector::Pattern(pattern) => FqdnSelector::Pattern(match pattern.strip_prefix(LABELS) {
+            Some(rest) if double_star => format!("{LABELS}{}", single_stars(rest)),
+            _ => single_stars(pattern),
+        }),
     }
 }
 
@@ -50,12 +47,13 @@ pub fn matches(selector: &FqdnSelector, name: &str) -> bool {
     match selector {
         FqdnSelector::Name(only) => *only == name,
         FqdnSelector::Pattern(pattern) if pattern == "*" => true,
-        FqdnSelector::Pattern(pattern) => match pattern.strip_prefix(LABELS) {
+        // With its dot, a star is any name of one label.
+        FqdnSelector::Pattern(pattern) => match rootless(pattern).strip_prefix(LABELS) {
             // Every dot may be the one behind the labels.
             Some(rest) => name.match_indices('.').any(|(dot, _)| {
                 glob(rest.as_bytes(), &name.as_bytes()[dot + 1..]) && name[..dot].split('.').all(is_label)
             }),
-            None => glob(pattern.as_bytes(), name.as_bytes()),
+            None => glob(rootless(pattern).as_bytes(), name.as_bytes()),
         },
     }
 }
@@ -106,8 +104,9 @@ mod tests {
 
     #[test]
     fn the_table_of_the_spec() {
-        let table: [(&str, &[&str], &[&str]); 7] = [
+        let table: [(&str, &[&str], &[&str]); 8] = [
             ("*", &["a", "a.b.c"], &[]),
+            ("*.", &["a"], &["a.b"]),
             ("*.b.io", &["x.b.io"], &["b.io", "x.y.b.io", "x.b.io.io"]),
             ("*b.io", &["b.io", "xb.io"], &["x.b.io", "b.iox"]),
             ("sub*.b.io", &["sub.b.io", "subx.b.io"], &["su.b.io", "sub.x.b.io"]),
@@ -140,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_name_is_itself_and_nothing_else() {
-        let selector = normal(&FqdnSelector::Name("a.b.".into()), false);
+        let selector = normal(&FqdnSelector::Name("a.b".into()), false);
         assert!(matches(&selector, "A.b"));
         assert!(!matches(&selector, "x.a.b"));
         assert!(!matches(&selector, "axb"));

@@ -28,7 +28,9 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-pub use crate::front::objects::{AuthMode, Entity, FqdnSelector, L7Rules, Listener, Protocol, Tier, TlsContext};
+pub use crate::front::objects::{
+    AuthMode, DnsRule, Entity, FqdnSelector, HttpRule, KafkaRule, L7Rules, Listener, Protocol, Tier, TlsContext,
+};
 
 use crate::diag::{ObjectRef, Span};
 use labels::Selector;

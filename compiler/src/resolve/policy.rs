@@ -1,20 +1,21 @@
 //! The policy of one class: which rules select it, and what they say with numbers in place of names.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use ciliumc_abi::identity::IdentityIndex;
 
 use super::label_filter::LabelFilter;
+use super::merge::{self, Conflict};
 use super::peers::Resolver;
 use super::requires::Requires;
 use super::tiers::{self, Tiers};
-use super::{Class, DirectionPolicy, Enforcement, L4Filter, L4Match, PeerSet, VariantIndex};
+use super::{Attributes, Class, DirectionPolicy, Enforcement, L4Filter, L4Match, PeerSet, VariantIndex};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::ir::labels::{LabelSet, Selector};
 use crate::ir::options::EnablePolicy;
 use crate::ir::{
-    Cluster, Direction, NamedPort, Peer, Peers, Policy, Port, PortMatch, Ports, Protocol, Rule, RuleAction, RuleId,
-    Subject,
+    Cluster, Direction, NamedPort, Peer, Peers, Policy, Port, Ports, Protocol, Rule, RuleAction, RuleId, Subject,
 };
 
 /// What makes a class.
@@ -41,7 +42,7 @@ pub fn all_named_ports(cluster: &Cluster) -> AllNamedPorts {
     out
 }
 
-/// Builds a class.
+/// Builds a class. With a conflict in either direction neither has a policy, tiers included.
 pub fn class<'a>(
     cluster: &'a Cluster,
     key: ClassKey,
@@ -49,7 +50,7 @@ pub fn class<'a>(
     all_ports: &AllNamedPorts,
     peers: &mut Resolver<'a>,
     unresolved: &mut Unresolved,
-) -> Class {
+) -> (Class, Vec<Conflict>) {
     let selects = |policy: &Policy| applies(policy, &key.namespace, labels);
     let selecting: Vec<bool> = cluster.policies.iter().map(|p| p.tier.is_none() && selects(p)).collect();
     let own_ports = {
@@ -59,6 +60,7 @@ pub fn class<'a>(
         }
         out
     };
+    let mut conflicts = Vec::new();
     let mut direction = |direction: Direction| {
         let ports = match direction {
             Direction::Ingress => &own_ports,
@@ -68,20 +70,34 @@ pub fn class<'a>(
             .rules()
             .filter(|(_, rule)| rule.direction == direction && selecting[rule.policy.0 as usize])
             .collect();
-        direction_policy(cluster, direction, &rules, &key, labels, ports, peers, unresolved)
+        let policy = direction_policy(cluster, direction, &rules, &key, labels, ports, peers, unresolved);
+        if policy.enforcement != Enforcement::Open {
+            conflicts.extend(merge::conflicts(&rules));
+        }
+        policy
     };
     let (mut ingress, mut egress) = (direction(Direction::Ingress), direction(Direction::Egress));
     for (direction, policy) in [(Direction::Ingress, &mut ingress), (Direction::Egress, &mut egress)] {
         policy.tiers = tiers::tiers(cluster, direction, &key, selects, peers, unresolved);
     }
-    Class {
+    if !conflicts.is_empty() {
+        let none = || DirectionPolicy {
+            enforcement: Enforcement::Conflict,
+            filters: Vec::new(),
+            tiers: Tiers::default(),
+            audit: false,
+        };
+        (ingress, egress) = (none(), none());
+    }
+    let class = Class {
         identity: key.identity,
         namespace: key.namespace,
         named_ports: key.named_ports,
         variant: key.variant,
         ingress,
         egress,
-    }
+    };
+    (class, conflicts)
 }
 
 /// Spec §0.7.
@@ -118,6 +134,7 @@ fn direction_policy<'a>(
             action: RuleAction::Allow,
             peers: PeerSet::These(peers.hosts()),
             l4: L4Match::All,
+            attributes: None,
         });
     }
     let requires = Requires::new(cluster, rules, peers, key.variant);
@@ -126,8 +143,8 @@ fn direction_policy<'a>(
         if matches!(&selected, PeerSet::These(list) if list.is_empty()) {
             continue;
         }
-        for l4 in l4_matches(id, rule, ports, unresolved) {
-            filters.push(L4Filter { rule: Some(id), action: rule.action, peers: selected.clone(), l4 });
+        for (l4, attributes) in l4_matches(id, rule, ports, unresolved) {
+            filters.push(L4Filter { rule: Some(id), action: rule.action, peers: selected.clone(), l4, attributes });
         }
     }
     DirectionPolicy { enforcement, filters, tiers: Tiers::default(), audit }
@@ -155,25 +172,34 @@ fn enforcement(cluster: &Cluster, direction: Direction, rules: &[(RuleId, &Rule)
     }
 }
 
-fn l4_matches(id: RuleId, rule: &Rule, ports: &AllNamedPorts, unresolved: &mut Unresolved) -> Vec<L4Match> {
+/// Ports with what their allow asks for.
+type Attributed = (L4Match, Option<Arc<Attributes>>);
+
+fn l4_matches(id: RuleId, rule: &Rule, ports: &AllNamedPorts, unresolved: &mut Unresolved) -> Vec<Attributed> {
+    // A deny has no attributes (spec §4.4).
+    let auth = rule.auth.filter(|_| rule.action == RuleAction::Allow);
     let list = match &rule.ports {
-        Ports::All => return vec![L4Match::All],
+        Ports::All => return vec![(L4Match::All, Attributes::new(None, auth))],
         Ports::AnyOf(list) => list,
     };
     let mut out = Vec::new();
-    for PortMatch { port, .. } in list {
-        match port {
+    for matched in list {
+        let mut push = |l4| {
+            let attributes = Attributes::of(matched, auth).filter(|_| rule.action == RuleAction::Allow);
+            out.push((l4, attributes));
+        };
+        match &matched.port {
             Port::Range { protocol, first, last } => {
-                out.push(L4Match::Ports { protocol: *protocol, first: *first, last: *last });
+                push(L4Match::Ports { protocol: *protocol, first: *first, last: *last });
             }
-            Port::Icmp(icmp_type) => out.push(L4Match::Icmp(*icmp_type)),
-            Port::Icmp6(icmp_type) => out.push(L4Match::Icmp6(*icmp_type)),
+            Port::Icmp(icmp_type) => push(L4Match::Icmp(*icmp_type)),
+            Port::Icmp6(icmp_type) => push(L4Match::Icmp6(*icmp_type)),
             // Of the other tiers.
             Port::NamedAtPeer { .. } => {}
             Port::Named { protocol, name, span } => {
                 let numbers = ports.get(&(name.clone(), *protocol));
                 match numbers.and_then(|n| if n.len() == 1 { n.first() } else { None }) {
-                    Some(&port) => out.push(L4Match::Ports { protocol: *protocol, first: port, last: port }),
+                    Some(&port) => push(L4Match::Ports { protocol: *protocol, first: port, last: port }),
                     // Unknown or ambiguous: no entry at all, whether it allows or denies.
                     None => {
                         unresolved.insert((id, name.clone(), *span));

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
 use super::SourceMap;
+use crate::diag::FileId;
 
 /// What to read.
 #[derive(Debug, Clone, Default)]
@@ -74,6 +75,26 @@ pub fn load(options: &LoadOptions) -> Result<SourceMap, Vec<LoadError>> {
         }
     }
     if ctx.errors.is_empty() { Ok(ctx.map) } else { Err(ctx.errors) }
+}
+
+/// Reads the file of `--groups`.
+pub fn load_groups(map: &mut SourceMap, path: &str) -> Result<(), LoadError> {
+    let bytes = fs::read(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => LoadError::Missing { path: path.to_owned() },
+        _ => LoadError::Read { path: path.to_owned(), error },
+    })?;
+    map.groups = Some(push(map, path.to_owned(), bytes)?);
+    Ok(())
+}
+
+fn push(map: &mut SourceMap, path: String, bytes: Vec<u8>) -> Result<FileId, LoadError> {
+    match String::from_utf8(bytes) {
+        Ok(text) => {
+            let size = text.len();
+            map.push(path.clone(), text).ok_or(LoadError::TooLarge { path, size })
+        }
+        Err(error) => Err(LoadError::NotUtf8 { path, offset: error.utf8_error().valid_up_to() }),
+    }
 }
 
 struct Ctx {
@@ -164,17 +185,7 @@ impl Ctx {
     }
 
     fn bytes(&mut self, path: String, bytes: Vec<u8>) {
-        match String::from_utf8(bytes) {
-            Ok(text) => {
-                let size = text.len();
-                if self.map.push(path.clone(), text).is_none() {
-                    self.errors.push(LoadError::TooLarge { path, size });
-                }
-            }
-            Err(error) => {
-                self.errors.push(LoadError::NotUtf8 { path, offset: error.utf8_error().valid_up_to() });
-            }
-        }
+        self.errors.extend(push(&mut self.map, path, bytes).err());
     }
 
     fn first_visit(&mut self, path: &Path) -> bool {

@@ -9,12 +9,13 @@ mod load;
 use crate::diag::{FileId, Span};
 
 pub use beside::{optional, text};
-pub use load::{LoadError, LoadOptions, load};
+pub use load::{LoadError, LoadOptions, load, load_groups};
 
 /// Every text that was read.
 #[derive(Debug, Clone, Default)]
 pub struct SourceMap {
     files: Vec<SourceFile>,
+    groups: Option<FileId>,
 }
 
 /// One text.
@@ -72,6 +73,11 @@ impl SourceMap {
     /// Where a span begins.
     pub fn line_col(&self, span: Span) -> LineCol {
         self.file(span.file).map_or(LineCol { line: 1, column: 1 }, |file| file.line_col(span.start))
+    }
+
+    /// The file of `--groups`, which is no manifest.
+    pub fn groups(&self) -> Option<FileId> {
+        self.groups
     }
 
     /// How many files there are.

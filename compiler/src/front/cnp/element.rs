@@ -82,10 +82,8 @@ fn element(ctx: &mut Ctx, name: &str, node: &Node<'_>, place: Place<'_>) -> Opti
                 .hint("make two elements of it, which is an OR"),
         );
     }
-    let authentication = match fields.get("authentication").filter(|_| !place.deny) {
-        Some(node) => authentication(ctx, node),
-        None => None,
-    };
+    let authentication = if place.deny { None } else { fields.get("authentication") };
+    let authentication = authentication.and_then(|node| self::authentication(ctx, node));
     fields.finish(ctx, &format!("an {name} element"));
     Some(Element {
         endpoints,

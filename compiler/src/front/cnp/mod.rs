@@ -5,10 +5,17 @@
 mod cidr;
 mod element;
 mod entity;
+mod http;
 mod icmp;
+mod kafka;
+mod l7;
 mod peers;
 mod ports;
+mod proxy;
 mod rule;
+mod tls;
+
+pub use peers::aws_group;
 
 use crate::diag::{Diagnostic, ObjectRef};
 

@@ -110,9 +110,14 @@ fn group(ctx: &mut Ctx, list: &str, node: &Node<'_>) -> Option<Group> {
     let fields = ctx.fields(list, node)?;
     let aws = fields.get("aws");
     fields.finish(ctx, &format!("a {list} item"));
-    let Some(node) = aws else {
-        return ctx.missing(codes::MISSING, "aws", node.span);
-    };
+    match aws {
+        Some(node) => aws_group(ctx, node),
+        None => ctx.missing(codes::MISSING, "aws", node.span),
+    }
+}
+
+/// Reads `aws`, as policies and the groups file have it.
+pub fn aws_group(ctx: &mut Ctx, node: &Node<'_>) -> Option<Group> {
     let fields = ctx.fields("aws", node)?;
     let mut labels: Vec<(String, String)> = fields
         .get("labels")

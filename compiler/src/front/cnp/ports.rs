@@ -7,13 +7,11 @@ use crate::front::objects::{PortRule, PortSpec, Protocol};
 use crate::front::parse::{self, Port, PortWrong};
 use crate::front::yaml::Node;
 
-use super::Place;
+use super::proxy::{Proxy, proxy};
+use super::{Place, Scope};
 
 /// Items of one `ports` list.
 const PORTS_MAX: usize = 40;
-
-/// Constructs of an allow item that are not supported yet.
-const REFUSED: [&str; 5] = ["rules", "serverNames", "terminatingTLS", "originatingTLS", "listener"];
 
 /// Reads `toPorts`; `[]` is the same as no list.
 pub fn to_ports(ctx: &mut Ctx, node: &Node<'_>, place: Place<'_>) -> Option<Vec<PortRule>> {
@@ -24,13 +22,6 @@ pub fn to_ports(ctx: &mut Ctx, node: &Node<'_>, place: Place<'_>) -> Option<Vec<
 
 fn port_item(ctx: &mut Ctx, node: &Node<'_>, place: Place<'_>) -> Option<PortRule> {
     let fields = ctx.fields("toPorts", node)?;
-    if !place.deny {
-        for name in REFUSED {
-            if let Some(entry) = fields.entry(name).filter(|entry| !entry.value.is_null()) {
-                ctx.unsupported(name, entry.key.span);
-            }
-        }
-    }
     let list = fields.get("ports");
     let items = list.and_then(|node| ctx.items("ports", node)).unwrap_or_default();
     if items.len() > PORTS_MAX {
@@ -49,23 +40,25 @@ fn port_item(ctx: &mut Ctx, node: &Node<'_>, place: Place<'_>) -> Option<PortRul
                 .hint("remove `toPorts` to select every port"),
         );
     }
-    let ports = items.iter().filter_map(|item| port(ctx, item)).collect();
+    let ports: Vec<_> = items.iter().filter_map(|item| Some((item, port(ctx, item, place.scope)?))).collect();
+    let Proxy { l7, server_names, terminating_tls, originating_tls, listener } =
+        if place.deny { Proxy::default() } else { proxy(ctx, &fields, &ports, place) };
     fields.finish(ctx, if place.deny { "a toPorts item of a deny" } else { "a toPorts item" });
     Some(PortRule {
-        ports,
-        l7: None,
-        server_names: Vec::new(),
-        terminating_tls: None,
-        originating_tls: None,
-        listener: None,
+        ports: ports.into_iter().map(|(_, port)| port).collect(),
+        l7,
+        server_names,
+        terminating_tls,
+        originating_tls,
+        listener,
         span: node.span,
     })
 }
 
-fn port(ctx: &mut Ctx, node: &Node<'_>) -> Option<PortSpec> {
+fn port(ctx: &mut Ctx, node: &Node<'_>, scope: Scope) -> Option<PortSpec> {
     let fields = ctx.fields("ports", node)?;
     let protocol = match fields.get("protocol") {
-        Some(node) => protocol(ctx, node),
+        Some(node) => protocol(ctx, node, scope),
         None => Some(None),
     };
     let port = match fields.get("port") {
@@ -78,18 +71,19 @@ fn port(ctx: &mut Ctx, node: &Node<'_>) -> Option<PortSpec> {
     read
 }
 
-/// `None` in the result is `ANY`.
-fn protocol(ctx: &mut Ctx, node: &Node<'_>) -> Option<Option<Protocol>> {
+/// `None` in the result is `ANY`. The engine takes lower case, the schema does not.
+fn protocol(ctx: &mut Ctx, node: &Node<'_>, scope: Scope) -> Option<Option<Protocol>> {
     let text = ctx.text("protocol", node)?;
-    if text == "ANY" {
+    let upper = text.to_ascii_uppercase();
+    let word = if scope == Scope::Raw { upper.as_str() } else { text };
+    if word == "ANY" {
         return Some(None);
     }
-    if let Some(protocol) = parse::protocol(text) {
+    if let Some(protocol) = parse::protocol(word) {
         return Some(Some(protocol));
     }
     let diagnostic =
         Diagnostic::error(codes::PROTOCOL, node.span, format!("protocol {text:?} is not TCP, UDP, SCTP or ANY"));
-    let upper = text.to_ascii_uppercase();
     ctx.report(match upper.as_str() {
         "TCP" | "UDP" | "SCTP" | "ANY" => diagnostic.hint(format!("write {upper}")),
         "ICMP" | "ICMPV6" => diagnostic.hint("write `icmps` instead of `toPorts`"),

@@ -166,6 +166,15 @@ pub enum Protocol {
 }
 
 impl Protocol {
+    /// The word of the API.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "TCP",
+            Self::Udp => "UDP",
+            Self::Sctp => "SCTP",
+        }
+    }
+
     /// The word of reports.
     pub fn word(self) -> &'static str {
         match self {

@@ -18,6 +18,18 @@ pub fn pattern(text: &str) -> Result<String, Wrong> {
     normalised(text, true)
 }
 
+/// A TLS server name as written: a name, with `*.` or `**.` in front for one more label or several.
+pub fn server_name(text: &str) -> Result<(), Wrong> {
+    let rest = text.strip_prefix("**.").or(text.strip_prefix("*.")).unwrap_or(text);
+    let skipped = text.len() - rest.len();
+    name(rest).map(drop).map_err(|wrong| {
+        let star = text.get(skipped + wrong.offset..).is_some_and(|rest| rest.starts_with('*'));
+        let message =
+            if star { "a server name has `*` only in front, as `*.` or `**.`".to_owned() } else { wrong.message };
+        Wrong { offset: wrong.offset + skipped, message, ..wrong }
+    })
+}
+
 fn normalised(text: &str, star: bool) -> Result<String, Wrong> {
     if text.is_empty() {
         return Err(Wrong::whole(text, "the name is empty"));

@@ -7,6 +7,7 @@ pub mod fqdn;
 mod cidr;
 mod label;
 mod port;
+mod re2;
 
 use nom::character::complete::digit1;
 use nom::combinator::all_consuming;
@@ -16,6 +17,7 @@ use nom::{IResult, Parser};
 pub use cidr::{Cidr, cidr, ip_address};
 pub use label::{cilium_key, dns_label, dns_subdomain, label_value, qualified_name};
 pub use port::{Port, PortWrong, port, port_name, protocol};
+pub use re2::re2;
 
 /// What is wrong with a part of a string.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,0 +1,145 @@
+//! Kafka rules (spec §2.14).
+
+use crate::diag::Diagnostic;
+use crate::front::codes;
+use crate::front::decode::{Ctx, Fields};
+use crate::front::names::nearest;
+use crate::front::objects::KafkaRule;
+use crate::front::yaml::Node;
+
+/// Longest topic, in characters.
+const TOPIC_LEN_MAX: usize = 255;
+
+/// API keys by name; the number is the index.
+const API_KEYS: [&str; 34] = [
+    "produce",
+    "fetch",
+    "offsets",
+    "metadata",
+    "leaderandisr",
+    "stopreplica",
+    "updatemetadata",
+    "controlledshutdown",
+    "offsetcommit",
+    "offsetfetch",
+    "findcoordinator",
+    "joingroup",
+    "heartbeat",
+    "leavegroup",
+    "syncgroup",
+    "describegroups",
+    "listgroups",
+    "saslhandshake",
+    "apiversions",
+    "createtopics",
+    "deletetopics",
+    "deleterecords",
+    "initproducerid",
+    "offsetforleaderepoch",
+    "addpartitionstotxn",
+    "addoffsetstotxn",
+    "endtxn",
+    "writetxnmarkers",
+    "txnoffsetcommit",
+    "describeacls",
+    "createacls",
+    "deleteacls",
+    "describeconfigs",
+    "alterconfigs",
+];
+
+/// What a producer sends: produce, metadata, apiversions.
+const PRODUCE: &[i16] = &[0, 3, 18];
+
+/// What a consumer sends: fetch, offsets, metadata, offsetcommit to syncgroup, apiversions.
+const CONSUME: &[i16] = &[1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 18];
+
+/// Roles by name.
+const ROLES: [(&str, &[i16]); 2] = [("produce", PRODUCE), ("consume", CONSUME)];
+
+/// Reads an item of `kafka`.
+pub fn rule(ctx: &mut Ctx, node: &Node<'_>) -> Option<KafkaRule> {
+    let fields = ctx.fields("kafka", node)?;
+    let role = fields.get("role").filter(|node| node.str() != Some(""));
+    let key = fields.get("apiKey").filter(|node| node.str() != Some(""));
+    if let (Some(role), Some(key)) = (role, key) {
+        ctx.report(
+            Diagnostic::error(codes::KAFKA_ROLE_AND_KEY, key.span, "cannot combine `role` and `apiKey` in one item")
+                .related(role.span, "the role, which is a set of keys")
+                .hint("make two items of it, which is an OR"),
+        );
+    }
+    let role = role.and_then(|node| ctx.word(codes::KAFKA_KEY, "role", node, &ROLES));
+    let key = key.and_then(|node| api_key(ctx, node));
+    let rule = KafkaRule {
+        api_keys: role.map(<[i16]>::to_vec).or(key.map(|key| vec![key])).unwrap_or_default(),
+        api_version: api_version(ctx, &fields),
+        client_id: ctx.optional_text(&fields, "clientID"),
+        topic: topic(ctx, &fields),
+    };
+    fields.finish(ctx, "a kafka item");
+    Some(rule)
+}
+
+fn api_key(ctx: &mut Ctx, node: &Node<'_>) -> Option<i16> {
+    let text = ctx.text("apiKey", node)?;
+    let lower = text.to_ascii_lowercase();
+    let number = API_KEYS.iter().zip(0i16..).find(|(known, _)| **known == lower).map(|(_, number)| number);
+    if number.is_none() {
+        let diagnostic = Diagnostic::error(codes::KAFKA_KEY, node.span, format!("{text:?} is not an API key of Kafka"));
+        ctx.report(match nearest(&lower, API_KEYS) {
+            Some(known) => diagnostic.hint(format!("did you mean `{known}`?")),
+            None => diagnostic.hint("API keys are names, such as `produce`"),
+        });
+    }
+    number
+}
+
+fn api_version(ctx: &mut Ctx, fields: &Fields<'_, '_>) -> Option<i16> {
+    let text = ctx.optional_text(fields, "apiVersion")?;
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = text.parse().ok().filter(|_| digits);
+    if let (None, Some(node)) = (number, fields.get("apiVersion")) {
+        ctx.error(codes::KAFKA_VERSION, node.span, format!("apiVersion {text:?} is not between 0 and 32767"));
+    }
+    number
+}
+
+fn topic(ctx: &mut Ctx, fields: &Fields<'_, '_>) -> Option<String> {
+    let text = ctx.optional_text(fields, "topic")?;
+    let node = fields.get("topic")?;
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if let Some((offset, c)) = text.char_indices().find(|(_, c)| !allowed(*c)) {
+        let place = node.part(offset, c.len_utf8());
+        ctx.error(codes::KAFKA_TOPIC, place, format!("topic {text:?}: letters, digits, `.`, `_` and `-` make a topic"));
+    } else if text.len() > TOPIC_LEN_MAX {
+        let message = format!("a topic of {} characters, the limit is {TOPIC_LEN_MAX}", text.len());
+        ctx.error(codes::KAFKA_TOPIC, node.span, message);
+    }
+    Some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn roles_are_sets_of_keys() {
+        let names = |role: &[i16]| role.iter().map(|key| API_KEYS[*key as usize]).collect::<Vec<_>>();
+        assert_eq!(names(PRODUCE), ["produce", "metadata", "apiversions"]);
+        let consume = [
+            "fetch",
+            "offsets",
+            "metadata",
+            "offsetcommit",
+            "offsetfetch",
+            "findcoordinator",
+            "joingroup",
+            "heartbeat",
+            "leavegroup",
+            "syncgroup",
+            "apiversions",
+        ];
+        assert_eq!(names(CONSUME), consume);
+    }
+}
