@@ -29,7 +29,8 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 pub use crate::front::objects::{
-    AuthMode, DnsRule, Entity, FqdnSelector, HttpRule, KafkaRule, L7Rules, Listener, Protocol, Tier, TlsContext,
+    AuthMode, DnsRule, Entity, FqdnSelector, HeaderMatch, HttpRule, KafkaRule, L7Rules, Listener, Mismatch, Protocol,
+    Secret, Tier, TlsContext,
 };
 
 use crate::diag::{ObjectRef, Span};
