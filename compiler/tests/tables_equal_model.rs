@@ -132,6 +132,7 @@ fn resolved(policy: DirectionPolicy) -> Resolved {
     Resolved {
         identities: PEERS.into_iter().map(identity).collect(),
         lock: Lock::default(),
+        areas: Vec::new(),
         host_indices: BTreeMap::new(),
         addresses: AddressTable::new(&Options::default(), std::iter::empty()),
         variants: vec![Variant { host_labels: Default::default() }],

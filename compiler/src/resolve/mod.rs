@@ -27,7 +27,7 @@ use ipnet::IpNet;
 pub use addresses::AddressTable;
 pub use attributes::{Attributes, AuthType, Items, Parser, Redirect, Ruleset, TlsTerms};
 pub use lock::{Lock, LockError};
-pub use places::{Area, Place};
+pub use places::{Area, AreaIndex, Place};
 pub use tiers::{TierRule, Tiers};
 
 use crate::diag::Diagnostic;
@@ -37,7 +37,7 @@ use crate::ir::{
     RuleId,
 };
 use label_filter::LabelFilter;
-use places::Places;
+use places::{Named, Places};
 
 /// Position in [`Resolved::classes`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,6 +56,8 @@ pub struct Resolved {
     pub lock: Lock,
     /// Address → identity, as every node sees it but for its own addresses.
     pub addresses: AddressTable,
+    /// What rules of tiers name by address.
+    pub areas: Vec<Area>,
     /// Own addresses of nodes that are not index 1 to themselves, but another index of the host.
     pub host_indices: BTreeMap<IpAddr, IdentityIndex>,
     /// Distinct label sets of the host, sorted.
@@ -227,6 +229,7 @@ pub fn resolve(cluster: &Cluster, mut lock: Lock, diagnostics: &mut Vec<Diagnost
 
     let endpoint_labels: Vec<LabelSet> =
         cluster.endpoints.iter().map(|e| endpoint_labels(cluster, e, &filter)).collect();
+    let named = Named::new(cluster);
     let mut rows = addresses::rows(cluster, &outside, &node_filter, &endpoint_labels);
 
     let mut wanted: BTreeMap<String, LabelSet> = BTreeMap::new();
@@ -236,7 +239,7 @@ pub fn resolve(cluster: &Cluster, mut lock: Lock, diagnostics: &mut Vec<Diagnost
         }
     }
     let numbers = lock.allocate(&wanted, cluster.options.cluster_id)?;
-    let places = Places::new(cluster, &mut rows, &mut lock)?;
+    let places = Places::new(cluster, &named, &mut rows, &mut lock)?;
     let index_of = |labels: &LabelSet| match fixed_number(labels) {
         Some(number) => IdentityIndex(number),
         None => numbers[&labels.canonical()].0,
@@ -260,7 +263,8 @@ pub fn resolve(cluster: &Cluster, mut lock: Lock, diagnostics: &mut Vec<Diagnost
 
     let located: BTreeSet<IdentityIndex> = addresses.rows().map(|(_, index)| index).collect();
     let unlocated = places::unlocated(cluster, endpoint_labels.iter().map(index_of), &located);
-    let mut peers = peers::Resolver::new(cluster, &identities, &variants, &unlocated);
+    let mut peers = peers::Resolver::new(cluster, &identities, &variants);
+    let mut tiers = tiers::Resolver::new(cluster, &named, &identities, unlocated);
     let mut plan: BTreeMap<policy::ClassKey, Vec<(EndpointIndex, VariantIndex)>> = BTreeMap::new();
     for (n, endpoint) in cluster.endpoints.iter().enumerate() {
         let runs_on: Vec<VariantIndex> = match endpoint.node {
@@ -289,7 +293,8 @@ pub fn resolve(cluster: &Cluster, mut lock: Lock, diagnostics: &mut Vec<Diagnost
     for (key, members) in plan {
         let class = ClassIndex(classes.len() as u32);
         let labels = &identities[&key.identity].labels;
-        let (policy, conflicts) = policy::class(cluster, key, labels, &all_ports, &mut peers, &mut unresolved);
+        let (policy, conflicts) =
+            policy::class(cluster, key, labels, &all_ports, &mut peers, &mut tiers, &mut unresolved);
         classes.push(policy);
         for (endpoint, variant) in members {
             endpoints[endpoint.0 as usize].classes.insert(variant, class);
@@ -304,7 +309,8 @@ pub fn resolve(cluster: &Cluster, mut lock: Lock, diagnostics: &mut Vec<Diagnost
     policy::warn_filtered_keys(cluster, &filter, &node_filter, diagnostics);
 
     let host_indices = places.host_indices(cluster);
-    Ok(Resolved { identities, lock, addresses, host_indices, variants, node_variants, classes, endpoints })
+    let areas = named.areas.clone();
+    Ok(Resolved { identities, lock, addresses, areas, host_indices, variants, node_variants, classes, endpoints })
 }
 
 /// Why a cluster cannot be resolved.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ciliumc_abi::identity::IdentityIndex;
 use ipnet::IpNet;
 
-use super::places::{Area, Unlocated, is_host};
+use super::places::is_host;
 use super::{Identity, PeerSet, Variant, VariantIndex, addresses};
 use crate::ir::labels::{LabelSet, Selector};
 use crate::ir::options::Options;
@@ -17,7 +17,6 @@ pub struct Resolver<'a> {
     options: &'a Options,
     identities: &'a BTreeMap<IdentityIndex, Identity>,
     variants: &'a [Variant],
-    unlocated: &'a Unlocated,
     cache: HashMap<(VariantIndex, &'a Peer), Arc<[IdentityIndex]>>,
     /// The same for conjunctions of `requires`.
     required: HashMap<(VariantIndex, Selector), Arc<[IdentityIndex]>>,
@@ -28,10 +27,8 @@ impl<'a> Resolver<'a> {
         cluster: &'a Cluster,
         identities: &'a BTreeMap<IdentityIndex, Identity>,
         variants: &'a [Variant],
-        unlocated: &'a Unlocated,
     ) -> Self {
-        let (cache, required) = (HashMap::new(), HashMap::new());
-        Self { options: &cluster.options, identities, variants, unlocated, cache, required }
+        Self { options: &cluster.options, identities, variants, cache: HashMap::new(), required: HashMap::new() }
     }
 
     /// The identities that the peers of a rule select on a node of the variant. Label selectors select `required` ones
@@ -95,16 +92,6 @@ impl<'a> Resolver<'a> {
     /// The local host.
     pub fn hosts(&self) -> Arc<[IdentityIndex]> {
         self.identities.iter().filter(|(_, identity)| is_host(identity.numeric)).map(|(index, _)| *index).collect()
-    }
-
-    /// The indices of addresses inside of an area that a rule names.
-    pub fn inside(&self, area: &Area) -> impl Iterator<Item = IdentityIndex> {
-        self.identities.iter().filter(|(_, identity)| identity.place.contains(area)).map(|(index, _)| *index)
-    }
-
-    /// Identities of endpoints whose addresses nobody knows.
-    pub fn unlocated(&self) -> &'a Unlocated {
-        self.unlocated
     }
 
     fn filter(&self, variant: VariantIndex, is_selected: impl Fn(&LabelSet) -> bool) -> Arc<[IdentityIndex]> {

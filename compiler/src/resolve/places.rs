@@ -15,29 +15,94 @@ use ipnet::IpNet;
 use super::addresses::{enabled, world_label};
 use super::lock::{Lock, LockError};
 use crate::ir::labels::{Label, LabelSet};
-use crate::ir::{Cluster, EndpointIndex, Peer, Peers, Port, Ports, Protocol, Rule};
+use crate::ir::{Cluster, Direction, EndpointIndex, Peer, Peers, Port, Ports, Protocol, Rule, RuleId};
 
 /// What a rule names by address: prefixes of the enabled families, sorted.
 pub type Area = Arc<[IpNet]>;
 
-/// Where an address lies: in these of the areas that the rules name.
-pub type Place = BTreeSet<Area>;
+/// Position in [`Resolved::areas`](super::Resolved::areas).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AreaIndex(pub u32);
 
-/// The index of an address of an identity.
-#[derive(Debug, Clone)]
-pub struct Places {
-    areas: BTreeSet<Area>,
-    /// The place that an identity's own index means.
-    first: BTreeMap<LabelSet, Place>,
-    /// Indices of the other places.
-    others: BTreeMap<(LabelSet, Place), IdentityIndex>,
+/// Where an address lies: in these of the areas that the rules name.
+pub type Place = BTreeSet<AreaIndex>;
+
+/// What rules of tiers name by address.
+#[derive(Debug, Clone, Default)]
+pub struct Named {
+    /// Distinct areas, sorted.
+    pub areas: Vec<Area>,
+    /// What the `networks` and `nodes` of a rule are.
+    pub by_rule: BTreeMap<RuleId, Where>,
+    /// Where a name of a port leads: for each protocol and number the pods that have it there.
+    pub by_port: BTreeMap<String, BTreeMap<(Protocol, u16), AreaIndex>>,
 }
 
-/// Identities of endpoints whose addresses nobody knows, with these endpoints.
-pub type Unlocated = BTreeMap<IdentityIndex, Vec<EndpointIndex>>;
+/// Which addresses a rule names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Where {
+    /// All that there are.
+    Everywhere,
+    /// These.
+    Inside(AreaIndex),
+}
 
-/// The area of the `networks` and `nodes` of a rule; nodes are their addresses.
-pub fn area(cluster: &Cluster, rule: &Rule) -> Option<Area> {
+impl Named {
+    /// Looks through all rules; ingress compares no addresses, and of names of ports it asks the pod itself.
+    pub fn new(cluster: &Cluster) -> Self {
+        let mut areas: BTreeSet<Area> = BTreeSet::new();
+        let mut rules = BTreeMap::new();
+        let mut ports = BTreeMap::new();
+        let egress = |rule: &Rule| {
+            rule.direction == Direction::Egress && cluster.policies[rule.policy.0 as usize].tier.is_some()
+        };
+        for (id, rule) in cluster.rules().filter(|(_, rule)| egress(rule)) {
+            if let Some(area) = area_of_rule(cluster, rule) {
+                areas.insert(area.clone());
+                rules.insert(id, area);
+            }
+            let Ports::AnyOf(list) = &rule.ports else { continue };
+            for matched in list {
+                if let Port::NamedAtPeer { name, .. } = &matched.port {
+                    let of_name: &mut BTreeMap<_, _> =
+                        ports.entry(name.clone()).or_insert_with(|| port_areas(cluster, name));
+                    areas.extend(of_name.values().cloned());
+                }
+            }
+        }
+        areas.retain(|area| !is_everywhere(cluster, area));
+        let areas: Vec<Area> = areas.into_iter().collect();
+        let index = |area: &Area| areas.binary_search(area).ok().map(|place| AreaIndex(place as u32));
+        let by_rule = rules.iter().map(|(id, area)| (*id, index(area).map_or(Where::Everywhere, Where::Inside)));
+        let by_port = ports.iter().map(|(name, of_name): (&String, &BTreeMap<_, _>)| {
+            (name.clone(), of_name.iter().filter_map(|(port, area)| Some((*port, index(area)?))).collect())
+        });
+        Self { by_rule: by_rule.collect(), by_port: by_port.collect(), areas }
+    }
+
+    /// The place of a prefix: no area but a larger one may hold a part of it alone.
+    fn place(&self, net: IpNet) -> Place {
+        let holds = |area: &Area| {
+            let mut around = Some(net);
+            while let Some(outer) = around {
+                if area.binary_search(&outer).is_ok() {
+                    return true;
+                }
+                around = outer.supernet();
+            }
+            false
+        };
+        (0..).map(AreaIndex).zip(&self.areas).filter(|(_, area)| holds(area)).map(|(index, _)| index).collect()
+    }
+
+    /// The place as the lock writes it: numbers of areas change with the rules, the areas do not.
+    fn text(&self, place: &Place) -> Vec<String> {
+        place.iter().map(|index| area_text(&self.areas[index.0 as usize])).collect()
+    }
+}
+
+/// `networks` and `nodes`; nodes are their addresses.
+fn area_of_rule(cluster: &Cluster, rule: &Rule) -> Option<Area> {
     let Peers::AnyOf(peers) = &rule.peers else { return None };
     let mut nets: BTreeSet<IpNet> = BTreeSet::new();
     let mut named = false;
@@ -59,8 +124,7 @@ pub fn area(cluster: &Cluster, rule: &Rule) -> Option<Area> {
     named.then(|| nets.into_iter().filter(|net| enabled(&cluster.options, net.addr())).collect())
 }
 
-/// Where a name of a port leads: for each protocol and number the addresses of the pods that have it there.
-pub fn port_areas(cluster: &Cluster, name: &str) -> BTreeMap<(Protocol, u16), Area> {
+fn port_areas(cluster: &Cluster, name: &str) -> BTreeMap<(Protocol, u16), Area> {
     let mut out: BTreeMap<(Protocol, u16), BTreeSet<IpNet>> = BTreeMap::new();
     for endpoint in &cluster.endpoints {
         for port in endpoint.named_ports.iter().filter(|port| port.name == name) {
@@ -71,52 +135,50 @@ pub fn port_areas(cluster: &Cluster, name: &str) -> BTreeMap<(Protocol, u16), Ar
     out.into_iter().map(|(port, nets)| (port, nets.into_iter().collect())).collect()
 }
 
-/// Whether an area has every address.
-pub fn is_everywhere(cluster: &Cluster, area: &Area) -> bool {
+fn is_everywhere(cluster: &Cluster, area: &Area) -> bool {
     let has = |ipv4: bool| area.iter().any(|net| net.prefix_len() == 0 && net.addr().is_ipv4() == ipv4);
     (!cluster.options.ipv4 || has(true)) && (!cluster.options.ipv6 || has(false))
 }
 
-/// The areas that rules of tiers name; ingress compares no addresses.
-fn areas(cluster: &Cluster) -> BTreeSet<Area> {
-    let mut out = BTreeSet::new();
-    for rule in &cluster.rules {
-        if cluster.policies[rule.policy.0 as usize].tier.is_none() {
-            continue;
-        }
-        out.extend(area(cluster, rule).filter(|area| !is_everywhere(cluster, area)));
-        let Ports::AnyOf(ports) = &rule.ports else { continue };
-        for matched in ports {
-            if let Port::NamedAtPeer { name, .. } = &matched.port {
-                out.extend(port_areas(cluster, name).into_values());
-            }
-        }
-    }
-    out
+/// The index of an address of an identity.
+#[derive(Debug, Clone)]
+pub struct Places<'a> {
+    named: &'a Named,
+    /// The place that an identity's own index means.
+    first: BTreeMap<LabelSet, Place>,
+    /// Indices of the other places.
+    others: BTreeMap<(LabelSet, Place), IdentityIndex>,
 }
 
-impl Places {
+/// Identities of endpoints whose addresses nobody knows, with these endpoints.
+pub type Unlocated = BTreeMap<IdentityIndex, Vec<EndpointIndex>>;
+
+impl<'a> Places<'a> {
     /// Finds the places of all addresses, adds the rows that tell them apart, and numbers them.
-    pub fn new(cluster: &Cluster, rows: &mut BTreeMap<IpNet, LabelSet>, lock: &mut Lock) -> Result<Self, LockError> {
-        let areas = areas(cluster);
-        add_rows(cluster, &areas, rows);
-        let mut out = Self { areas, first: BTreeMap::new(), others: BTreeMap::new() };
-        if out.areas.is_empty() {
+    pub fn new(
+        cluster: &Cluster,
+        named: &'a Named,
+        rows: &mut BTreeMap<IpNet, LabelSet>,
+        lock: &mut Lock,
+    ) -> Result<Self, LockError> {
+        add_rows(cluster, &named.areas, rows);
+        let mut out = Self { named, first: BTreeMap::new(), others: BTreeMap::new() };
+        if named.areas.is_empty() {
             return Ok(out);
         }
         let mut all: BTreeMap<LabelSet, BTreeSet<Place>> = BTreeMap::new();
         for (net, labels) in rows.iter() {
-            all.entry(labels.clone()).or_default().insert(out.place(*net));
+            all.entry(labels.clone()).or_default().insert(named.place(*net));
         }
         let host = host_labels();
         for address in own_addresses(cluster) {
-            all.entry(host.clone()).or_default().insert(out.place(IpNet::from(address)));
+            all.entry(host.clone()).or_default().insert(named.place(IpNet::from(address)));
         }
         // What no row covers has an index of its own already: the world's.
         for family in [IpNet::V4(Default::default()), IpNet::V6(Default::default())] {
             if enabled(&cluster.options, family.addr()) {
                 let world = LabelSet::from_iter([world_label(&cluster.options, family.addr().is_ipv4())]);
-                out.first.insert(world, out.place(family));
+                out.first.insert(world, named.place(family));
             }
         }
         let mut wanted = BTreeMap::new();
@@ -129,7 +191,7 @@ impl Places {
             }
             let first = out.first.get(&labels);
             for place in places.filter(|place| Some(place) != first) {
-                wanted.insert((labels.canonical(), text(&place)), (labels.clone(), place));
+                wanted.insert((labels.canonical(), named.text(&place)), (labels.clone(), place));
             }
         }
         let numbers = lock.allocate_places(wanted.keys())?;
@@ -137,10 +199,6 @@ impl Places {
             out.others.insert(place, numbers[&key]);
         }
         Ok(out)
-    }
-
-    fn place(&self, net: IpNet) -> Place {
-        self.areas.iter().filter(|area| area.iter().any(|outer| outer.contains(&net))).cloned().collect()
     }
 
     /// The place that an identity's own index means.
@@ -158,7 +216,7 @@ impl Places {
         if self.others.is_empty() {
             return None;
         }
-        self.others.get(&(labels.clone(), self.place(net))).copied()
+        self.others.get(&(labels.clone(), self.named.place(net))).copied()
     }
 
     /// Addresses of nodes that are not index 1 to themselves.
@@ -179,7 +237,7 @@ fn own_addresses(cluster: &Cluster) -> impl Iterator<Item = IpAddr> {
 }
 
 /// A row for every prefix of an area, with the labels that its addresses have anyway. A /0 is world and has no row.
-fn add_rows(cluster: &Cluster, areas: &BTreeSet<Area>, rows: &mut BTreeMap<IpNet, LabelSet>) {
+fn add_rows(cluster: &Cluster, areas: &[Area], rows: &mut BTreeMap<IpNet, LabelSet>) {
     for &net in areas.iter().flat_map(|area| area.iter()).filter(|net| net.prefix_len() > 0) {
         let mut around = Some(net);
         let labels = loop {
@@ -193,11 +251,6 @@ fn add_rows(cluster: &Cluster, areas: &BTreeSet<Area>, rows: &mut BTreeMap<IpNet
         };
         rows.insert(net, labels);
     }
-}
-
-/// The place as the lock writes it.
-fn text(place: &Place) -> Vec<String> {
-    place.iter().map(area_text).collect()
 }
 
 /// An area as reports and the lock show it.

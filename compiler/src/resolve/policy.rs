@@ -49,6 +49,7 @@ pub fn class<'a>(
     labels: &LabelSet,
     all_ports: &AllNamedPorts,
     peers: &mut Resolver<'a>,
+    tiers: &mut tiers::Resolver<'a>,
     unresolved: &mut Unresolved,
 ) -> (Class, Vec<Conflict>) {
     let selects = |policy: &Policy| applies(policy, &key.namespace, labels);
@@ -78,7 +79,7 @@ pub fn class<'a>(
     };
     let (mut ingress, mut egress) = (direction(Direction::Ingress), direction(Direction::Egress));
     for (direction, policy) in [(Direction::Ingress, &mut ingress), (Direction::Egress, &mut egress)] {
-        policy.tiers = tiers::tiers(cluster, direction, &key, selects, peers, unresolved);
+        policy.tiers = tiers.tiers(direction, &key, selects, peers, unresolved);
     }
     if !conflicts.is_empty() {
         let none = || DirectionPolicy {

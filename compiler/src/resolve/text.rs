@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::places::area_text;
-use super::{Enforcement, L4Match, PeerSet, Place, Resolved};
+use super::{AreaIndex, Enforcement, L4Match, PeerSet, Place, Resolved};
 use crate::ir::{Cluster, Direction, RuleAction};
 
 /// One line per thing, sorted.
@@ -15,6 +15,10 @@ pub fn print(cluster: &Cluster, resolved: &Resolved) -> String {
 }
 
 fn write(cluster: &Cluster, resolved: &Resolved, out: &mut String) -> std::fmt::Result {
+    let place = |place: &Place| -> String {
+        let inside = |area: &AreaIndex| format!(" inside {}", area_text(&resolved.areas[area.0 as usize]));
+        place.iter().map(inside).collect()
+    };
     for (index, identity) in resolved.identities.iter().filter(|(index, _)| index.0 >= 256) {
         writeln!(out, "identity {index} number {} {}{}", identity.numeric, identity.labels, place(&identity.place))?;
     }
@@ -77,10 +81,6 @@ fn write(cluster: &Cluster, resolved: &Resolved, out: &mut String) -> std::fmt::
         }
     }
     Ok(())
-}
-
-fn place(place: &Place) -> String {
-    place.iter().map(|area| format!(" inside {}", area_text(area))).collect()
 }
 
 fn action(action: RuleAction) -> &'static str {

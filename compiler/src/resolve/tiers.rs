@@ -1,17 +1,17 @@
 //! Rules of the tiers around the regular one, with numbers in place of names (spec §6.2).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use ciliumc_abi::identity::IdentityIndex;
 
-use super::peers::Resolver;
-use super::places::{self, Area};
+use super::places::{AreaIndex, Named, Unlocated, Where};
 use super::policy::{ClassKey, Unresolved};
-use super::{Class, L4Match, PeerSet};
-use crate::diag::{Code, Diagnostic};
+use super::{Class, Identity, L4Match, PeerSet, VariantIndex, peers};
+use crate::diag::{Code, Diagnostic, Span};
 use crate::ir::options::EnablePolicy;
 use crate::ir::{
-    Cluster, Direction, EndpointIndex, Peer, Peers, Policy, PolicyIndex, Port, Ports, Rule, RuleAction, RuleId, Tier,
+    Cluster, Direction, EndpointIndex, Peer, Peers, Policy, PolicyIndex, Port, Ports, Protocol, Rule, RuleAction,
+    RuleId, Tier,
 };
 
 /// A rule of a tier. Of a tier's rules the first that matches counts.
@@ -48,169 +48,209 @@ impl Tiers {
     }
 }
 
-/// What the tiers say about a class.
-pub fn tiers<'a>(
+/// Resolves rules of tiers. Most subjects share their rules, so answers are kept for each variant.
+pub struct Resolver<'a> {
     cluster: &'a Cluster,
-    direction: Direction,
-    key: &ClassKey,
-    selects: impl Fn(&Policy) -> bool,
-    peers: &mut Resolver<'a>,
-    unresolved: &mut Unresolved,
-) -> Tiers {
-    // Spec §6.3: with `never` there are no tiers at all.
-    if cluster.options.enable_policy == EnablePolicy::Never {
-        return Tiers::default();
-    }
-    let mut of = |tier| rules(cluster, (tier, direction), key, &selects, peers, unresolved);
-    Tiers { admin: of(Tier::Admin), baseline: of(Tier::Baseline) }
+    named: &'a Named,
+    /// Indices inside of each area.
+    inside: Vec<BTreeSet<IdentityIndex>>,
+    unlocated: Unlocated,
+    peers: HashMap<(VariantIndex, RuleId), PeerSet>,
+    egress: HashMap<(VariantIndex, RuleId), Vec<TierRule>>,
+    /// Policies of tiers in the order in which they are tried.
+    policies: Vec<(Tier, u16, &'a str, &'a str, PolicyIndex)>,
 }
 
-/// The rules of a tier in the order in which they are tried: by priority, name, and place in the object.
-fn rules<'a>(
-    cluster: &'a Cluster,
-    (tier, direction): (Tier, Direction),
-    key: &ClassKey,
-    selects: &impl Fn(&Policy) -> bool,
-    peers: &mut Resolver<'a>,
-    unresolved: &mut Unresolved,
-) -> Vec<TierRule> {
-    let mut policies: Vec<(u16, &str, &str, PolicyIndex)> = Vec::new();
-    for (n, policy) in (0..).zip(&cluster.policies) {
-        if let Some(place) = policy.tier
-            && place.tier == tier
-            && selects(policy)
-        {
-            policies.push((place.priority, &policy.object.name, &policy.object.kind, PolicyIndex(n)));
+impl<'a> Resolver<'a> {
+    pub fn new(
+        cluster: &'a Cluster,
+        named: &'a Named,
+        identities: &BTreeMap<IdentityIndex, Identity>,
+        unlocated: Unlocated,
+    ) -> Self {
+        let mut inside = vec![BTreeSet::new(); named.areas.len()];
+        for (index, identity) in identities {
+            for area in &identity.place {
+                inside[area.0 as usize].insert(*index);
+            }
         }
+        let place = |(n, policy): (u32, &'a Policy)| {
+            let place = policy.tier?;
+            Some((place.tier, place.priority, &*policy.object.name, &*policy.object.kind, PolicyIndex(n)))
+        };
+        let mut policies: Vec<_> = (0..).zip(&cluster.policies).filter_map(place).collect();
+        policies.sort_unstable();
+        Self { cluster, named, inside, unlocated, peers: HashMap::new(), egress: HashMap::new(), policies }
     }
-    policies.sort_unstable();
-    let mut out = Vec::new();
-    for (.., policy) in policies {
-        // Rules are sorted by policy and direction.
-        let first = cluster.rules.partition_point(|rule| (rule.policy, rule.direction) < (policy, direction));
-        let rules = cluster.rules[first..].iter().take_while(|r| (r.policy, r.direction) == (policy, direction));
-        for (id, rule) in (first as u32..).map(RuleId).zip(rules) {
-            out.extend(resolve(cluster, id, rule, key, peers, unresolved));
+
+    /// What the tiers say about a class.
+    pub fn tiers(
+        &mut self,
+        direction: Direction,
+        key: &ClassKey,
+        selects: impl Fn(&Policy) -> bool,
+        peers: &mut peers::Resolver<'a>,
+        unresolved: &mut Unresolved,
+    ) -> Tiers {
+        let mut out = Tiers::default();
+        // Spec §6.3: with `never` there are no tiers at all.
+        if self.cluster.options.enable_policy == EnablePolicy::Never {
+            return out;
         }
+        let cluster = self.cluster;
+        for (tier, .., policy) in self.policies.clone() {
+            if !selects(&cluster.policies[policy.0 as usize]) {
+                continue;
+            }
+            let list = match tier {
+                Tier::Admin => &mut out.admin,
+                Tier::Baseline => &mut out.baseline,
+            };
+            for (id, rule) in cluster.rules_of(policy).filter(|(_, rule)| rule.direction == direction) {
+                match direction {
+                    Direction::Ingress => list.extend(self.ingress(id, rule, key, peers, unresolved)),
+                    Direction::Egress => list.extend(self.egress(id, rule, key.variant, peers, unresolved)),
+                }
+            }
+        }
+        out
     }
-    out
+
+    /// A name of a port is one of the endpoint's own.
+    fn ingress(
+        &mut self,
+        id: RuleId,
+        rule: &'a Rule,
+        key: &ClassKey,
+        peers: &mut peers::Resolver<'a>,
+        unresolved: &mut Unresolved,
+    ) -> Option<TierRule> {
+        let (mut l4, names) = ports(rule);
+        for (name, span) in names {
+            let own = key.named_ports.iter().filter(|port| port.name == *name);
+            let before = l4.len();
+            l4.extend(own.map(|p| L4Match::Ports { protocol: p.protocol, first: p.port, last: p.port }));
+            if l4.len() == before {
+                unresolved.insert((id, name.clone(), span));
+            }
+        }
+        tier_rule(id, rule, self.select(id, rule, key.variant, peers), l4)
+    }
+
+    /// A name of a port is one of each peer's: one rule may be several, which exclude each other.
+    fn egress(
+        &mut self,
+        id: RuleId,
+        rule: &'a Rule,
+        variant: VariantIndex,
+        peers: &mut peers::Resolver<'a>,
+        unresolved: &mut Unresolved,
+    ) -> Vec<TierRule> {
+        if let Some(known) = self.egress.get(&(variant, id)) {
+            return known.clone();
+        }
+        let selected = self.select(id, rule, variant, peers);
+        let (l4, names) = ports(rule);
+        let mut out = Vec::new();
+        for (name, span) in names {
+            let before = out.len();
+            for (&(protocol, port), &area) in self.named.by_port.get(name).into_iter().flatten() {
+                let there: BTreeSet<_> = self.with_port(rule.action, area, (name, protocol, port));
+                let there = there.into_iter().filter(|index| selected.contains(*index)).collect();
+                let l4 = vec![L4Match::Ports { protocol, first: port, last: port }];
+                out.extend(tier_rule(id, rule, PeerSet::These(there), l4));
+            }
+            if out.len() == before {
+                unresolved.insert((id, name.clone(), span));
+            }
+        }
+        out.extend(tier_rule(id, rule, selected, l4));
+        self.egress.insert((variant, id), out.clone());
+        out
+    }
+
+    /// The identities with a port of a name. Of pods without a known address several may share an identity and differ
+    /// in their ports: any of them is enough for a deny, all of them must have it otherwise.
+    fn with_port(
+        &self,
+        action: RuleAction,
+        area: AreaIndex,
+        (name, protocol, port): (&str, Protocol, u16),
+    ) -> BTreeSet<IdentityIndex> {
+        let has = |endpoint: &EndpointIndex| {
+            let ports = &self.cluster.endpoints[endpoint.0 as usize].named_ports;
+            ports.iter().any(|p| p.name == name && (p.protocol, p.port) == (protocol, port))
+        };
+        let unlocated = self.unlocated.iter().filter(|(_, endpoints)| match action {
+            RuleAction::Deny => endpoints.iter().any(has),
+            RuleAction::Allow | RuleAction::Pass => endpoints.iter().all(has),
+        });
+        self.inside[area.0 as usize].iter().chain(unlocated.map(|(index, _)| index)).copied().collect()
+    }
+
+    /// Who the peers of a rule are. A pod without a known address is where the rule does less harm: inside of a network
+    /// for a deny, outside otherwise.
+    fn select(
+        &mut self,
+        id: RuleId,
+        rule: &'a Rule,
+        variant: VariantIndex,
+        peers: &mut peers::Resolver<'a>,
+    ) -> PeerSet {
+        let list = match (&rule.peers, self.named.by_rule.get(&id)) {
+            (Peers::Everyone, _) | (_, Some(Where::Everywhere)) => return PeerSet::Everyone,
+            (Peers::Nobody, _) => return PeerSet::These([].into()),
+            (Peers::AnyOf(list), _) => list,
+        };
+        if let Some(known) = self.peers.get(&(variant, id)) {
+            return known.clone();
+        }
+        let mut out: BTreeSet<IdentityIndex> = BTreeSet::new();
+        for peer in list {
+            match peer {
+                Peer::Labels(_) | Peer::Fqdn(_) => out.extend(peers.one(peer, variant).iter()),
+                Peer::Network(_) if rule.action == RuleAction::Deny => out.extend(self.unlocated.keys()),
+                // The rest is by address, below.
+                Peer::Network(_) | Peer::Nodes(_) => {}
+                // No tier has these.
+                Peer::Cidr(_) | Peer::Entity(_) => {}
+            }
+        }
+        if let Some(Where::Inside(area)) = self.named.by_rule.get(&id) {
+            out.extend(&self.inside[area.0 as usize]);
+        }
+        let selected = PeerSet::These(out.into_iter().collect());
+        self.peers.insert((variant, id), selected.clone());
+        selected
+    }
 }
 
-fn resolve<'a>(
-    cluster: &'a Cluster,
-    id: RuleId,
-    rule: &'a Rule,
-    key: &ClassKey,
-    peers: &mut Resolver<'a>,
-    unresolved: &mut Unresolved,
-) -> Vec<TierRule> {
-    let selected = select(cluster, rule, key, peers);
-    if matches!(&selected, PeerSet::These(list) if list.is_empty()) {
-        return Vec::new();
-    }
-    let one = |peers: PeerSet, l4: Vec<L4Match>| TierRule { rule: id, action: rule.action, peers, l4 };
+/// The ports of a rule that have numbers, and those that have names.
+fn ports(rule: &Rule) -> (Vec<L4Match>, Vec<(&String, Span)>) {
     let list = match &rule.ports {
-        Ports::All => return vec![one(selected, vec![L4Match::All])],
+        Ports::All => return (vec![L4Match::All], Vec::new()),
         Ports::AnyOf(list) => list,
     };
-    let mut l4 = Vec::new();
-    let mut out = Vec::new();
+    let (mut l4, mut names) = (Vec::new(), Vec::new());
     for matched in list {
         match &matched.port {
             Port::Range { protocol, first, last } => {
                 l4.push(L4Match::Ports { protocol: *protocol, first: *first, last: *last });
             }
-            Port::NamedAtPeer { name, span } => {
-                let places = l4.len() + out.len();
-                match rule.direction {
-                    Direction::Ingress => {
-                        let own = key.named_ports.iter().filter(|port| port.name == *name);
-                        l4.extend(own.map(|p| L4Match::Ports { protocol: p.protocol, first: p.port, last: p.port }));
-                    }
-                    Direction::Egress => {
-                        for ((protocol, port), area) in places::port_areas(cluster, name) {
-                            let has = |endpoint: &EndpointIndex| {
-                                let ports = &cluster.endpoints[endpoint.0 as usize].named_ports;
-                                ports.iter().any(|p| p.name == *name && (p.protocol, p.port) == (protocol, port))
-                            };
-                            let there = within(&selected, &named(rule.action, &area, peers, has));
-                            if !there.is_empty() {
-                                let l4 = L4Match::Ports { protocol, first: port, last: port };
-                                out.push(one(PeerSet::These(there.into()), vec![l4]));
-                            }
-                        }
-                    }
-                }
-                if l4.len() + out.len() == places {
-                    unresolved.insert((id, name.clone(), *span));
-                }
-            }
+            Port::NamedAtPeer { name, span } => names.push((name, *span)),
             // No tier has these.
             Port::Named { .. } | Port::Icmp(_) | Port::Icmp6(_) => {}
         }
     }
-    if !l4.is_empty() {
-        l4.sort_unstable();
-        l4.dedup();
-        out.push(one(selected, l4));
-    }
-    out
+    (l4, names)
 }
 
-/// The identities with a port of a name. Of pods without a known address several may share an identity and differ in
-/// their ports: any of them is enough for a deny, all of them must have it otherwise.
-fn named(
-    action: RuleAction,
-    area: &Area,
-    peers: &Resolver<'_>,
-    has: impl Fn(&EndpointIndex) -> bool,
-) -> BTreeSet<IdentityIndex> {
-    let mut out: BTreeSet<IdentityIndex> = peers.inside(area).collect();
-    for (index, endpoints) in peers.unlocated() {
-        let there = match action {
-            RuleAction::Deny => endpoints.iter().any(&has),
-            RuleAction::Allow | RuleAction::Pass => endpoints.iter().all(&has),
-        };
-        if there {
-            out.insert(*index);
-        }
-    }
-    out
-}
-
-fn within(selected: &PeerSet, others: &BTreeSet<IdentityIndex>) -> Vec<IdentityIndex> {
-    others.iter().copied().filter(|index| selected.contains(*index)).collect()
-}
-
-/// Who the peers of a rule are. A pod without a known address is where the rule does less harm: inside of a network
-/// for a deny, outside otherwise.
-fn select<'a>(cluster: &'a Cluster, rule: &'a Rule, key: &ClassKey, peers: &mut Resolver<'a>) -> PeerSet {
-    let list = match &rule.peers {
-        Peers::Everyone => return PeerSet::Everyone,
-        Peers::Nobody => return PeerSet::These([].into()),
-        Peers::AnyOf(list) => list,
-    };
-    let mut out: BTreeSet<IdentityIndex> = BTreeSet::new();
-    for peer in list {
-        match peer {
-            Peer::Labels(_) | Peer::Fqdn(_) => out.extend(peers.one(peer, key.variant).iter()),
-            // By address, below.
-            Peer::Network(_) | Peer::Nodes(_) => {}
-            // No tier has these.
-            Peer::Cidr(_) | Peer::Entity(_) => {}
-        }
-    }
-    if let Some(area) = places::area(cluster, rule) {
-        if places::is_everywhere(cluster, &area) {
-            return PeerSet::Everyone;
-        }
-        out.extend(peers.inside(&area));
-        let has_networks = list.iter().any(|peer| matches!(peer, Peer::Network(_)));
-        if has_networks && rule.action == RuleAction::Deny {
-            out.extend(peers.unlocated().keys());
-        }
-    }
-    PeerSet::These(out.into_iter().collect())
+/// A rule that can match, or none.
+fn tier_rule(id: RuleId, rule: &Rule, peers: PeerSet, mut l4: Vec<L4Match>) -> Option<TierRule> {
+    let nobody = matches!(&peers, PeerSet::These(list) if list.is_empty());
+    l4.sort_unstable();
+    l4.dedup();
+    (!nobody && !l4.is_empty()).then(|| TierRule { rule: id, action: rule.action, peers, l4 })
 }
 
 /// W-301: two policies of equal priority that do different things to the same traffic. Their names decide.

@@ -16,6 +16,10 @@ pub fn verify(cluster: &Cluster, resolved: &Resolved) -> Result<(), String> {
             return Err("two identities have one number".into());
         }
     }
+    let mut areas = resolved.identities.values().flat_map(|identity| &identity.place);
+    if areas.any(|area| area.0 as usize >= resolved.areas.len()) {
+        return Err("an identity lies in an area that is not there".into());
+    }
     let places: BTreeSet<_> = resolved.identities.values().map(|i| (i.numeric, &i.place)).collect();
     if places.len() != resolved.identities.len() {
         return Err("two indices of one number mean one place".into());
