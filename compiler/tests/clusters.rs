@@ -24,7 +24,7 @@ fn cluster() -> Vec<String> {
              status: {{addresses: [{{type: InternalIP, address: 192.0.2.{n}}}]}}}}"
         ));
     }
-    for (namespace, team) in [("ns1", "x"), ("ns2", "y")] {
+    for (namespace, team) in [("ns1", "red"), ("ns2", "blue")] {
         out.push(format!(
             "{{apiVersion: v1, kind: Namespace, metadata: {{name: {namespace}, labels: {{team: {team}}}}}}}"
         ));
@@ -239,7 +239,7 @@ fn policies() -> impl Strategy<Value = Vec<Vec<(&'static str, String)>>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
     #[test]
     fn prefixes_are_what_address_arithmetic_says(

@@ -5,7 +5,8 @@
     reason = "a test fails by panicking, and says on standard error why it skips"
 )]
 
-use std::collections::BTreeMap;
+mod marks;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -17,72 +18,11 @@ fn testdata() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/front")
 }
 
-/// What is reported on one line: severity, code, and the message or its beginning.
-type Reports = Vec<(String, String, String)>;
-
-fn expected(marker: &Regex, text: &str) -> BTreeMap<usize, Reports> {
-    let mut lines: BTreeMap<usize, Reports> = BTreeMap::new();
-    for (line, number) in text.lines().zip(1..) {
-        let marks: Vec<_> = marker.find_iter(line).collect();
-        for (index, mark) in marks.iter().enumerate() {
-            let end = marks.get(index + 1).map_or(line.len(), |next| next.start());
-            let (severity, rest) = mark.as_str().split_once('[').unwrap_or_default();
-            let code = rest.trim_end_matches("]: ");
-            let severity = severity.trim_start_matches("# ");
-            let message = line[mark.end()..end].trim_end();
-            let report = (severity.to_owned(), code.to_owned(), message.to_owned());
-            lines.entry(number).or_default().push(report);
-        }
-    }
-    lines
-}
-
-fn reported(name: &str, text: &str) -> BTreeMap<usize, Reports> {
-    let sources = SourceMap::from_texts([(name, text)]);
-    let mut lines: BTreeMap<usize, Reports> = BTreeMap::new();
-    for diagnostic in front::read(&sources, &FrontOptions::default()).diagnostics {
-        let span = diagnostic.span.unwrap_or_else(|| panic!("{name}: no place: {}", diagnostic.message));
-        let report = (diagnostic.severity.to_string(), diagnostic.code.to_string(), diagnostic.message);
-        lines.entry(sources.line_col(span).line).or_default().push(report);
-    }
-    lines
-}
-
-/// Pairs reports with expectations; what is left on either side is a difference.
-fn differences(marker: &Regex, name: &str, text: &str) -> Vec<String> {
-    let (mut expected, reported) = (expected(marker, text), reported(name, text));
-    let mut differences = Vec::new();
-    for (line, reports) in reported {
-        let wanted = expected.entry(line).or_default();
-        for (severity, code, message) in reports {
-            let found =
-                wanted.iter().position(|(s, c, m)| *s == severity && *c == code && message.starts_with(m.as_str()));
-            match found {
-                Some(index) => drop(wanted.remove(index)),
-                None => differences.push(format!("{name}:{line}: not expected: {severity}[{code}]: {message}")),
-            }
-        }
-    }
-    for (line, wanted) in expected {
-        for (severity, code, message) in wanted {
-            differences.push(format!("{name}:{line}: not reported: {severity}[{code}]: {message}"));
-        }
-    }
-    differences
-}
-
 #[test]
 fn cases() {
-    let mut paths: Vec<_> = fs::read_dir(testdata()).unwrap().map(|entry| entry.unwrap().path()).collect();
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
-    paths.sort();
+    let paths = marks::files("front");
     assert!(paths.len() >= 25, "{} cases", paths.len());
-    let marker = Regex::new(r"# (error|warning|info)\[[EWF]-\d+\]: ").unwrap();
-    let mut all = Vec::new();
-    for path in paths {
-        let text = fs::read_to_string(&path).unwrap();
-        all.extend(differences(&marker, &path.file_name().unwrap().to_string_lossy(), &text));
-    }
+    let all = marks::differences(&paths, |sources| front::read(sources, &FrontOptions::default()).diagnostics);
     assert!(all.is_empty(), "\n{}", all.join("\n"));
 }
 

@@ -150,7 +150,11 @@ fn resolved(policy: DirectionPolicy) -> Resolved {
 }
 
 fn flows() -> Vec<L4> {
-    let ports = [0, 1, 2, 78, 79, 80, 81, 254, 255, 256, 257, 999, 1000, 1001, 65534, 65535];
+    // Around the borders, and around those of the blocks that ranges between them are cut into.
+    let ports = [
+        0, 1, 2, 63, 64, 78, 79, 80, 81, 95, 96, 127, 128, 254, 255, 256, 257, 511, 512, 767, 768, 895, 896, 959, 960,
+        991, 992, 999, 1000, 1001, 32767, 32768, 65534, 65535,
+    ];
     let mut out = Vec::new();
     for protocol in [Protocol::Tcp, Protocol::Udp, Protocol::Sctp] {
         out.extend(ports.map(|port| L4::Port(protocol, port)));

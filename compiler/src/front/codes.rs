@@ -94,8 +94,6 @@ pub const ENTITY: Code = Code("E-211");
 pub const CIDR_FORM: Code = Code("E-212");
 /// `except` outside of `cidr`.
 pub const EXCEPT: Code = Code("E-213");
-/// Node selectors need an option.
-pub const NODES: Code = Code("E-214");
 /// Not exactly one of a name and a pattern.
 pub const FQDN_FORM: Code = Code("E-215");
 /// A bad name, or a bad pattern of names.
@@ -132,8 +130,6 @@ pub const LISTENER_KIND: Code = Code("E-233");
 pub const TLS_PROTOCOL: Code = Code("E-234");
 /// Bad authentication mode.
 pub const AUTHENTICATION: Code = Code("E-235");
-/// Groups without data.
-pub const GROUPS: Code = Code("E-236");
 /// Not exactly one kind of L7 rules.
 pub const L7_KINDS: Code = Code("E-240");
 /// `l7` without `l7proto`.

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use crate::diag::{Diagnostic, ObjectRef, Span};
 
 use super::admin::admin_policy;
-use super::cnp::cilium_policy;
+use super::cnp::{Scope, cilium_policy, is_raw_rule, raw_rules, raw_rules_ref};
 use super::decode::Ctx;
 use super::kinds::{Class, Reader, classify};
 use super::meta::{DEFAULT_NAMESPACE, object_ref};
@@ -160,7 +160,7 @@ impl<'d, 'a> Documents<'d, 'a, '_> {
                 self.refuse(item, object, diagnostic.hint(format!("write {known}")));
             }
             Class::Unsupported => {
-                let message = format!("kind `{kind}` is not supported yet");
+                let message = format!("kind `{kind}` is not supported");
                 self.refuse(item, object, Diagnostic::error(codes::UNSUPPORTED, at_kind, message).hint(leave_out));
             }
             Class::Unknown(near) => {
@@ -196,18 +196,23 @@ impl<'d, 'a> Documents<'d, 'a, '_> {
 
     /// A document without apiVersion and kind.
     fn no_object(&mut self, item: Item<'d, 'a>) {
-        self.diagnostics.extend(item.problems.iter().cloned());
         if item.node.is_null() {
+            self.diagnostics.extend(item.problems);
             return;
         }
-        let is_rule = |node: &Node<'_>| node.get("endpointSelector").is_some() || node.get("nodeSelector").is_some();
-        let raw = item.node.items().is_some_and(|items| items.iter().any(is_rule));
+        let reader = Reader::Cilium(Scope::Raw);
+        if item.node.items().is_some_and(|items| items.iter().any(is_raw_rule)) {
+            let object = raw_rules_ref(item.node);
+            let summary = self.summary(&item, Some(object.clone()), Outcome::Read);
+            self.candidates.push(Candidate { node: item.node, reader, object, problems: item.problems, summary });
+            return;
+        }
+        self.diagnostics.extend(item.problems.iter().cloned());
         let span = head(item.node);
-        if raw {
-            self.diagnostics.push(
-                Diagnostic::error(codes::UNSUPPORTED, span, "a list of raw rules is not supported yet")
-                    .hint("write a CiliumNetworkPolicy with `specs`"),
-            );
+        if is_raw_rule(item.node) {
+            let message = "a rule that is neither in a policy nor in a list of rules";
+            let hint = "write a CiliumNetworkPolicy, or a list of raw rules";
+            self.diagnostics.push(Diagnostic::error(codes::MISSING, span, message).hint(hint));
             self.summary(&item, None, Outcome::Refused);
         } else {
             let message = "a document without `apiVersion` and `kind` was skipped";
@@ -287,6 +292,7 @@ fn read_object(ctx: &mut Ctx, candidate: &Candidate<'_, '_>, objects: &mut Objec
         Reader::CidrGroup => objects.cidr_groups.extend(cluster::cidr_group(ctx, node, object)),
         Reader::NetworkPolicy => objects.network_policies.extend(np::network_policy(ctx, node, object)),
         Reader::Admin(kind) => objects.admin_policies.extend(admin_policy(ctx, node, object, kind)),
+        Reader::Cilium(Scope::Raw) => objects.cilium_policies.extend(raw_rules(ctx, node, object)),
         Reader::Cilium(scope) => objects.cilium_policies.extend(cilium_policy(ctx, node, object, scope)),
     }
 }

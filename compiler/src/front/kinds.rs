@@ -83,17 +83,20 @@ const POLICY_GROUPS: [&str; 2] = ["cilium.io", "policy.networking.k8s.io"];
 /// Older group of kinds we read: `extensions/v1beta1` had workloads and NetworkPolicy.
 const OLD_GROUP: &str = "extensions";
 
-/// Kinds of the policy groups that change verdicts, but are not supported yet.
-const UNSUPPORTED: [&str; 5] = [
-    "CiliumLocalRedirectPolicy",
-    "CiliumEnvoyConfig",
-    "CiliumClusterwideEnvoyConfig",
-    "CiliumEgressGatewayPolicy",
-    "CiliumNodeConfig",
-];
+/// Kinds of the policy groups that change verdicts, but are not supported: a CiliumNodeConfig gives some nodes other
+/// options.
+const UNSUPPORTED: [&str; 1] = ["CiliumNodeConfig"];
 
 /// Kinds of the policy groups that decide no verdict: state that an agent keeps, routing, address pools, observation.
-const HARMLESS: [&str; 15] = [
+///
+/// Some of them move traffic and still decide nothing. A `listener` is told by its name, whatever the configurations of
+/// Envoy hold. A local redirect is a translation of services, which comes before the policy is asked (spec §7.1), and an
+/// egress gateway takes what the policy let pass.
+const HARMLESS: [&str; 19] = [
+    "CiliumEnvoyConfig",
+    "CiliumClusterwideEnvoyConfig",
+    "CiliumLocalRedirectPolicy",
+    "CiliumEgressGatewayPolicy",
     "CiliumEndpoint",
     "CiliumEndpointSlice",
     "CiliumIdentity",

@@ -96,6 +96,13 @@ impl Cluster {
     pub fn rules(&self) -> impl Iterator<Item = (RuleId, &Rule)> {
         (0..).map(RuleId).zip(&self.rules)
     }
+
+    /// Rules of one policy with their ids: they stand together.
+    pub fn rules_of(&self, policy: PolicyIndex) -> impl Iterator<Item = (RuleId, &Rule)> {
+        let first = self.rules.partition_point(|rule| rule.policy < policy);
+        let rules = self.rules.get(first..).unwrap_or_default().iter().take_while(move |rule| rule.policy == policy);
+        (first as u32..).map(RuleId).zip(rules)
+    }
 }
 
 /// A node.

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::{
     CidrSource, Cluster, FqdnSelector, L7Rules, Peer, Peers, Port, PortMatch, Ports, ProxyPolicy, RuleAction, Subject,
-    Tier, TierPlace,
+    Tier, TierPlace, fqdn,
 };
 
 /// One line per thing, sorted.
@@ -41,6 +41,12 @@ fn write(cluster: &Cluster, out: &mut String) -> std::fmt::Result {
     if !cluster.api_servers.is_empty() {
         writeln!(out, "api-server {}", join(&cluster.api_servers))?;
     }
+    for (name, group) in &cluster.cidr_groups {
+        writeln!(out, "cidr-group {name} {{{}}} {}", labels(&group.labels), join(&group.prefixes))?;
+    }
+    for (selector, addresses) in &cluster.fqdn_addresses {
+        writeln!(out, "fqdn {} {}", fqdn::text(selector), join(addresses))?;
+    }
     for (n, policy) in cluster.policies.iter().enumerate() {
         let subject = match &policy.subject {
             Subject::Endpoints(selector) => format!("endpoints {selector}"),
@@ -61,7 +67,7 @@ fn write(cluster: &Cluster, out: &mut String) -> std::fmt::Result {
                 RuleAction::Deny => "deny",
                 RuleAction::Pass => "pass",
             };
-            writeln!(
+            write!(
                 out,
                 "  rule {} {} {action} {}: {} on {}",
                 id.0,
@@ -70,6 +76,8 @@ fn write(cluster: &Cluster, out: &mut String) -> std::fmt::Result {
                 peers(&rule.peers),
                 ports(&rule.ports)
             )?;
+            rule.requires.iter().try_for_each(|selector| write!(out, ", requires [{selector}]"))?;
+            writeln!(out)?;
         }
     }
     Ok(())

@@ -285,6 +285,7 @@ pub fn resolve(cluster: &Cluster, mut lock: Lock, diagnostics: &mut Vec<Diagnost
         .iter()
         .map(|labels| ResolvedEndpoint { identity: index_of(labels), classes: BTreeMap::new() })
         .collect();
+    let policies = policy::by_namespace(cluster);
     let all_ports = policy::all_named_ports(cluster);
     let mut classes = Vec::new();
     // By endpoint: its classes differ in the node's variant alone, which no conflict depends on.
@@ -293,8 +294,9 @@ pub fn resolve(cluster: &Cluster, mut lock: Lock, diagnostics: &mut Vec<Diagnost
     for (key, members) in plan {
         let class = ClassIndex(classes.len() as u32);
         let labels = &identities[&key.identity].labels;
-        let (policy, conflicts) =
-            policy::class(cluster, key, labels, &all_ports, &mut peers, &mut tiers, &mut unresolved);
+        let (mut policy, conflicts) =
+            policy::class(cluster, &policies, key, labels, &all_ports, &mut peers, &mut unresolved);
+        tiers.add_to(&mut policy, labels, &mut peers, &mut unresolved);
         classes.push(policy);
         for (endpoint, variant) in members {
             endpoints[endpoint.0 as usize].classes.insert(variant, class);

@@ -39,7 +39,8 @@ impl<'a> Resolver<'a> {
             Peers::Nobody => return PeerSet::These(Arc::new([])),
             Peers::AnyOf(list) => list,
         };
-        if required.is_none() && list.iter().any(is_wildcard) {
+        let is_narrowed = |peer: &Peer| required.is_some() && matches!(peer, Peer::Labels(_));
+        if list.iter().any(|peer| is_wildcard(peer) && !is_narrowed(peer)) {
             return PeerSet::Everyone;
         }
         let sets: Vec<Arc<[IdentityIndex]>> = list
@@ -109,6 +110,9 @@ pub fn is_wildcard(peer: &Peer) -> bool {
     match peer {
         Peer::Labels(selector) => selector.requirements.is_empty(),
         Peer::Entity(entity) => *entity == Entity::All,
+        Peer::Cidr(CidrPeer { source: CidrSource::Groups(selector), except, .. }) => {
+            selector.requirements.is_empty() && except.is_empty()
+        }
         Peer::Cidr(_) | Peer::Fqdn(_) | Peer::Nodes(_) | Peer::Network(_) => false,
     }
 }

@@ -9,13 +9,14 @@ use super::label_filter::LabelFilter;
 use super::merge::{self, Conflict};
 use super::peers::Resolver;
 use super::requires::Requires;
-use super::tiers::{self, Tiers};
+use super::tiers::Tiers;
 use super::{Attributes, Class, DirectionPolicy, Enforcement, L4Filter, L4Match, PeerSet, VariantIndex};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::ir::labels::{LabelSet, Selector};
 use crate::ir::options::EnablePolicy;
 use crate::ir::{
-    Cluster, Direction, NamedPort, Peer, Peers, Policy, Port, Ports, Protocol, Rule, RuleAction, RuleId, Subject,
+    Cluster, Direction, NamedPort, Peer, Peers, Policy, PolicyIndex, Port, Ports, Protocol, Rule, RuleAction, RuleId,
+    Subject,
 };
 
 /// What makes a class.
@@ -42,18 +43,33 @@ pub fn all_named_ports(cluster: &Cluster) -> AllNamedPorts {
     out
 }
 
-/// Builds a class. With a conflict in either direction neither has a policy, tiers included.
+/// Policies of the regular tier of each namespace, and those of the whole cluster under `None`: a class looks at few of
+/// many.
+pub type ByNamespace<'a> = BTreeMap<Option<&'a str>, Vec<PolicyIndex>>;
+
+/// Finds the policies of each namespace.
+pub fn by_namespace(cluster: &Cluster) -> ByNamespace<'_> {
+    let mut out = ByNamespace::new();
+    for (policy, index) in cluster.policies.iter().zip(0..).filter(|(policy, _)| policy.tier.is_none()) {
+        out.entry(policy.namespace.as_deref()).or_default().push(PolicyIndex(index));
+    }
+    out
+}
+
+/// Builds a class, without its tiers. With a conflict in either direction neither has a policy.
 pub fn class<'a>(
     cluster: &'a Cluster,
+    policies: &ByNamespace<'_>,
     key: ClassKey,
     labels: &LabelSet,
     all_ports: &AllNamedPorts,
     peers: &mut Resolver<'a>,
-    tiers: &mut tiers::Resolver<'a>,
     unresolved: &mut Unresolved,
 ) -> (Class, Vec<Conflict>) {
-    let selects = |policy: &Policy| applies(policy, &key.namespace, labels);
-    let selecting: Vec<bool> = cluster.policies.iter().map(|p| p.tier.is_none() && selects(p)).collect();
+    let near = [None, Some(key.namespace.as_str())].into_iter().filter_map(|namespace| policies.get(&namespace));
+    let mut selecting: Vec<PolicyIndex> =
+        near.flatten().copied().filter(|index| applies(&cluster.policies[index.0 as usize], labels)).collect();
+    selecting.sort_unstable();
     let own_ports = {
         let mut out = AllNamedPorts::new();
         for port in &key.named_ports {
@@ -67,9 +83,10 @@ pub fn class<'a>(
             Direction::Ingress => &own_ports,
             Direction::Egress => all_ports,
         };
-        let rules: Vec<(RuleId, &Rule)> = cluster
-            .rules()
-            .filter(|(_, rule)| rule.direction == direction && selecting[rule.policy.0 as usize])
+        let rules: Vec<(RuleId, &Rule)> = selecting
+            .iter()
+            .flat_map(|policy| cluster.rules_of(*policy))
+            .filter(|(_, rule)| rule.direction == direction)
             .collect();
         let policy = direction_policy(cluster, direction, &rules, &key, labels, ports, peers, unresolved);
         if policy.enforcement != Enforcement::Open {
@@ -78,9 +95,6 @@ pub fn class<'a>(
         policy
     };
     let (mut ingress, mut egress) = (direction(Direction::Ingress), direction(Direction::Egress));
-    for (direction, policy) in [(Direction::Ingress, &mut ingress), (Direction::Egress, &mut egress)] {
-        policy.tiers = tiers.tiers(direction, &key, selects, peers, unresolved);
-    }
     if !conflicts.is_empty() {
         let none = || DirectionPolicy {
             enforcement: Enforcement::Conflict,
@@ -101,12 +115,10 @@ pub fn class<'a>(
     (class, conflicts)
 }
 
-/// Spec §0.7.
-fn applies(policy: &Policy, namespace: &str, labels: &LabelSet) -> bool {
+/// Spec §0.7, for an endpoint in the policy's namespace.
+pub(super) fn applies(policy: &Policy, labels: &LabelSet) -> bool {
     match &policy.subject {
-        Subject::Endpoints(selector) => {
-            policy.namespace.as_deref().is_none_or(|own| own == namespace) && selector.matches(labels)
-        }
+        Subject::Endpoints(selector) => selector.matches(labels),
         Subject::Nodes(_) => false,
     }
 }

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use ciliumc_abi::identity::IdentityIndex;
 
 use super::places::{AreaIndex, Named, Unlocated, Where};
-use super::policy::{ClassKey, Unresolved};
-use super::{Class, Identity, L4Match, PeerSet, VariantIndex, peers};
+use super::policy::{Unresolved, applies};
+use super::{Class, Enforcement, Identity, L4Match, PeerSet, VariantIndex, peers};
 use crate::diag::{Code, Diagnostic, Span};
+use crate::ir::labels::LabelSet;
 use crate::ir::options::EnablePolicy;
 use crate::ir::{
     Cluster, Direction, EndpointIndex, Peer, Peers, Policy, PolicyIndex, Port, Ports, Protocol, Rule, RuleAction,
@@ -83,12 +84,26 @@ impl<'a> Resolver<'a> {
         Self { cluster, named, inside, unlocated, peers: HashMap::new(), egress: HashMap::new(), policies }
     }
 
-    /// What the tiers say about a class.
-    pub fn tiers(
+    /// Adds what the tiers say about a class, unless it has no policy at all.
+    pub fn add_to(
+        &mut self,
+        class: &mut Class,
+        labels: &LabelSet,
+        peers: &mut peers::Resolver<'a>,
+        unresolved: &mut Unresolved,
+    ) {
+        if Direction::ALL.iter().any(|direction| class.policy(*direction).enforcement == Enforcement::Conflict) {
+            return;
+        }
+        class.ingress.tiers = self.tiers(Direction::Ingress, class, labels, peers, unresolved);
+        class.egress.tiers = self.tiers(Direction::Egress, class, labels, peers, unresolved);
+    }
+
+    fn tiers(
         &mut self,
         direction: Direction,
-        key: &ClassKey,
-        selects: impl Fn(&Policy) -> bool,
+        class: &Class,
+        labels: &LabelSet,
         peers: &mut peers::Resolver<'a>,
         unresolved: &mut Unresolved,
     ) -> Tiers {
@@ -99,7 +114,7 @@ impl<'a> Resolver<'a> {
         }
         let cluster = self.cluster;
         for (tier, .., policy) in self.policies.clone() {
-            if !selects(&cluster.policies[policy.0 as usize]) {
+            if !applies(&cluster.policies[policy.0 as usize], labels) {
                 continue;
             }
             let list = match tier {
@@ -108,8 +123,8 @@ impl<'a> Resolver<'a> {
             };
             for (id, rule) in cluster.rules_of(policy).filter(|(_, rule)| rule.direction == direction) {
                 match direction {
-                    Direction::Ingress => list.extend(self.ingress(id, rule, key, peers, unresolved)),
-                    Direction::Egress => list.extend(self.egress(id, rule, key.variant, peers, unresolved)),
+                    Direction::Ingress => list.extend(self.ingress(id, rule, class, peers, unresolved)),
+                    Direction::Egress => list.extend(self.egress(id, rule, class.variant, peers, unresolved)),
                 }
             }
         }
@@ -121,20 +136,20 @@ impl<'a> Resolver<'a> {
         &mut self,
         id: RuleId,
         rule: &'a Rule,
-        key: &ClassKey,
+        class: &Class,
         peers: &mut peers::Resolver<'a>,
         unresolved: &mut Unresolved,
     ) -> Option<TierRule> {
         let (mut l4, names) = ports(rule);
         for (name, span) in names {
-            let own = key.named_ports.iter().filter(|port| port.name == *name);
+            let own = class.named_ports.iter().filter(|port| port.name == *name);
             let before = l4.len();
             l4.extend(own.map(|p| L4Match::Ports { protocol: p.protocol, first: p.port, last: p.port }));
             if l4.len() == before {
                 unresolved.insert((id, name.clone(), span));
             }
         }
-        tier_rule(id, rule, self.select(id, rule, key.variant, peers), l4)
+        tier_rule(id, rule, self.select(id, rule, class.variant, peers), l4)
     }
 
     /// A name of a port is one of each peer's: one rule may be several, which exclude each other.
@@ -250,7 +265,7 @@ fn tier_rule(id: RuleId, rule: &Rule, peers: PeerSet, mut l4: Vec<L4Match>) -> O
     let nobody = matches!(&peers, PeerSet::These(list) if list.is_empty());
     l4.sort_unstable();
     l4.dedup();
-    (!nobody && !l4.is_empty()).then(|| TierRule { rule: id, action: rule.action, peers, l4 })
+    (!nobody && !l4.is_empty()).then_some(TierRule { rule: id, action: rule.action, peers, l4 })
 }
 
 /// W-301: two policies of equal priority that do different things to the same traffic. Their names decide.

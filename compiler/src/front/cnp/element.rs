@@ -72,7 +72,6 @@ fn element(ctx: &mut Ctx, name: &str, node: &Node<'_>, place: Place<'_>) -> Opti
         }
     }
     one_l3_kind(ctx, &fields, names, place);
-    refused(ctx, &fields, names);
     let to_ports = fields.get("toPorts").and_then(|node| to_ports(ctx, node, place));
     let icmps = fields.get("icmps").and_then(|node| icmps(ctx, node));
     if let (Some(icmps), Some(ports)) = (filled(&fields, "icmps"), filled(&fields, "toPorts")) {
@@ -125,30 +124,6 @@ fn one_l3_kind(ctx: &mut Ctx, fields: &Fields<'_, '_>, names: &Names, place: Pla
             )
             .related(first_entry.key.span, "the other")
             .hint("make two elements of it, which is an OR"),
-        );
-    }
-}
-
-/// Refuses what no object alone can tell: addresses of groups, labels of nodes.
-fn refused(ctx: &mut Ctx, fields: &Fields<'_, '_>, names: &Names) {
-    if let Some(entry) = filled(fields, names.groups) {
-        ctx.report(
-            Diagnostic::error(
-                codes::GROUPS,
-                entry.key.span,
-                format!("`{}` needs the addresses of the groups", names.groups),
-            )
-            .hint("reading them from a file is not supported yet; write them as a CIDR set"),
-        );
-    }
-    if let Some(entry) = fields.entry(names.nodes).filter(|entry| !entry.value.is_null()) {
-        ctx.report(
-            Diagnostic::error(
-                codes::NODES,
-                entry.key.span,
-                format!("`{}` needs the option enable-node-selector-labels", names.nodes),
-            )
-            .hint("the option is not supported yet; write the entity `remote-node`"),
         );
     }
 }

@@ -30,10 +30,12 @@ fn expression(ctx: &mut Ctx, fields: &Fields<'_, '_>, name: &'static str) -> Opt
     if let (Err(wrong), Some(node)) = (parse::re2(&text), fields.get(name)) {
         let message = format!("`{name}` is no regular expression: {}", wrong.message);
         let place = node.part(wrong.offset, wrong.len);
-        ctx.report(
-            Diagnostic::error(codes::L7_REGEX, place, message)
-                .hint("write it in the syntax of RE2, which the proxy has"),
-        );
+        // Cilium leaves the host to the proxy.
+        let diagnostic = match name {
+            "host" => Diagnostic::warning(codes::HOST_REGEX, place, message),
+            _ => Diagnostic::error(codes::L7_REGEX, place, message),
+        };
+        ctx.report(diagnostic.hint("the proxy takes the syntax of RE2 only"));
     }
     Some(text)
 }

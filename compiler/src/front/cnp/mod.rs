@@ -1,4 +1,4 @@
-//! CiliumNetworkPolicy and CiliumClusterwideNetworkPolicy (spec §2).
+//! CiliumNetworkPolicy, CiliumClusterwideNetworkPolicy and lists of raw rules (spec §2).
 //!
 //! One file for each construct. What the engine or the schema of the CRD refuses is refused here.
 
@@ -22,8 +22,8 @@ use crate::diag::{Diagnostic, ObjectRef};
 use super::codes;
 use super::decode::Ctx;
 use super::meta::{meta, no_namespace};
-use super::objects::CiliumPolicy;
-use super::yaml::Node;
+use super::objects::{CiliumPolicy, Meta};
+use super::yaml::{Node, digest};
 
 /// Where a policy applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,4 +85,27 @@ pub fn cilium_policy(ctx: &mut Ctx, root: &Node<'_>, object: &ObjectRef, scope: 
         rules.extend(rule::rule(ctx, format!("specs[{index}]"), item, scope, &object.namespace));
     }
     Some(CiliumPolicy { meta: meta?, raw: false, rules })
+}
+
+/// Whether a node looks like a rule that no object holds.
+pub fn is_raw_rule(node: &Node<'_>) -> bool {
+    const FIELDS: [&str; 6] = ["endpointSelector", "nodeSelector", "ingress", "ingressDeny", "egress", "egressDeny"];
+    FIELDS.iter().any(|name| node.get(name).is_some())
+}
+
+/// Name of a list of raw rules, which has none of its own: from its content, so that it moves with it.
+pub fn raw_rules_ref(root: &Node<'_>) -> ObjectRef {
+    let name = digest(root).chars().take(12).collect();
+    ObjectRef { kind: "Rule".to_owned(), namespace: String::new(), name }
+}
+
+/// Reads a list of raw rules (spec §2.13).
+pub fn raw_rules(ctx: &mut Ctx, root: &Node<'_>, object: &ObjectRef) -> Option<CiliumPolicy> {
+    ctx.allow_unknown_fields();
+    let items = ctx.items("rules", root)?;
+    let rules = items.iter().zip(0usize..);
+    let rules = rules.filter_map(|(item, index)| rule::rule(ctx, format!("[{index}]"), item, Scope::Raw, "")).collect();
+    let meta =
+        Meta { object: object.clone(), labels: Vec::new(), annotations: Vec::new(), owned: false, span: root.span };
+    Some(CiliumPolicy { meta, raw: true, rules })
 }

@@ -5,6 +5,7 @@
 //! Kubernetes but its reading of scalars, which is YAML 1.1 as `sigs.k8s.io/yaml` has it.
 
 mod build;
+mod digest;
 mod same;
 mod scalar;
 
@@ -13,6 +14,7 @@ use std::sync::Arc;
 
 use crate::diag::{Diagnostic, FileId, Span};
 
+pub use digest::digest;
 pub use same::same;
 pub use scalar::Value;
 
