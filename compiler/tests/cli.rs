@@ -316,6 +316,37 @@ fn trace_answers_with_rule_file_and_line() {
 }
 
 #[test]
+fn the_groups_file_answers_what_no_object_tells() {
+    let project = Project::new();
+    project.write(
+        "in/names.yaml",
+        "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: names, namespace: shop}\nspec:\n  \
+         endpointSelector: {}\n  egress:\n  - toFQDNs: [{matchPattern: \"**.b.io\"}]\n",
+    );
+    project.write(
+        "groups.yaml",
+        "dns:\n- {name: x.b.io, addresses: [192.0.2.1]}\n- {name: x.y.b.io, addresses: [192.0.2.2]}\n",
+    );
+    project.write("probes.tsv", "shop/web\tegress\tip:192.0.2.1\tTCP\t1\nshop/web\tegress\tip:192.0.2.2\tTCP\t1\n");
+    let verdicts = |more: &[&str]| {
+        let output = project.run(&[&["trace", "in", "--probes", "probes.tsv", "-o", "tsv"], more].concat());
+        assert_code(&output, 0);
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.lines().map(|line| line.split('\t').nth(5).unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(verdicts(&[]), ["deny", "deny"]);
+    assert_eq!(verdicts(&["--groups", "groups.yaml"]), ["allow", "deny"]);
+    assert_eq!(verdicts(&["--groups", "groups.yaml", "--fqdn-double-star", "1.19"]), ["allow", "allow"]);
+
+    assert!(
+        assert_code(&project.run(&["check", "in", "--groups", "gone.yaml"]), 3).contains("gone.yaml: no such file")
+    );
+    project.write("groups.yaml", "dns: [{name: x.b.io}]\n");
+    let output = project.run(&["check", "in", "--groups", "groups.yaml"]);
+    assert!(assert_code(&output, 3).contains("groups.yaml:1"));
+}
+
+#[test]
 fn the_readme_shows_what_trace_says() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_ciliumc"))

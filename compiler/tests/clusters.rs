@@ -315,7 +315,7 @@ proptest! {
                     for l4 in [79, 80, 81, 82, 83].map(|port| L4::Port(Protocol::Tcp, port)).into_iter().chain([L4::Icmp(8)]) {
                         let model = eval::decide(&analysis.resolved, class.policy(direction), Flow { peer, l4 });
                         let read = tables::decide(&lowered, tables.direction(direction), peer, l4);
-                        prop_assert_eq!(read.allowed, model.verdict == Verdict::Allow, "{:?} {:?} {:?}", direction, peer, l4);
+                        prop_assert_eq!(read.verdict, model.verdict, "{:?} {:?} {:?}", direction, peer, l4);
                         prop_assert_eq!(&read.rules, &model.rules);
                     }
                 }

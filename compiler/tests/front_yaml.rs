@@ -148,8 +148,8 @@ proptest! {
     }
 
     #[test]
-    fn mutated_policies_are_survived(at in 0usize..700, replacement in "[-:?,\\[\\]{}#&*!|>'\"% \n\ta0é]{0,3}", cut in 0usize..12) {
-        let text = include_str!("../../testdata/front/unsupported-fields.yaml");
+    fn mutated_policies_are_survived(at in 0usize..4400, replacement in "[-:?,\\[\\]{}#&*!|>'\"% \n\ta0é]{0,3}", cut in 0usize..12) {
+        let text = include_str!("../../testdata/front/l7.yaml");
         let mut text: Vec<char> = text.chars().collect();
         let end = (at + cut).min(text.len());
         text.splice(at.min(end)..end, replacement.chars());

@@ -11,11 +11,11 @@ use std::sync::Arc;
 
 use ciliumc::eval::{self, Flow, L4, Reason, Verdict};
 use ciliumc::ir::options::Options;
-use ciliumc::ir::{Direction, Protocol, RuleAction, RuleId};
+use ciliumc::ir::{AuthMode, Direction, HttpRule, L7Rules, Listener, Protocol, ProxyPolicy, RuleAction, RuleId};
 use ciliumc::lower;
 use ciliumc::resolve::{
-    AddressTable, Class, DirectionPolicy, Enforcement, Identity, L4Filter, L4Match, Lock, PeerSet, Resolved, Variant,
-    VariantIndex,
+    AddressTable, Attributes, Class, DirectionPolicy, Enforcement, Identity, L4Filter, L4Match, Lock, PeerSet,
+    Resolved, Variant, VariantIndex,
 };
 use ciliumc::validate::tables;
 use ciliumc_abi::identity::{IdentityIndex, NumericIdentity};
@@ -47,9 +47,39 @@ fn peers() -> impl Strategy<Value = PeerSet> {
     ]
 }
 
+fn attributes() -> impl Strategy<Value = Option<Arc<Attributes>>> {
+    let http = |path: &str| {
+        let rule = HttpRule { path: Some(path.into()), ..HttpRule::default() };
+        ProxyPolicy { l7: Some(L7Rules::Http(vec![rule])), ..ProxyPolicy::default() }
+    };
+    let listener = |name: &str, priority| {
+        let listener = Some(Listener { name: name.into(), priority });
+        ProxyPolicy { listener, ..ProxyPolicy::default() }
+    };
+    let tls = ProxyPolicy { server_names: BTreeSet::from(["a.io".into()]), ..ProxyPolicy::default() };
+    let kafka = ProxyPolicy { l7: Some(L7Rules::Kafka(vec![Default::default()])), ..ProxyPolicy::default() };
+    let proxies = [
+        http("/a"),
+        http("/b"),
+        kafka,
+        tls,
+        listener("ns/a/l", None),
+        listener("ns/b/l", None),
+        listener("ns/c/l", Some(5)),
+    ];
+    let proxy = prop::option::of(prop::sample::select(proxies.map(Arc::new).to_vec()));
+    let auth = prop_oneof![
+        3 => Just(None),
+        1 => Just(Some(AuthMode::Disabled)),
+        2 => Just(Some(AuthMode::Required)),
+        1 => Just(Some(AuthMode::TestAlwaysFail)),
+    ];
+    (proxy, auth).prop_map(|(proxy, auth)| Attributes::new(proxy.as_ref(), auth))
+}
+
 fn policy() -> impl Strategy<Value = DirectionPolicy> {
     let action = prop_oneof![3 => Just(RuleAction::Allow), 1 => Just(RuleAction::Deny)];
-    let filter = (prop::option::weighted(0.9, 0u32..20), action, peers(), l4_match());
+    let filter = (prop::option::weighted(0.9, 0u32..20), action, peers(), l4_match(), attributes());
     let enforcement = prop_oneof![
         1 => Just(Enforcement::DefaultAllow),
         4 => prop::collection::btree_set(0u32..20, 0..3)
@@ -60,12 +90,13 @@ fn policy() -> impl Strategy<Value = DirectionPolicy> {
         audit: false,
         filters: filters
             .into_iter()
-            .map(|(rule, action, peers, l4)| L4Filter {
-                // Only the local host's allow comes from no rule.
+            .map(|(rule, action, peers, l4, attributes)| L4Filter {
+                // Only the local host's allow comes from no rule, and only an allow has attributes.
                 rule: if action == RuleAction::Deny { Some(RuleId(rule.unwrap_or(0))) } else { rule.map(RuleId) },
                 action,
                 peers,
                 l4,
+                attributes: attributes.filter(|_| action == RuleAction::Allow),
             })
             .collect(),
     })
@@ -118,7 +149,9 @@ proptest! {
             for l4 in flows() {
                 let model = eval::decide(&resolved, resolved.classes[0].policy(Direction::Ingress), Flow { peer, l4 });
                 let read = tables::decide(&lowered, direction, peer, l4);
-                prop_assert_eq!(read.allowed, model.verdict == Verdict::Allow, "{:?} {:?}: {:?}", peer, l4, model);
+                prop_assert_eq!(read.verdict, model.verdict, "{:?} {:?}: {:?}", peer, l4, model);
+                prop_assert_eq!(&read.ruleset, &model.ruleset, "{:?} {:?}: {:?}", peer, l4, model);
+                prop_assert_eq!(read.auth, model.auth, "{:?} {:?}: {:?}", peer, l4, model);
                 prop_assert_eq!(&read.rules, &model.rules, "{:?} {:?}: {:?}", peer, l4, model);
                 prop_assert_eq!(read.reason == 181, model.reason == Reason::DenyRule);
             }
@@ -128,20 +161,27 @@ proptest! {
     #[test]
     fn an_added_deny_never_opens(policy in policy(), peers in peers(), l4 in l4_match()) {
         let mut stricter = policy.clone();
-        stricter.filters.push(L4Filter { rule: Some(RuleId(99)), action: RuleAction::Deny, peers, l4 });
+        let (rule, action) = (Some(RuleId(99)), RuleAction::Deny);
+        stricter.filters.push(L4Filter { rule, action, peers, l4, attributes: None });
         let (before, after) = (verdicts(policy), verdicts(stricter));
         for (flow, verdict) in &after {
-            prop_assert!(*verdict == Verdict::Deny || before[flow] == Verdict::Allow, "{:?}", flow);
+            prop_assert!(*verdict == Verdict::Deny || before[flow] == *verdict, "{:?}", flow);
         }
     }
 
     #[test]
-    fn an_added_allow_never_closes(policy in policy(), peers in peers(), l4 in l4_match()) {
+    fn an_added_allow_never_closes(
+        policy in policy(),
+        peers in peers(),
+        l4 in l4_match(),
+        attributes in attributes(),
+    ) {
         let mut wider = policy.clone();
-        wider.filters.push(L4Filter { rule: Some(RuleId(99)), action: RuleAction::Allow, peers, l4 });
+        let (rule, action) = (Some(RuleId(99)), RuleAction::Allow);
+        wider.filters.push(L4Filter { rule, action, peers, l4, attributes });
         let (before, after) = (verdicts(policy), verdicts(wider));
         for (flow, verdict) in &after {
-            prop_assert!(*verdict == Verdict::Allow || before[flow] == Verdict::Deny, "{:?}", flow);
+            prop_assert!(*verdict != Verdict::Deny || before[flow] == Verdict::Deny, "{:?}", flow);
         }
     }
 }

@@ -7,7 +7,7 @@ use ciliumc_abi::manifest::{
     PROVENANCE_FILE, SCHEMA, Section, TableFile,
 };
 
-use super::{Bundle, Input, provenance, sha256};
+use super::{Bundle, Input, provenance, rulesets, sha256};
 use crate::lower::shape::Shape;
 use crate::lower::tables::Tables;
 use crate::lower::{LoweredDirection, TablesIndex};
@@ -71,6 +71,9 @@ pub fn assemble(input: Input<'_>) -> Result<Bundle, AssembleError> {
 
     let provenance = provenance::provenance(input.sources, input.cluster, input.lowered);
     files.insert(PROVENANCE_FILE.into(), json(&provenance)?);
+    if let Some(document) = rulesets::rulesets(input.lowered) {
+        files.insert(rulesets::RULESETS_FILE.into(), json(&document)?);
+    }
 
     let listed = files.iter().map(|(path, bytes)| {
         let file = File { sha256: sha256(bytes), size: bytes.len() as u64 };

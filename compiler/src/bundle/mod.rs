@@ -6,6 +6,7 @@
 
 mod assemble;
 pub mod provenance;
+pub mod rulesets;
 pub mod write;
 
 use std::collections::BTreeMap;

@@ -57,7 +57,12 @@ pub struct InputArgs {
     /// Namespace of objects that name none.
     #[arg(long, short, value_name = "NS")]
     pub namespace: Option<String>,
-    /// What no object tells: addresses of provider groups, API servers and DNS names (see below).
+    /// Addresses that no object tells: of provider groups, API servers and DNS names.
+    ///
+    /// A YAML file with three lists, all optional: `groups: [{aws: {securityGroupsIds: [sg-1]}, addresses: [192.0.2.1]}]`
+    /// answers for `fromGroups` and `toGroups`, which need an answer, be it empty; `apiServers: [192.0.2.9]` goes beyond
+    /// the backends of default/kubernetes; `dns: [{name: www.example.com, addresses: [198.51.100.7]}]` is what the DNS
+    /// proxy would have learnt, for `toFQDNs`.
     #[arg(long, value_name = "FILE")]
     pub groups: Option<String>,
     /// Read `toServices` that finds nothing as Cilium 1.18 does: its ports are open to everyone.
@@ -201,6 +206,7 @@ pub enum Engine {
 pub enum Expect {
     Allow,
     Deny,
+    Redirect,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

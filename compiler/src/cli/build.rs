@@ -11,7 +11,7 @@ use crate::bundle::write;
 use crate::clang::Toolchain;
 use crate::diag::render;
 use crate::driver::build::{self, BuildOptions};
-use crate::driver::{Failure, Stage};
+use crate::driver::{self, Failure, Stage};
 use crate::resolve::Lock;
 use crate::source;
 
@@ -25,7 +25,7 @@ pub fn run(args: &BuildArgs) -> Result<u8, Failure> {
     };
     let sources = inputs::load(&args.input)?;
     let mut analysis = inputs::analyse(&args.input, &sources, lock.clone())?;
-    let warnings = build::warnings(&analysis);
+    let warnings = driver::warnings::warnings(&analysis);
     analysis.diagnostics.extend(warnings);
     if args.output == ReportFormat::Text {
         inputs::print_diagnostics(&args.input, &analysis, &sources);

@@ -1,9 +1,12 @@
 //! Words for decisions and places.
 
+use ciliumc_abi::drop_reason;
 use serde_json::json;
 
-use crate::eval::{Decision, Reason};
+use crate::eval::{Decision, Reason, Verdict};
+use crate::ir::options::Options;
 use crate::ir::{Cluster, Direction, RuleId};
+use crate::resolve::AuthType;
 use crate::source::SourceMap;
 
 /// Why, in one clause, with every rule's object, path, file and line.
@@ -17,10 +20,45 @@ pub fn why(sources: &SourceMap, cluster: &Cluster, decision: &Decision) -> Strin
             format!("{} {} ({}:{line})", cluster.policy_of(id).object, rule.path, sources.name(rule.span.file))
         })
         .collect();
-    let audited = if decision.audited { ", audited: would be dropped" } else { "" };
-    match places.as_slice() {
-        [] => format!("{}{audited}", reason(decision.reason)),
-        places => format!("{} by {}{audited}", reason(decision.reason), places.join(", ")),
+    let mut out = reason(decision.reason).to_string();
+    if !places.is_empty() {
+        out += &format!(" by {}", places.join(", "));
+    }
+    if let Some(ruleset) = &decision.ruleset {
+        out += &format!(", through the proxy ({})", ruleset.parser);
+    }
+    if let Some(word) = decision.auth.word() {
+        out += &format!(", after authentication ({word})");
+    }
+    if decision.audited {
+        out += ", audited: would be dropped";
+    }
+    if matches!(decision.verdict, Verdict::Allow | Verdict::Redirect) {
+        let what = if decision.auth == AuthType::None { "no proxy" } else { "no authentication" };
+        match node(&cluster.options, decision) {
+            Err(reason) => out += &format!("; the node has {what} yet and drops it ({reason})"),
+            Ok(()) if decision.auth != AuthType::None => {
+                out += &format!("; the node has {what} yet, and audit mode passes it");
+            }
+            Ok(()) => {}
+        }
+    }
+    out
+}
+
+/// What the built datapath does with a flow, as long as it has neither proxy nor handshake: whether it passes, or the
+/// drop reason.
+pub fn node(options: &Options, decision: &Decision) -> Result<(), u8> {
+    let needs_auth = decision.auth != AuthType::None;
+    match (decision.verdict, needs_auth) {
+        // Authentication comes first there, and audit mode passes what lacks it.
+        (Verdict::Redirect | Verdict::Allow, true) if options.audit => Ok(()),
+        (Verdict::Redirect | Verdict::Allow, true) => Err(drop_reason::AUTH_REQUIRED),
+        (Verdict::Redirect, false) => Err(drop_reason::NO_PROXY),
+        (Verdict::Allow, false) => Ok(()),
+        (Verdict::Deny, _) if decision.reason == Reason::DenyRule => Err(drop_reason::POLICY_DENY),
+        (Verdict::Deny, _) if decision.reason == Reason::ProtocolDisabled => Err(drop_reason::CT_UNKNOWN_PROTO),
+        (Verdict::Deny | Verdict::Error, _) => Err(drop_reason::POLICY_DENIED),
     }
 }
 
@@ -34,6 +72,7 @@ pub fn reason(reason: Reason) -> &'static str {
         Reason::DefaultAllow => "nothing matches, and default deny is switched off",
         Reason::DefaultDeny => "nothing allows it, and the direction is isolated",
         Reason::UnknownPeer => "the peer's identity is unknown",
+        Reason::Conflict => "its rules conflict, so its policy cannot be computed",
         Reason::ProtocolDisabled => "SCTP is dropped while enable-sctp is off",
     }
 }

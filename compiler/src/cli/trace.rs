@@ -35,6 +35,7 @@ pub fn run(args: &TraceArgs) -> Result<u8, Failure> {
             let expected = match expected {
                 Expect::Allow => Verdict::Allow,
                 Expect::Deny => Verdict::Deny,
+                Expect::Redirect => Verdict::Redirect,
             };
             unexpected += usize::from(verdict != Some(expected));
         }
@@ -72,14 +73,26 @@ fn verdict(answer: &Result<Answer, String>) -> &'static str {
     answer.as_ref().map_or("unknown", |a| a.decision.verdict.word())
 }
 
+/// Kind of the proxy, for a redirect.
+fn l7(answer: &Result<Answer, String>) -> Option<&str> {
+    answer.as_ref().ok()?.decision.parser()
+}
+
+/// Authentication that comes first, if any.
+fn auth(answer: &Result<Answer, String>) -> Option<&'static str> {
+    answer.as_ref().ok()?.decision.auth.word()
+}
+
 fn protocol_port(probe: &Probe) -> String {
     format!("{}/{}", probe.port, probe.protocol)
 }
 
 fn tsv(probe: &Probe, answer: &Result<Answer, String>) -> String {
     let peer = answer.as_ref().map_or("-", |a| a.peer_text.as_str());
+    let l7 = l7(answer).unwrap_or("-");
+    let auth = auth(answer).unwrap_or("-");
     format!(
-        "{}\t{}\t{}\t{}\t{}\t{}\t-\t-\t{peer}",
+        "{}\t{}\t{}\t{}\t{}\t{}\t{l7}\t{auth}\t{peer}",
         probe.endpoint,
         probe.direction.word(),
         probe.peer,
@@ -95,7 +108,7 @@ fn line(sources: &SourceMap, analysis: &Analysis, probe: &Probe, answer: &Result
         Err(problem) => problem.clone(),
     };
     let arrow = report::arrow(probe.direction);
-    format!("{:7} {} {arrow} {} {}: {why}", verdict(answer), probe.endpoint, probe.peer, protocol_port(probe))
+    format!("{:8} {} {arrow} {} {}: {why}", verdict(answer), probe.endpoint, probe.peer, protocol_port(probe))
 }
 
 fn row(sources: &SourceMap, analysis: &Analysis, probe: &Probe, answer: &Result<Answer, String>) -> serde_json::Value {
@@ -104,7 +117,11 @@ fn row(sources: &SourceMap, analysis: &Analysis, probe: &Probe, answer: &Result<
     json!({
         "endpoint": probe.endpoint, "direction": probe.direction.word(), "peer": probe.peer,
         "protocol": probe.protocol, "port": probe.port,
-        "verdict": verdict(answer), "l7": null, "auth": null,
+        "verdict": verdict(answer), "l7": l7(answer), "auth": auth(answer),
+        "node": answer.as_ref().ok().map(|a| match report::node(&analysis.cluster.options, &a.decision) {
+            Ok(()) => json!({ "passes": true, "dropReason": null }),
+            Err(reason) => json!({ "passes": false, "dropReason": reason }),
+        }),
         "audited": answer.as_ref().is_ok_and(|a| a.decision.audited),
         "reason": match answer {
             Ok(answer) => report::reason(answer.decision.reason).to_string(),

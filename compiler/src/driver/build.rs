@@ -9,12 +9,11 @@ use super::{Analysis, Failure, Stage};
 use crate::bundle::{self, BuiltObject, Bundle};
 use crate::clang::{self, ClangError, Toolchain};
 use crate::codegen::{self, Unit};
-use crate::diag::{Code, Diagnostic};
 use crate::ir::{self, Direction};
 use crate::lower::shape::{NodeConfig, Shape};
 use crate::lower::{self, Lowered};
 use crate::object::{self, ObjectReport};
-use crate::resolve::{self, Enforcement};
+use crate::resolve;
 use crate::source::SourceMap;
 use crate::validate::kernel::{self, VerifyError};
 
@@ -51,20 +50,6 @@ pub fn lower(analysis: &Analysis) -> Result<Lowered, Failure> {
     let lowered = lower::lower(&analysis.cluster.options, &analysis.resolved).map_err(Failure::input)?;
     lower::verify::verify(&lowered).map_err(Failure::bug("lower"))?;
     Ok(lowered)
-}
-
-/// What the built datapath does not do for this input: it translates no service address, so an endpoint whose egress is
-/// isolated is judged by the service's address and not by its backend's.
-pub fn warnings(analysis: &Analysis) -> Vec<Diagnostic> {
-    let isolated = analysis.resolved.classes.iter().any(|class| class.egress.enforcement != Enforcement::Open);
-    let services = analysis.cluster.services.iter().filter(|service| isolated && !service.selector.is_empty());
-    services
-        .map(|service| {
-            let message = "service addresses are not translated: an endpoint with isolated egress cannot use this one";
-            let hint = "its egress policy is asked about the service's own address; let it address the backends";
-            Diagnostic::warning(Code("F-301"), service.span, message).hint(hint).object(service.object.clone())
-        })
-        .collect()
 }
 
 /// The distinct units of a cluster, sorted by shape.

@@ -5,6 +5,7 @@
 
 pub mod build;
 mod failure;
+pub mod warnings;
 
 pub use failure::Failure;
 

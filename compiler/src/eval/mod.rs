@@ -7,9 +7,12 @@
 mod precedence;
 pub mod probe;
 
+use std::sync::Arc;
+
 use ciliumc_abi::identity::IdentityIndex;
 
 use crate::ir::{Protocol, RuleId};
+use crate::resolve::{AuthType, Ruleset};
 
 pub use precedence::decide;
 
@@ -31,6 +34,10 @@ pub enum Verdict {
     Allow,
     /// It is dropped.
     Deny,
+    /// It passes through the L7 proxy, which decides on requests.
+    Redirect,
+    /// The endpoint's policy cannot be computed.
+    Error,
 }
 
 impl Verdict {
@@ -39,6 +46,8 @@ impl Verdict {
         match self {
             Self::Allow => "allow",
             Self::Deny => "deny",
+            Self::Redirect => "redirect",
+            Self::Error => "error",
         }
     }
 }
@@ -60,6 +69,8 @@ pub enum Reason {
     DefaultDeny,
     /// The peer is unknown and the direction is enforced.
     UnknownPeer,
+    /// Rules of the endpoint exclude each other (spec §2.14).
+    Conflict,
     /// SCTP without `enable-sctp`: dropped as an unknown protocol, whatever the policy.
     ProtocolDisabled,
 }
@@ -75,6 +86,22 @@ pub struct Decision {
     pub rules: Vec<RuleId>,
     /// Audit mode lets it pass; `verdict` is then allow.
     pub audited: bool,
+    /// What the proxy is given; only for a redirect.
+    pub ruleset: Option<Arc<Ruleset>>,
+    /// Authentication that an allow or a redirect needs first.
+    pub auth: AuthType,
+}
+
+impl Decision {
+    /// Without proxy, authentication or audit.
+    pub fn new(verdict: Verdict, reason: Reason, rules: Vec<RuleId>) -> Self {
+        Self { verdict, reason, rules, audited: false, ruleset: None, auth: AuthType::None }
+    }
+
+    /// Kind of the proxy, for a redirect.
+    pub fn parser(&self) -> Option<&str> {
+        self.ruleset.as_ref().map(|ruleset| ruleset.parser.word())
+    }
 }
 
 /// A flow at one endpoint.

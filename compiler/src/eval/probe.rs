@@ -99,7 +99,7 @@ pub fn answer(cluster: &Cluster, resolved: &Resolved, probe: &Probe) -> Result<A
     let policy = resolved.classes[class.0 as usize].policy(probe.direction);
     let decision = match l4 {
         L4::Port(Protocol::Sctp, _) if !cluster.options.sctp => {
-            Decision { verdict: Verdict::Deny, reason: Reason::ProtocolDisabled, rules: Vec::new(), audited: false }
+            Decision::new(Verdict::Deny, Reason::ProtocolDisabled, Vec::new())
         }
         _ => decide(resolved, policy, Flow { peer, l4 }),
     };

@@ -86,3 +86,44 @@ fn addresses(ctx: &mut Ctx, name: &str, node: &Node<'_>) -> Vec<IpAddr> {
     let items = ctx.items(name, node).unwrap_or_default();
     items.iter().filter_map(|item| Some(address(ctx, name, item)?.value)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_text(text: &str) -> (Answers, Vec<String>) {
+        let mut diagnostics = Vec::new();
+        let answers = read(FileId(0), text, &mut diagnostics);
+        (answers, diagnostics.into_iter().map(|d| format!("{}: {}", d.code, d.message)).collect())
+    }
+
+    #[test]
+    fn a_group_is_the_same_in_any_order() {
+        let text = "groups:\n- aws: {region: r, securityGroupsIds: [b, a]}\n  addresses: [192.0.2.1]\n\
+                    dns: [{name: A.io., addresses: []}]\napiServers: [\"2001:db8::1\"]\n";
+        let (answers, problems) = read_text(text);
+        assert!(problems.is_empty(), "{problems:?}");
+        assert_eq!(answers.groups[0].0.security_group_ids, ["a", "b"]);
+        assert_eq!(answers.dns, [("a.io".into(), Vec::new())]);
+        assert_eq!(answers.api_servers.len(), 1);
+        assert_eq!(read_text("").0, Answers::default());
+    }
+
+    #[test]
+    fn a_wrong_file_answers_nothing() {
+        for (text, problem) in [
+            ("groups: [{aws: {}, addresses: [x]}]", "E-020: "),
+            ("groups: [{aws: {}}]", "F-006: `addresses` is missing"),
+            ("groups: [{addresses: []}]", "F-006: `aws` is missing"),
+            ("dns: [{name: \"*.io\", addresses: []}]", "E-216: "),
+            ("dns: [{addresses: []}]", "F-006: `name` is missing"),
+            ("apiServers: [192.0.2.1]\napiservers: []", "E-001: `apiservers` is not a field of the groups file"),
+            ("- a", "F-005: `the groups file` is a list"),
+            ("groups: [", "F-001: "),
+        ] {
+            let (answers, problems) = read_text(text);
+            assert_eq!(answers, Answers::default(), "{text}");
+            assert!(problems.iter().any(|p| p.starts_with(problem)), "{text}: {problems:?}");
+        }
+    }
+}

@@ -7,7 +7,7 @@ use super::cilium_peers::{self, RuleScope};
 use super::labels::{Requirement, Selector};
 use super::scope::{self, NAMESPACE_KEY};
 use super::{DefaultDeny, Direction, Policy, Port, PortMatch, Ports, Protocol, ProxyPolicy, Rule, RuleAction, Subject};
-use crate::diag::{Code, Diagnostic};
+use crate::diag::{Code, Diagnostic, ObjectRef};
 use crate::front::objects::{self, CiliumPolicy, CiliumRule, Element, IcmpField, KeySource, PortRule, PortSpec};
 
 /// Adds one object.
@@ -52,6 +52,7 @@ pub fn add(ctx: &mut Ctx<'_>, object: &CiliumPolicy) {
                 let path = format!("{}.{field}[{n}]", rule.path);
                 let peers = cilium_peers::peers(ctx, element, action, scope);
                 let requires = cilium_peers::requires(ctx, element, scope);
+                refuse_switched_off(ctx, element, &object.meta.object);
                 ctx.rule(Rule {
                     policy,
                     direction,
@@ -65,6 +66,21 @@ pub fn add(ctx: &mut Ctx<'_>, object: &CiliumPolicy) {
                 });
             }
         }
+    }
+}
+
+/// What an option of the cluster rules out (spec §0.2).
+fn refuse_switched_off(ctx: &mut Ctx<'_>, element: &Element, object: &ObjectRef) {
+    let (l7_proxy, icmp_rules) = (ctx.options().l7_proxy, ctx.options().icmp_rules);
+    for l7 in element.to_ports.iter().flatten().filter_map(|item| item.l7.as_ref()).filter(|_| !l7_proxy) {
+        let message = "L7 rules need the proxy, and enable-l7-proxy is off";
+        let hint = "switch it on in cilium-config, or leave `rules` out";
+        ctx.report(Diagnostic::error(Code("E-242"), l7.span, message).hint(hint), object);
+    }
+    for field in element.icmps.iter().flatten().flatten().filter(|_| !icmp_rules) {
+        let message = "`icmps` has no meaning while enable-icmp-rules is off";
+        let hint = "switch it on in cilium-config, or leave `icmps` out";
+        ctx.report(Diagnostic::error(Code("F-204"), field.span, message).hint(hint), object);
     }
 }
 

@@ -27,7 +27,10 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-pub use crate::front::objects::{AuthMode, Entity, FqdnSelector, L7Rules, Listener, Protocol, Tier, TlsContext};
+pub use crate::front::objects::{
+    AuthMode, DnsRule, Entity, FqdnSelector, HeaderMatch, HttpRule, KafkaRule, L7Rules, Listener, Mismatch, Protocol,
+    Secret, Tier, TlsContext,
+};
 
 use crate::diag::{ObjectRef, Span};
 use labels::Selector;
@@ -91,6 +94,13 @@ impl Cluster {
     /// Rules with their ids.
     pub fn rules(&self) -> impl Iterator<Item = (RuleId, &Rule)> {
         (0..).map(RuleId).zip(&self.rules)
+    }
+
+    /// Rules of one policy with their ids: they stand together.
+    pub fn rules_of(&self, policy: PolicyIndex) -> impl Iterator<Item = (RuleId, &Rule)> {
+        let first = self.rules.partition_point(|rule| rule.policy < policy);
+        let rules = self.rules.get(first..).unwrap_or_default().iter().take_while(move |rule| rule.policy == policy);
+        (first as u32..).map(RuleId).zip(rules)
     }
 }
 

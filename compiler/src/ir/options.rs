@@ -37,6 +37,10 @@ pub struct Options {
     pub cidr_match_nodes: bool,
     /// `enable-node-selector-labels`: remote nodes have identities of their own, with their labels.
     pub node_selector_labels: bool,
+    /// `enable-l7-proxy`; without it a rule with an L7 part is an error.
+    pub l7_proxy: bool,
+    /// `enable-icmp-rules`; without it `icmps` is an error.
+    pub icmp_rules: bool,
     /// `enable-non-default-deny-policies`.
     pub non_default_deny: bool,
     /// `policy-default-local-cluster`.
@@ -79,6 +83,8 @@ impl Default for Options {
             host_firewall: false,
             cidr_match_nodes: false,
             node_selector_labels: false,
+            l7_proxy: true,
+            icmp_rules: true,
             non_default_deny: true,
             default_local_cluster: false,
             allow_icmp_frag_needed: true,
@@ -156,7 +162,8 @@ fn set(options: &mut Options, key: &str, value: &str) -> Result<(), String> {
         "enable-host-firewall" => refuse_true(value)?,
         "enable-node-selector-labels" => options.node_selector_labels = boolean(value)?,
         "enable-well-known-identities" => refuse_true(value)?,
-        "enable-icmp-rules" => require_true(value)?,
+        "enable-l7-proxy" => options.l7_proxy = boolean(value)?,
+        "enable-icmp-rules" => options.icmp_rules = boolean(value)?,
         "enable-non-default-deny-policies" => options.non_default_deny = boolean(value)?,
         "policy-default-local-cluster" => options.default_local_cluster = boolean(value)?,
         "allow-icmp-frag-needed" => options.allow_icmp_frag_needed = boolean(value)?,
@@ -196,13 +203,6 @@ fn refuse_true(value: &str) -> Result<(), String> {
     match boolean(value)? {
         true => Err("switched on, which is not supported yet".into()),
         false => Ok(()),
-    }
-}
-
-fn require_true(value: &str) -> Result<(), String> {
-    match boolean(value)? {
-        true => Ok(()),
-        false => Err("switched off, which is not supported yet".into()),
     }
 }
 

@@ -5,15 +5,17 @@
 //! columns are merged.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use ciliumc_abi::action::{VERDICT_ALLOW, VERDICT_DENY};
-use ciliumc_abi::drop_reason::{POLICY_DENIED, POLICY_DENY};
+use ciliumc_abi::action::VERDICT_DENY;
+use ciliumc_abi::drop_reason::POLICY_DENIED;
 use ciliumc_abi::identity::IdentityIndex;
 use ciliumc_abi::table::{DIR_ICMP, DIR_ICMP6, DIR_SCTP, DIR_TCP, DIR_UDP, DIRECTORIES};
 
+use super::decide::decide;
 use super::shape::PolicyMode;
-use crate::ir::{Protocol, RuleAction, RuleId};
-use crate::resolve::{DirectionPolicy, Enforcement, L4Match, PeerSet};
+use crate::ir::{Protocol, RuleId};
+use crate::resolve::{AuthType, DirectionPolicy, Enforcement, L4Match, PeerSet, Ruleset};
 
 /// An action before causes have numbers.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,6 +26,27 @@ pub struct ActionKey {
     pub reason: u8,
     /// The rules that decide, sorted.
     pub rules: Vec<RuleId>,
+    /// What the proxy is given; only for a redirect.
+    pub ruleset: Option<Arc<Ruleset>>,
+    /// Authentication that comes first.
+    pub auth: AuthType,
+}
+
+impl ActionKey {
+    /// Without proxy or authentication.
+    pub fn plain(verdict: u8, reason: u8, rules: Vec<RuleId>) -> Self {
+        Self { verdict, reason, rules, ruleset: None, auth: AuthType::None }
+    }
+}
+
+/// A filter that matches a cell, with the bits of protocol and port that its entry fixes there (spec §4.3). The bits
+/// are 0 where no filter has attributes: they make no difference then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Matching {
+    /// Position in the policy's filters.
+    pub filter: usize,
+    /// L4 prefix length.
+    pub prefix: u8,
 }
 
 /// A run of ports of one directory with one class.
@@ -63,9 +86,9 @@ impl Factored {
 pub fn factor(policy: &DirectionPolicy, known: &[IdentityIndex]) -> Factored {
     let default_rules = match &policy.enforcement {
         Enforcement::DefaultDeny(rules) => rules.clone(),
-        Enforcement::Open | Enforcement::DefaultAllow => Vec::new(),
+        Enforcement::Open | Enforcement::DefaultAllow | Enforcement::Conflict => Vec::new(),
     };
-    let default_action = ActionKey { verdict: VERDICT_DENY, reason: POLICY_DENIED, rules: default_rules };
+    let default_action = ActionKey::plain(VERDICT_DENY, POLICY_DENIED, default_rules);
 
     let (row_filters, mut rows_of) = rows(policy, known);
     let (class_filters, mut directories) = classes(policy);
@@ -73,7 +96,7 @@ pub fn factor(policy: &DirectionPolicy, known: &[IdentityIndex]) -> Factored {
     // Row 0: an index that nobody knows is denied wherever anything is enforced.
     cells.push(vec![default_action.clone(); class_filters.len()]);
     for row in &row_filters {
-        let cell = |class: &Vec<usize>| decide(policy, &default_action, &intersection(row, class));
+        let cell = |class: &Vec<Matching>| decide(policy, &default_action, &intersection(row, class));
         cells.push(class_filters.iter().map(cell).collect());
     }
     merge_rows(&mut cells, &mut rows_of);
@@ -81,6 +104,7 @@ pub fn factor(policy: &DirectionPolicy, known: &[IdentityIndex]) -> Factored {
 
     let mode = match &policy.enforcement {
         Enforcement::Open => PolicyMode::AllowAll,
+        Enforcement::Conflict => PolicyMode::DenyAll,
         Enforcement::DefaultDeny(_) if cells.iter().flatten().all(|action| *action == default_action) => {
             PolicyMode::DenyAll
         }
@@ -88,34 +112,6 @@ pub fn factor(policy: &DirectionPolicy, known: &[IdentityIndex]) -> Factored {
         Enforcement::DefaultDeny(_) | Enforcement::DefaultAllow => PolicyMode::Tables,
     };
     Factored { mode, default_action, rows_of, directories, cells }
-}
-
-/// The verdict where exactly these filters match: deny beats allow, whatever is more specific (spec §4.5).
-fn decide(policy: &DirectionPolicy, default_action: &ActionKey, matching: &[usize]) -> ActionKey {
-    let rules_of = |action: RuleAction| {
-        let mut rules: Vec<RuleId> = matching
-            .iter()
-            .map(|&n| &policy.filters[n])
-            .filter(|filter| filter.action == action)
-            .filter_map(|filter| filter.rule)
-            .collect();
-        rules.sort_unstable();
-        rules.dedup();
-        rules
-    };
-    let any = |action: RuleAction| matching.iter().any(|&n| policy.filters[n].action == action);
-    if any(RuleAction::Deny) {
-        return ActionKey { verdict: VERDICT_DENY, reason: POLICY_DENY, rules: rules_of(RuleAction::Deny) };
-    }
-    if any(RuleAction::Allow) {
-        return ActionKey { verdict: VERDICT_ALLOW, reason: 0, rules: rules_of(RuleAction::Allow) };
-    }
-    match policy.enforcement {
-        Enforcement::Open | Enforcement::DefaultAllow => {
-            ActionKey { verdict: VERDICT_ALLOW, reason: 0, rules: Vec::new() }
-        }
-        Enforcement::DefaultDeny(_) => default_action.clone(),
-    }
 }
 
 /// Rows from 1 on: the filters that match a peer of the row. The first is that of peers no filter names.
@@ -170,36 +166,46 @@ fn range(l4: L4Match) -> Option<(u32, u16, u16)> {
     }
 }
 
-/// Port classes: the filters that cover each, and the segments of each directory.
-fn classes(policy: &DirectionPolicy) -> (Vec<Vec<usize>>, Vec<Vec<Segment>>) {
-    let mut filters: Vec<Vec<usize>> = Vec::new();
-    let mut place: BTreeMap<Vec<usize>, usize> = BTreeMap::new();
+/// Port classes: the filters that cover each, and the segments of each directory. A filter begins anew with each of its
+/// blocks where attributes make their length matter.
+fn classes(policy: &DirectionPolicy) -> (Vec<Vec<Matching>>, Vec<Vec<Segment>>) {
+    let by_block = policy.filters.iter().any(|filter| filter.attributes.is_some());
+    let mut filters: Vec<Vec<Matching>> = Vec::new();
+    let mut place: BTreeMap<Vec<Matching>, usize> = BTreeMap::new();
     let mut directories = Vec::new();
-    let whole: Vec<usize> = (0..policy.filters.len()).filter(|&n| range(policy.filters[n].l4).is_none()).collect();
+    let whole = (0..policy.filters.len()).filter(|&n| range(policy.filters[n].l4).is_none());
+    let whole: BTreeMap<usize, u8> = whole.map(|n| (n, 0)).collect();
     for directory in 0..DIRECTORIES {
         let end: u32 = if directory == DIR_ICMP || directory == DIR_ICMP6 { 256 } else { 65536 };
-        // Where a filter begins (true) or has ended (false).
-        let mut edges: BTreeMap<u32, Vec<(usize, bool)>> = BTreeMap::from([(0, Vec::new())]);
+        // Where a block of a filter begins, with its prefix length, or has ended.
+        let mut edges: BTreeMap<u32, Vec<(usize, Option<u8>)>> = BTreeMap::from([(0, Vec::new())]);
         for (n, filter) in policy.filters.iter().enumerate() {
             if let Some((own, first, last)) = range(filter.l4)
                 && own == directory
             {
-                edges.entry(u32::from(first)).or_default().push((n, true));
-                edges.entry(u32::from(last) + 1).or_default().push((n, false));
+                let blocks = match by_block {
+                    true => blocks(u32::from(first), u32::from(last), end),
+                    false => vec![Block { first: u32::from(first), end: u32::from(last) + 1, prefix: 0 }],
+                };
+                for block in blocks {
+                    edges.entry(block.first).or_default().push((n, Some(block.prefix)));
+                    // A block may begin where the one before it has ended: the end comes first.
+                    edges.entry(block.end).or_default().insert(0, (n, None));
+                }
             }
         }
         let starts: Vec<u32> = edges.keys().copied().filter(|&at| at < end).collect();
-        let mut active: BTreeMap<usize, ()> = whole.iter().map(|&n| (n, ())).collect();
+        let mut active = whole.clone();
         let mut segments = Vec::with_capacity(starts.len());
         for (n, &start) in starts.iter().enumerate() {
             for (filter, begins) in &edges[&start] {
-                if *begins {
-                    active.insert(*filter, ());
-                } else {
-                    active.remove(filter);
-                }
+                match begins {
+                    Some(prefix) => active.insert(*filter, *prefix),
+                    None => active.remove(filter),
+                };
             }
-            let signature: Vec<usize> = active.keys().copied().collect();
+            let signature: Vec<Matching> =
+                active.iter().map(|(&filter, &prefix)| Matching { filter, prefix }).collect();
             let class = *place.entry(signature).or_insert_with_key(|signature| {
                 filters.push(signature.clone());
                 filters.len() - 1
@@ -212,10 +218,41 @@ fn classes(policy: &DirectionPolicy) -> (Vec<Vec<usize>>, Vec<Vec<Segment>>) {
     (filters, directories)
 }
 
-/// Of two sorted lists.
-fn intersection(a: &[usize], b: &[usize]) -> Vec<usize> {
-    let (short, long) = if a.len() <= b.len() { (a, b) } else { (b, a) };
-    short.iter().copied().filter(|n| long.binary_search(n).is_ok()).collect()
+/// An aligned power of two of ports (spec §4.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Block {
+    first: u32,
+    /// One above the last.
+    end: u32,
+    /// L4 prefix length: 8 for every port, 24 for one.
+    prefix: u8,
+}
+
+/// Cuts a range of a directory with `ports` ports into blocks: each time the largest that begins there and fits.
+fn blocks(first: u32, last: u32, ports: u32) -> Vec<Block> {
+    if first == 0 && last + 1 == ports {
+        return vec![Block { first, end: ports, prefix: 8 }];
+    }
+    let mut out = Vec::new();
+    let mut at = first;
+    while at <= last {
+        let aligned = if at == 0 { 16 } else { at.trailing_zeros() };
+        let fits = (last - at + 1).ilog2();
+        let bits = aligned.min(fits);
+        out.push(Block { first: at, end: at + (1 << bits), prefix: 24 - bits as u8 });
+        at += 1 << bits;
+    }
+    out
+}
+
+/// The filters of a row that cover a class; both are sorted.
+fn intersection(row: &[usize], class: &[Matching]) -> Vec<Matching> {
+    if class.len() <= row.len() {
+        class.iter().copied().filter(|m| row.binary_search(&m.filter).is_ok()).collect()
+    } else {
+        let find = |n: &usize| class.binary_search_by_key(n, |m| m.filter).ok().map(|at| class[at]);
+        row.iter().filter_map(find).collect()
+    }
 }
 
 /// Gives equal rows one number. Rows 0 and 1 keep theirs: they have a meaning of their own.
@@ -264,5 +301,21 @@ fn merge_classes(cells: &mut [Vec<ActionKey>], directories: &mut [Vec<Segment>])
     drop(place);
     for row in cells {
         *row = kept.iter().map(|&old| row[old].clone()).collect();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_are_those_of_the_specification() {
+        let cut = |first, last| blocks(first, last, 65536).iter().map(|b| (b.first, b.prefix - 8)).collect::<Vec<_>>();
+        let example = [(80, 12), (96, 11), (128, 9), (256, 9), (384, 11), (416, 12), (432, 13), (440, 14), (444, 16)];
+        assert_eq!(cut(80, 444), example);
+        assert_eq!(cut(0, 65535), [(0, 0)]);
+        assert_eq!(cut(80, 80), [(80, 16)]);
+        assert_eq!(cut(1, 65534).len(), 30);
+        assert_eq!(cut(65535, 65535), [(65535, 16)]);
     }
 }

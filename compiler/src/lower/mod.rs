@@ -7,6 +7,7 @@
 //! exactly and merges equal rows and columns; [`tables`] lays the result out as pages. This module sees no label and
 //! knows nothing of `eval`: the two are held against each other by tests and by `validate`.
 
+mod decide;
 mod factor;
 pub mod shape;
 pub mod tables;
@@ -14,15 +15,16 @@ pub mod text;
 pub mod verify;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use ciliumc_abi::identity::IdentityIndex;
 
 use crate::ir::options::Options;
 use crate::ir::{Direction, RuleId};
-use crate::resolve::{DirectionPolicy, Resolved};
-use factor::{ActionKey, Factored};
+use crate::resolve::{DirectionPolicy, Resolved, Ruleset};
+use factor::Factored;
 use shape::{NodeConfig, PolicyMode, Program, Shape};
-use tables::Tables;
+use tables::{Numbers, Tables};
 
 /// Bound of one class table.
 pub const TABLE_BYTES_MAX: usize = 16 << 20;
@@ -38,10 +40,19 @@ pub struct Lowered {
     pub node: NodeConfig,
     /// By cause number: the rules that decide. Entry 0 is empty.
     pub causes: Vec<Vec<RuleId>>,
+    /// Distinct L7 rule sets. The first has number 1: 0 in an action is none.
+    pub rulesets: Vec<Arc<Ruleset>>,
     /// Distinct tables.
     pub tables: Vec<Tables>,
     /// By [`crate::resolve::ClassIndex`].
     pub classes: Vec<LoweredClass>,
+}
+
+impl Lowered {
+    /// The L7 rule set of a number that an action holds.
+    pub fn ruleset(&self, number: u32) -> Option<&Arc<Ruleset>> {
+        self.rulesets.get(number.checked_sub(1)? as usize)
+    }
 }
 
 /// One class.
@@ -132,8 +143,10 @@ pub fn lower(options: &Options, resolved: &Resolved) -> Result<Lowered, LowerErr
         causes.extend(factored.actions().map(|action| action.rules.clone()));
     }
     let causes: Vec<Vec<RuleId>> = causes.into_iter().collect();
-    // The set is sorted and holds every list, so the search finds it; 0 is "no rule".
-    let cause_of = |action: &ActionKey| causes.binary_search(&action.rules).unwrap_or(0) as u32;
+    let rulesets = distinct.iter().flat_map(|(_, factored)| factored.actions());
+    let rulesets: BTreeSet<Arc<Ruleset>> = rulesets.filter_map(|action| action.ruleset.clone()).collect();
+    let rulesets: Vec<Arc<Ruleset>> = rulesets.into_iter().collect();
+    let numbers = Numbers { causes: &causes, rulesets: &rulesets };
 
     let mut tables: Vec<Tables> = Vec::new();
     let mut known_tables: BTreeMap<Tables, TablesIndex> = BTreeMap::new();
@@ -145,7 +158,7 @@ pub fn lower(options: &Options, resolved: &Resolved) -> Result<Lowered, LowerErr
                 Direction::Ingress => Program::ToContainer,
                 Direction::Egress => Program::FromContainer,
             };
-            let default_cause = cause_of(&factored.default_action);
+            let default_cause = numbers.cause(&factored.default_action);
             let constant = |mode| LoweredDirection {
                 shape: Shape { audit: policy.audit && mode != PolicyMode::AllowAll, ..Shape::constant(program, mode) },
                 tables: None,
@@ -155,7 +168,7 @@ pub fn lower(options: &Options, resolved: &Resolved) -> Result<Lowered, LowerErr
                 PolicyMode::AllowAll | PolicyMode::DenyAll => Ok(constant(factored.mode)),
                 PolicyMode::L3Only | PolicyMode::Tables => {
                     let built =
-                        tables::layout(factored, index_end, &cause_of).map_err(|e| e.of(direction, class.identity))?;
+                        tables::layout(factored, index_end, &numbers).map_err(|e| e.of(direction, class.identity))?;
                     let shape = Shape {
                         row: built.row_width,
                         class: built.class_width,
@@ -176,5 +189,5 @@ pub fn lower(options: &Options, resolved: &Resolved) -> Result<Lowered, LowerErr
             egress: direction(Direction::Egress, egress)?,
         });
     }
-    Ok(Lowered { node: NodeConfig::from(options), causes, tables, classes })
+    Ok(Lowered { node: NodeConfig::from(options), causes, rulesets, tables, classes })
 }

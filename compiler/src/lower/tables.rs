@@ -1,6 +1,7 @@
 //! Pages: the factored verdict function as the maps hold it (`ciliumc_abi::table`).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use ciliumc_abi::action::Action;
 use ciliumc_abi::identity::IdentityIndex;
@@ -10,7 +11,8 @@ use ciliumc_abi::table::{CLASS_SHIFTS, DIRECTORIES, PAGE_CELLS};
 use super::factor::{ActionKey, Factored};
 use super::shape::{CellWidth, PolicyMode};
 use super::{LowerError, TABLE_BYTES_MAX};
-use crate::ir::Direction;
+use crate::ir::{Direction, RuleId};
+use crate::resolve::Ruleset;
 
 /// The tables of one direction. Cells are u16 here and 8 or 16 bits in the map.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,8 +68,30 @@ impl Overflow {
     }
 }
 
+/// Numbers of what actions point to. Both lists are sorted and hold what every action of the input has, so a search
+/// finds it.
+pub struct Numbers<'a> {
+    /// Causes.
+    pub causes: &'a [Vec<RuleId>],
+    /// L7 rule sets.
+    pub rulesets: &'a [Arc<Ruleset>],
+}
+
+impl Numbers<'_> {
+    /// 0 is "no rule".
+    pub fn cause(&self, action: &ActionKey) -> u32 {
+        self.causes.binary_search(&action.rules).unwrap_or(0) as u32
+    }
+
+    /// 0 is "no proxy".
+    pub fn ruleset(&self, action: &ActionKey) -> u32 {
+        let place = action.ruleset.as_ref().and_then(|ruleset| self.rulesets.binary_search(ruleset).ok());
+        place.map_or(0, |place| place as u32 + 1)
+    }
+}
+
 /// Lays a factored direction out. `index_end` is one above the highest identity index in use.
-pub fn layout(factored: &Factored, index_end: u32, cause_of: &dyn Fn(&ActionKey) -> u32) -> Result<Tables, Overflow> {
+pub fn layout(factored: &Factored, index_end: u32, numbers: &Numbers<'_>) -> Result<Tables, Overflow> {
     let (rows, classes) = (factored.cells.len(), factored.cells[0].len());
     let row_width = width("rows", rows)?;
     let class_shift = match factored.mode {
@@ -83,19 +107,19 @@ pub fn layout(factored: &Factored, index_end: u32, cause_of: &dyn Fn(&ActionKey)
     }
 
     // Action 0 is the default deny; the others follow in sorted order.
-    let mut numbers: BTreeMap<&ActionKey, u16> = BTreeMap::new();
+    let mut places: BTreeMap<&ActionKey, u16> = BTreeMap::new();
     let mut keys: Vec<&ActionKey> = factored.actions().filter(|a| **a != factored.default_action).collect();
     keys.sort_unstable();
     keys.dedup();
     keys.insert(0, &factored.default_action);
     let action_width = width("actions", keys.len())?;
     for (n, key) in keys.iter().enumerate() {
-        numbers.insert(key, n as u16);
+        places.insert(key, n as u16);
     }
     let mut verdict = vec![0; pages(cells)];
     for (r, row) in factored.cells.iter().enumerate() {
         for (c, action) in row.iter().enumerate() {
-            verdict[r << class_shift | c] = numbers[action];
+            verdict[r << class_shift | c] = places[action];
         }
     }
 
@@ -111,7 +135,9 @@ pub fn layout(factored: &Factored, index_end: u32, cause_of: &dyn Fn(&ActionKey)
     let action = |key: &&ActionKey| Action {
         verdict: key.verdict,
         reason: key.reason,
-        cause: cause_of(key),
+        auth: key.auth.number(),
+        l7_ruleset: numbers.ruleset(key),
+        cause: numbers.cause(key),
         ..Action::default()
     };
     let actions = keys.iter().map(action).collect();

@@ -2,13 +2,14 @@
 
 use std::fmt::Write;
 
-use ciliumc_abi::action::{Action, VERDICT_ALLOW, VERDICT_DENY};
+use ciliumc_abi::action::{Action, VERDICT_ALLOW, VERDICT_DENY, VERDICT_REDIRECT};
 use ciliumc_abi::table::{CLASS_SHIFTS, PAGE_CELLS};
 
 use super::shape::{PolicyMode, Shape};
 use super::tables::Tables;
 use super::{Lowered, LoweredDirection};
 use crate::ir::Direction;
+use crate::resolve::{AuthType, Items, Ruleset, TlsTerms};
 
 /// One line per thing, sorted.
 pub fn print(lowered: &Lowered) -> String {
@@ -21,6 +22,9 @@ pub fn print(lowered: &Lowered) -> String {
 fn write(lowered: &Lowered, out: &mut String) -> std::fmt::Result {
     for (n, rules) in lowered.causes.iter().enumerate().skip(1) {
         writeln!(out, "cause {n} rules {:?}", rules.iter().map(|r| r.0).collect::<Vec<_>>())?;
+    }
+    for (n, ruleset) in (1..).zip(&lowered.rulesets) {
+        writeln!(out, "ruleset {n} {}", self::ruleset(ruleset))?;
     }
     for (n, class) in lowered.classes.iter().enumerate() {
         for direction in Direction::ALL {
@@ -93,11 +97,36 @@ fn tables(t: &Tables, out: &mut String) -> std::fmt::Result {
 }
 
 fn action(action: &Action) -> String {
+    let auth = AuthType::of_number(action.auth).and_then(AuthType::word);
+    let auth = auth.map_or(String::new(), |word| format!(" after {word}"));
     match action.verdict {
-        VERDICT_ALLOW => format!("allow cause {}", action.cause),
+        VERDICT_ALLOW => format!("allow{auth} cause {}", action.cause),
         VERDICT_DENY => format!("deny {} cause {}", action.reason, action.cause),
+        VERDICT_REDIRECT => format!("redirect to ruleset {}{auth} cause {}", action.l7_ruleset, action.cause),
         other => format!("verdict {other} cause {}", action.cause),
     }
+}
+
+/// How much of what is granted; the rules themselves stand in the bundle.
+fn ruleset(ruleset: &Ruleset) -> String {
+    let grant = |(terms, items): (&TlsTerms, &Items)| {
+        let mut words = Vec::new();
+        if items.everything {
+            words.push("everything".to_string());
+        }
+        if !items.is_empty() {
+            words.push(format!("{} rules", items.len()));
+        }
+        if !terms.server_names.is_empty() {
+            words.push(format!("server names {}", terms.server_names.iter().cloned().collect::<Vec<_>>().join(",")));
+        }
+        for (context, word) in [(&terms.terminating, "terminating"), (&terms.originating, "originating")] {
+            words.extend(context.as_ref().map(|c| format!("{word} TLS {}", c.secret.name)));
+        }
+        words.join(" with ")
+    };
+    let grants: Vec<String> = ruleset.grants.iter().map(grant).collect();
+    format!("{}: {}", ruleset.parser, grants.join("; "))
 }
 
 /// Runs of equal cells: (first, last, cell).

@@ -1,6 +1,6 @@
 //! What codegen and the datapath rely on. A failure is our bug, not the user's.
 
-use ciliumc_abi::action::VERDICT_DENY;
+use ciliumc_abi::action::{VERDICT_DENY, VERDICT_REDIRECT};
 use ciliumc_abi::table::{DIRECTORIES, PAGE_CELLS};
 
 use super::Lowered;
@@ -22,6 +22,12 @@ pub fn verify(lowered: &Lowered) -> Result<(), String> {
         }
         if tables.actions.iter().any(|action| action.cause as usize >= lowered.causes.len()) {
             return wrong("an action has a cause that is not there");
+        }
+        if tables.actions.iter().any(|a| (a.verdict == VERDICT_REDIRECT) != lowered.ruleset(a.l7_ruleset).is_some()) {
+            return wrong("a redirect has no rule set, or another action has one");
+        }
+        if tables.actions.iter().any(|a| a.verdict == VERDICT_DENY && a.auth != 0) {
+            return wrong("a deny asks for authentication");
         }
         let rows = tables.verdict.len() >> tables.class_shift;
         if tables.id_row.iter().any(|&row| usize::from(row) >= rows) {

@@ -5,8 +5,10 @@
 //! **Invariant:** this is the last module to see a label. What comes after knows identity indices only.
 
 mod addresses;
+mod attributes;
 mod label_filter;
 pub mod lock;
+mod merge;
 mod peers;
 mod policy;
 mod requires;
@@ -20,6 +22,7 @@ use std::sync::Arc;
 use ciliumc_abi::identity::{IdentityIndex, NumericIdentity, reserved};
 
 pub use addresses::AddressTable;
+pub use attributes::{Attributes, AuthType, Items, Parser, Redirect, Ruleset, TlsTerms};
 pub use lock::{Lock, LockError};
 
 use crate::diag::Diagnostic;
@@ -118,6 +121,8 @@ pub enum Enforcement {
     DefaultAllow,
     /// Yes, and what nothing matches is dropped: because of the first rule of each of these policies.
     DefaultDeny(Vec<RuleId>),
+    /// Rules of the endpoint exclude each other, so neither direction has a policy (spec §2.14). Nothing passes.
+    Conflict,
 }
 
 /// One direction of a class: all that a verdict depends on.
@@ -131,7 +136,7 @@ pub struct DirectionPolicy {
     pub audit: bool,
 }
 
-/// Peers and ports with an action. Any matching deny wins; otherwise any matching allow.
+/// Peers and ports with an action. Any matching deny wins; otherwise the matching allows decide by their attributes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct L4Filter {
     /// The rule it comes from; none for the local host's implicit allow (spec §3.4).
@@ -142,6 +147,8 @@ pub struct L4Filter {
     pub peers: PeerSet,
     /// Where to.
     pub l4: L4Match,
+    /// What an allow asks for; `None` for a deny and for a plain allow.
+    pub attributes: Option<Arc<Attributes>>,
 }
 
 /// Who a filter is about.
@@ -242,16 +249,25 @@ pub fn resolve(cluster: &Cluster, mut lock: Lock, diagnostics: &mut Vec<Diagnost
         .iter()
         .map(|labels| ResolvedEndpoint { identity: index_of(labels), classes: BTreeMap::new() })
         .collect();
+    let policies = policy::by_namespace(cluster);
     let all_ports = policy::all_named_ports(cluster);
     let mut classes = Vec::new();
+    // By endpoint: its classes differ in the node's variant alone, which no conflict depends on.
+    let mut conflicting: BTreeMap<EndpointIndex, Vec<merge::Conflict>> = BTreeMap::new();
     let mut unresolved = BTreeSet::new();
     for (key, members) in plan {
         let class = ClassIndex(classes.len() as u32);
+        let labels = &identities[&key.identity].labels;
+        let (policy, conflicts) =
+            policy::class(cluster, &policies, key, labels, &all_ports, &mut peers, &mut unresolved);
+        classes.push(policy);
         for (endpoint, variant) in members {
             endpoints[endpoint.0 as usize].classes.insert(variant, class);
+            conflicting.entry(endpoint).or_insert_with(|| conflicts.clone());
         }
-        let labels = &identities[&key.identity].labels;
-        classes.push(policy::class(cluster, key, labels, &all_ports, &mut peers, &mut unresolved));
+    }
+    for (endpoint, conflicts) in conflicting {
+        merge::report(cluster, &cluster.endpoints[endpoint.0 as usize], &conflicts, diagnostics);
     }
     policy::warn_unresolved(cluster, &unresolved, diagnostics);
     policy::warn_filtered_keys(cluster, &filter, &node_filter, diagnostics);

@@ -38,7 +38,8 @@ impl<'a> Resolver<'a> {
             Peers::Nobody => return PeerSet::These(Arc::new([])),
             Peers::AnyOf(list) => list,
         };
-        if required.is_none() && list.iter().any(is_wildcard) {
+        let is_narrowed = |peer: &Peer| required.is_some() && matches!(peer, Peer::Labels(_));
+        if list.iter().any(|peer| is_wildcard(peer) && !is_narrowed(peer)) {
             return PeerSet::Everyone;
         }
         let sets: Vec<Arc<[IdentityIndex]>> = list
@@ -98,10 +99,13 @@ impl<'a> Resolver<'a> {
 }
 
 /// An empty selector matches every identity, known or not: it is the wildcard (spec §4.2).
-fn is_wildcard(peer: &Peer) -> bool {
+pub fn is_wildcard(peer: &Peer) -> bool {
     match peer {
         Peer::Labels(selector) => selector.requirements.is_empty(),
         Peer::Entity(entity) => *entity == Entity::All,
+        Peer::Cidr(CidrPeer { source: CidrSource::Groups(selector), except, .. }) => {
+            selector.requirements.is_empty() && except.is_empty()
+        }
         Peer::Cidr(_) | Peer::Fqdn(_) | Peer::Nodes(_) | Peer::Network(_) => false,
     }
 }
@@ -146,25 +150,28 @@ fn zero_prefix_selects(net: &IpNet, set: bool, labels: &LabelSet, options: &Opti
 
 /// Spec §2.7.
 fn entity_selects(entity: Entity, labels: &LabelSet, options: &Options) -> bool {
-    let any_of = |names: &[&str]| names.iter().any(|name| labels.has_reserved(name));
+    let in_cluster = || {
+        labels.iter().any(|l| l.source == "k8s" && l.key == crate::ir::CLUSTER_KEY && l.value == options.cluster_name)
+    };
+    entity == Entity::All
+        || reserved_names(entity).iter().any(|name| labels.has_reserved(name))
+        || entity == Entity::Cluster && in_cluster()
+}
+
+/// Reserved labels that an entity stands for; `cluster` is also the pods of the local cluster, `all` everyone.
+pub fn reserved_names(entity: Entity) -> &'static [&'static str] {
     match entity {
-        Entity::All => true,
-        Entity::None => false,
-        Entity::WorldIpv4 => any_of(&["world-ipv4"]),
-        Entity::WorldIpv6 => any_of(&["world-ipv6"]),
-        Entity::World => any_of(&["world", "world-ipv4", "world-ipv6"]),
-        Entity::Host => any_of(&["host"]),
-        Entity::RemoteNode => any_of(&["remote-node"]),
-        Entity::KubeApiserver => any_of(&["kube-apiserver"]),
-        Entity::Health => any_of(&["health"]),
-        Entity::Init => any_of(&["init"]),
-        Entity::Ingress => any_of(&["ingress"]),
-        Entity::Unmanaged => any_of(&["unmanaged"]),
-        Entity::Cluster => {
-            any_of(&["host", "remote-node", "init", "ingress", "health", "unmanaged", "kube-apiserver"])
-                || labels
-                    .iter()
-                    .any(|l| l.source == "k8s" && l.key == crate::ir::CLUSTER_KEY && l.value == options.cluster_name)
-        }
+        Entity::All | Entity::None => &[],
+        Entity::WorldIpv4 => &["world-ipv4"],
+        Entity::WorldIpv6 => &["world-ipv6"],
+        Entity::World => &["world", "world-ipv4", "world-ipv6"],
+        Entity::Host => &["host"],
+        Entity::RemoteNode => &["remote-node"],
+        Entity::KubeApiserver => &["kube-apiserver"],
+        Entity::Health => &["health"],
+        Entity::Init => &["init"],
+        Entity::Ingress => &["ingress"],
+        Entity::Unmanaged => &["unmanaged"],
+        Entity::Cluster => &["host", "remote-node", "init", "ingress", "health", "unmanaged", "kube-apiserver"],
     }
 }

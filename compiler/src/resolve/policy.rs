@@ -1,18 +1,20 @@
 //! The policy of one class: which rules select it, and what they say with numbers in place of names.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use ciliumc_abi::identity::{IdentityIndex, reserved};
 
 use super::label_filter::LabelFilter;
+use super::merge::{self, Conflict};
 use super::peers::Resolver;
 use super::requires::Requires;
-use super::{Class, DirectionPolicy, Enforcement, L4Filter, L4Match, PeerSet, VariantIndex};
+use super::{Attributes, Class, DirectionPolicy, Enforcement, L4Filter, L4Match, PeerSet, VariantIndex};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::ir::labels::{LabelSet, Selector};
 use crate::ir::options::EnablePolicy;
 use crate::ir::{
-    Cluster, Direction, NamedPort, Peer, Peers, Policy, Port, PortMatch, Ports, Protocol, Rule, RuleAction, RuleId,
+    Cluster, Direction, NamedPort, Peer, Peers, Policy, PolicyIndex, Port, Ports, Protocol, Rule, RuleAction, RuleId,
     Subject,
 };
 
@@ -40,16 +42,32 @@ pub fn all_named_ports(cluster: &Cluster) -> AllNamedPorts {
     out
 }
 
-/// Builds a class.
+/// Policies of each namespace, and those of the whole cluster under `None`: a class looks at few of many.
+pub type ByNamespace<'a> = BTreeMap<Option<&'a str>, Vec<PolicyIndex>>;
+
+/// Finds the policies of each namespace.
+pub fn by_namespace(cluster: &Cluster) -> ByNamespace<'_> {
+    let mut out = ByNamespace::new();
+    for (policy, index) in cluster.policies.iter().zip(0..) {
+        out.entry(policy.namespace.as_deref()).or_default().push(PolicyIndex(index));
+    }
+    out
+}
+
+/// Builds a class. With a conflict in either direction neither has a policy.
 pub fn class<'a>(
     cluster: &'a Cluster,
+    policies: &ByNamespace<'_>,
     key: ClassKey,
     labels: &LabelSet,
     all_ports: &AllNamedPorts,
     peers: &mut Resolver<'a>,
     unresolved: &mut Unresolved,
-) -> Class {
-    let selecting: Vec<bool> = cluster.policies.iter().map(|p| applies(p, &key.namespace, labels)).collect();
+) -> (Class, Vec<Conflict>) {
+    let near = [None, Some(key.namespace.as_str())].into_iter().filter_map(|namespace| policies.get(&namespace));
+    let mut selecting: Vec<PolicyIndex> =
+        near.flatten().copied().filter(|index| applies(&cluster.policies[index.0 as usize], labels)).collect();
+    selecting.sort_unstable();
     let own_ports = {
         let mut out = AllNamedPorts::new();
         for port in &key.named_ports {
@@ -57,34 +75,43 @@ pub fn class<'a>(
         }
         out
     };
+    let mut conflicts = Vec::new();
     let mut direction = |direction: Direction| {
         let ports = match direction {
             Direction::Ingress => &own_ports,
             Direction::Egress => all_ports,
         };
-        let rules: Vec<(RuleId, &Rule)> = cluster
-            .rules()
-            .filter(|(_, rule)| rule.direction == direction && selecting[rule.policy.0 as usize])
+        let rules: Vec<(RuleId, &Rule)> = selecting
+            .iter()
+            .flat_map(|policy| cluster.rules_of(*policy))
+            .filter(|(_, rule)| rule.direction == direction)
             .collect();
-        direction_policy(cluster, direction, &rules, &key, labels, ports, peers, unresolved)
+        let policy = direction_policy(cluster, direction, &rules, &key, labels, ports, peers, unresolved);
+        if policy.enforcement != Enforcement::Open {
+            conflicts.extend(merge::conflicts(&rules));
+        }
+        policy
     };
-    let (ingress, egress) = (direction(Direction::Ingress), direction(Direction::Egress));
-    Class {
+    let (mut ingress, mut egress) = (direction(Direction::Ingress), direction(Direction::Egress));
+    if !conflicts.is_empty() {
+        let none = || DirectionPolicy { enforcement: Enforcement::Conflict, filters: Vec::new(), audit: false };
+        (ingress, egress) = (none(), none());
+    }
+    let class = Class {
         identity: key.identity,
         namespace: key.namespace,
         named_ports: key.named_ports,
         variant: key.variant,
         ingress,
         egress,
-    }
+    };
+    (class, conflicts)
 }
 
-/// Spec §0.7.
-fn applies(policy: &Policy, namespace: &str, labels: &LabelSet) -> bool {
+/// Spec §0.7, for an endpoint in the policy's namespace.
+fn applies(policy: &Policy, labels: &LabelSet) -> bool {
     match &policy.subject {
-        Subject::Endpoints(selector) => {
-            policy.namespace.as_deref().is_none_or(|own| own == namespace) && selector.matches(labels)
-        }
+        Subject::Endpoints(selector) => selector.matches(labels),
         Subject::Nodes(_) => false,
     }
 }
@@ -113,6 +140,7 @@ fn direction_policy<'a>(
             action: RuleAction::Allow,
             peers: PeerSet::These([IdentityIndex(reserved::HOST)].into()),
             l4: L4Match::All,
+            attributes: None,
         });
     }
     let requires = Requires::new(cluster, rules, peers, key.variant);
@@ -121,8 +149,8 @@ fn direction_policy<'a>(
         if matches!(&selected, PeerSet::These(list) if list.is_empty()) {
             continue;
         }
-        for l4 in l4_matches(id, rule, ports, unresolved) {
-            filters.push(L4Filter { rule: Some(id), action: rule.action, peers: selected.clone(), l4 });
+        for (l4, attributes) in l4_matches(id, rule, ports, unresolved) {
+            filters.push(L4Filter { rule: Some(id), action: rule.action, peers: selected.clone(), l4, attributes });
         }
     }
     DirectionPolicy { enforcement, filters, audit }
@@ -150,25 +178,34 @@ fn enforcement(cluster: &Cluster, direction: Direction, rules: &[(RuleId, &Rule)
     }
 }
 
-fn l4_matches(id: RuleId, rule: &Rule, ports: &AllNamedPorts, unresolved: &mut Unresolved) -> Vec<L4Match> {
+/// Ports with what their allow asks for.
+type Attributed = (L4Match, Option<Arc<Attributes>>);
+
+fn l4_matches(id: RuleId, rule: &Rule, ports: &AllNamedPorts, unresolved: &mut Unresolved) -> Vec<Attributed> {
+    // A deny has no attributes (spec §4.4).
+    let auth = rule.auth.filter(|_| rule.action == RuleAction::Allow);
     let list = match &rule.ports {
-        Ports::All => return vec![L4Match::All],
+        Ports::All => return vec![(L4Match::All, Attributes::new(None, auth))],
         Ports::AnyOf(list) => list,
     };
     let mut out = Vec::new();
-    for PortMatch { port, .. } in list {
-        match port {
+    for matched in list {
+        let mut push = |l4| {
+            let attributes = Attributes::of(matched, auth).filter(|_| rule.action == RuleAction::Allow);
+            out.push((l4, attributes));
+        };
+        match &matched.port {
             Port::Range { protocol, first, last } => {
-                out.push(L4Match::Ports { protocol: *protocol, first: *first, last: *last });
+                push(L4Match::Ports { protocol: *protocol, first: *first, last: *last });
             }
-            Port::Icmp(icmp_type) => out.push(L4Match::Icmp(*icmp_type)),
-            Port::Icmp6(icmp_type) => out.push(L4Match::Icmp6(*icmp_type)),
+            Port::Icmp(icmp_type) => push(L4Match::Icmp(*icmp_type)),
+            Port::Icmp6(icmp_type) => push(L4Match::Icmp6(*icmp_type)),
             // Of the other tiers.
             Port::NamedAtPeer { .. } => {}
             Port::Named { protocol, name, span } => {
                 let numbers = ports.get(&(name.clone(), *protocol));
                 match numbers.and_then(|n| if n.len() == 1 { n.first() } else { None }) {
-                    Some(&port) => out.push(L4Match::Ports { protocol: *protocol, first: port, last: port }),
+                    Some(&port) => push(L4Match::Ports { protocol: *protocol, first: port, last: port }),
                     // Unknown or ambiguous: no entry at all, whether it allows or denies.
                     None => {
                         unresolved.insert((id, name.clone(), *span));

@@ -37,6 +37,7 @@ fn write(cluster: &Cluster, resolved: &Resolved, out: &mut String) -> std::fmt::
             let enforcement = match &policy.enforcement {
                 Enforcement::Open => "open".to_string(),
                 Enforcement::DefaultAllow => "default allow".into(),
+                Enforcement::Conflict => "no policy: its rules conflict".into(),
                 Enforcement::DefaultDeny(rules) => {
                     format!("default deny by rules {:?}", rules.iter().map(|r| r.0).collect::<Vec<_>>())
                 }
@@ -54,7 +55,16 @@ fn write(cluster: &Cluster, resolved: &Resolved, out: &mut String) -> std::fmt::
                     PeerSet::Everyone => "everyone".into(),
                     PeerSet::These(list) => format!("{:?}", list.iter().map(|i| i.0).collect::<Vec<_>>()),
                 };
-                writeln!(out, "    {rule} {action} {peers} {}", l4(filter.l4))?;
+                write!(out, "    {rule} {action} {peers} {}", l4(filter.l4))?;
+                if let Some(attributes) = &filter.attributes {
+                    if let Some(redirect) = &attributes.redirect {
+                        write!(out, " to {} with priority {}", redirect.parser, redirect.priority)?;
+                    }
+                    if let Some(auth) = attributes.auth {
+                        write!(out, " authentication {}", auth.word())?;
+                    }
+                }
+                writeln!(out)?;
             }
         }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use ciliumc_abi::identity::IdentityIndex;
 
 use super::{Enforcement, L4Match, PeerSet, Resolved};
-use crate::ir::{Cluster, Direction};
+use crate::ir::{Cluster, Direction, RuleAction};
 
 /// Checks the resolved cluster; the text names what does not hold.
 pub fn verify(cluster: &Cluster, resolved: &Resolved) -> Result<(), String> {
@@ -38,10 +38,25 @@ pub fn verify(cluster: &Cluster, resolved: &Resolved) -> Result<(), String> {
     for (n, class) in resolved.classes.iter().enumerate() {
         for direction in Direction::ALL {
             let policy = class.policy(direction);
-            if policy.enforcement == Enforcement::Open && !policy.filters.is_empty() {
-                return Err(format!("class {n} is open and has filters"));
+            let has_policy = !matches!(policy.enforcement, Enforcement::Open | Enforcement::Conflict);
+            if !has_policy && !policy.filters.is_empty() {
+                return Err(format!("class {n} has filters and no policy"));
+            }
+            let other = Direction::ALL.map(|other| class.policy(other).enforcement == Enforcement::Conflict);
+            if other[0] != other[1] {
+                return Err(format!("class {n} has a conflict in one direction alone"));
             }
             for filter in &policy.filters {
+                let asks = filter.attributes.as_ref();
+                if asks.is_some_and(|a| a.redirect.is_none() && a.auth.is_none()) {
+                    return Err(format!("class {n} has attributes that say nothing"));
+                }
+                if asks.is_some() && filter.action != RuleAction::Allow {
+                    return Err(format!("class {n} has a deny with attributes"));
+                }
+                if asks.and_then(|a| a.redirect.as_ref()).is_some_and(|r| !(1..=127).contains(&r.priority)) {
+                    return Err(format!("class {n} has a redirect without priority"));
+                }
                 if let PeerSet::These(list) = &filter.peers
                     && (!list.windows(2).all(|w| w[0] < w[1]) || !list.iter().all(|i| known(*i)))
                 {

@@ -1,7 +1,9 @@
 //! The lowered tables asked in place of the reference model: `trace --engine tables`.
 
-use ciliumc_abi::action::VERDICT_ALLOW;
-use ciliumc_abi::drop_reason::POLICY_DENY;
+use std::sync::Arc;
+
+use ciliumc_abi::action::{VERDICT_ALLOW, VERDICT_REDIRECT};
+use ciliumc_abi::drop_reason::{POLICY_DENIED, POLICY_DENY};
 use ciliumc_abi::identity::IdentityIndex;
 use ciliumc_abi::table::{DIR_ICMP, DIR_ICMP6, DIR_SCTP, DIR_TCP, DIR_UDP};
 
@@ -10,16 +12,21 @@ use crate::eval::{Decision, L4, Reason, Verdict};
 use crate::ir::{Cluster, Protocol, RuleId};
 use crate::lower::shape::PolicyMode;
 use crate::lower::{Lowered, LoweredDirection};
+use crate::resolve::{AuthType, Ruleset};
 
-/// What the datapath will do with a flow: verdict and the rules that decide.
+/// What the tables say on a flow, before audit mode.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableVerdict {
-    /// Verdict, before audit mode.
-    pub allowed: bool,
-    /// Drop reason, 0 when allowed.
+    /// Allow, deny or redirect.
+    pub verdict: Verdict,
+    /// Drop reason, 0 unless denied.
     pub reason: u8,
     /// The rules of its cause.
     pub rules: Vec<RuleId>,
+    /// What the proxy is given; only for a redirect.
+    pub ruleset: Option<Arc<Ruleset>>,
+    /// Authentication that comes first.
+    pub auth: AuthType,
 }
 
 /// Directory and port of a flow.
@@ -35,40 +42,49 @@ pub fn place(l4: L4) -> (u32, u16) {
 
 /// Reads the tables of one direction as the object does.
 pub fn decide(lowered: &Lowered, direction: &LoweredDirection, peer: IdentityIndex, l4: L4) -> TableVerdict {
-    let denied = |reason, cause: u32| TableVerdict {
-        allowed: false,
-        reason,
-        rules: lowered.causes.get(cause as usize).cloned().unwrap_or_default(),
-    };
+    let plain = |verdict, reason, rules| TableVerdict { verdict, reason, rules, ruleset: None, auth: AuthType::None };
+    let rules = |cause: u32| lowered.causes.get(cause as usize).cloned().unwrap_or_default();
     let action = match (direction.shape.mode, direction.tables) {
-        (PolicyMode::AllowAll, _) => return TableVerdict { allowed: true, reason: 0, rules: Vec::new() },
+        (PolicyMode::AllowAll, _) => return plain(Verdict::Allow, 0, Vec::new()),
         (PolicyMode::L3Only | PolicyMode::Tables, Some(index)) => {
             let (directory, port) = place(l4);
             lowered.tables[index.0 as usize].decide(peer, directory, port)
         }
         (PolicyMode::DenyAll, _) | (PolicyMode::L3Only | PolicyMode::Tables, None) => {
-            return denied(ciliumc_abi::drop_reason::POLICY_DENIED, direction.default_cause);
+            return plain(Verdict::Deny, POLICY_DENIED, rules(direction.default_cause));
         }
     };
-    TableVerdict { allowed: action.verdict == VERDICT_ALLOW, ..denied(action.reason, action.cause) }
+    let verdict = match action.verdict {
+        VERDICT_ALLOW => Verdict::Allow,
+        VERDICT_REDIRECT => Verdict::Redirect,
+        // As the object does with what it does not know.
+        _ => Verdict::Deny,
+    };
+    TableVerdict {
+        ruleset: lowered.ruleset(action.l7_ruleset).cloned(),
+        // A number that nobody gave is no way around authentication.
+        auth: AuthType::of_number(action.auth).unwrap_or(AuthType::AlwaysFail),
+        ..plain(verdict, action.reason, rules(action.cause))
+    }
 }
 
-/// The model's answer with verdict, reason and rules taken from the tables.
+/// The model's answer with verdict, reason, rules, proxy and authentication taken from the tables.
 pub fn answer(cluster: &Cluster, lowered: &Lowered, probe: &Probe, model: Answer) -> Answer {
-    // Before any table: the datapath drops a protocol that is switched off.
-    if model.decision.reason == Reason::ProtocolDisabled {
+    // Before any table: the datapath drops a protocol that is switched off, and there are no tables without a policy.
+    if matches!(model.decision.reason, Reason::ProtocolDisabled | Reason::Conflict) {
         return model;
     }
     let direction = lowered.classes[model.class.0 as usize].direction(probe.direction);
     let read = decide(lowered, direction, model.peer, model.l4);
-    let audited = !read.allowed && cluster.options.audit;
-    let reason = match (direction.shape.mode, read.allowed, read.rules.is_empty()) {
+    let audited = read.verdict == Verdict::Deny && cluster.options.audit;
+    let reason = match (direction.shape.mode, read.verdict, read.rules.is_empty()) {
         (PolicyMode::AllowAll, ..) => Reason::NotEnforced,
-        (_, true, false) => Reason::AllowRule,
-        (_, true, true) => Reason::DefaultAllow,
-        (_, false, _) if read.reason == POLICY_DENY => Reason::DenyRule,
-        (_, false, _) => Reason::DefaultDeny,
+        (_, Verdict::Allow | Verdict::Redirect, false) => Reason::AllowRule,
+        (_, Verdict::Allow | Verdict::Redirect, true) => Reason::DefaultAllow,
+        (_, Verdict::Deny | Verdict::Error, _) if read.reason == POLICY_DENY => Reason::DenyRule,
+        (_, Verdict::Deny | Verdict::Error, _) => Reason::DefaultDeny,
     };
-    let verdict = if read.allowed || audited { Verdict::Allow } else { Verdict::Deny };
-    Answer { decision: Decision { verdict, reason, rules: read.rules, audited }, ..model }
+    let verdict = if audited { Verdict::Allow } else { read.verdict };
+    let TableVerdict { rules, ruleset, auth, .. } = read;
+    Answer { decision: Decision { verdict, reason, rules, audited, ruleset, auth }, ..model }
 }

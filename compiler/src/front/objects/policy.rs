@@ -151,6 +151,17 @@ pub enum AuthMode {
     TestAlwaysFail,
 }
 
+impl AuthMode {
+    /// The word of the API.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Disabled => "disabled",
+            Self::Required => "required",
+            Self::TestAlwaysFail => "test-always-fail",
+        }
+    }
+}
+
 /// One item of `toPorts` (spec §2.11).
 #[derive(Debug, Clone)]
 pub struct PortRule {

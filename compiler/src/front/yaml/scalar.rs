@@ -37,7 +37,14 @@ impl Scalar<'_> {
     }
 }
 
+/// Letters of the longest word that is not text.
+const WORD_MAX: usize = 5;
+
 fn plain(text: &str) -> Value<'_> {
+    // Most scalars are longer than any word and begin like no number: every key is asked what it is.
+    if text.len() > WORD_MAX && text.as_bytes()[0].is_ascii_alphabetic() {
+        return Value::Str(text);
+    }
     match text {
         "" | "~" | "null" | "Null" | "NULL" => Value::Null,
         "y" | "Y" | "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => Value::Bool(true),

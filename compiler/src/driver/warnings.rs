@@ -1,0 +1,68 @@
+//! What the built datapath does not do for an input that is right.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Analysis;
+use crate::diag::{Code, Diagnostic};
+use crate::ir::{AuthMode, Direction, RuleId};
+use crate::resolve::{Enforcement, Parser};
+
+/// One warning for each Service, and for each rule, whose traffic a node does not treat as a cluster would.
+pub fn warnings(analysis: &Analysis) -> Vec<Diagnostic> {
+    let mut out = services(analysis);
+    out.extend(rules(analysis));
+    out
+}
+
+/// No service address is translated: an endpoint whose egress is isolated is judged by the service's address and not by
+/// its backend's.
+fn services(analysis: &Analysis) -> Vec<Diagnostic> {
+    let isolated = analysis.resolved.classes.iter().any(|class| class.egress.enforcement != Enforcement::Open);
+    let services = analysis.cluster.services.iter().filter(|service| isolated && !service.selector.is_empty());
+    services
+        .map(|service| {
+            let message = "service addresses are not translated: an endpoint with isolated egress cannot use this one";
+            let hint = "its egress policy is asked about the service's own address; let it address the backends";
+            Diagnostic::warning(Code("F-301"), service.span, message).hint(hint).object(service.object.clone())
+        })
+        .collect()
+}
+
+/// There is no proxy and no handshake: the node drops what needs one.
+fn rules(analysis: &Analysis) -> Vec<Diagnostic> {
+    let mut redirects: BTreeMap<RuleId, BTreeSet<&Parser>> = BTreeMap::new();
+    let mut handshakes: BTreeSet<RuleId> = BTreeSet::new();
+    let policies = analysis.resolved.classes.iter().flat_map(|class| Direction::ALL.map(|d| class.policy(d)));
+    for filter in policies.flat_map(|policy| &policy.filters) {
+        let (Some(rule), Some(attributes)) = (filter.rule, &filter.attributes) else { continue };
+        if let Some(redirect) = &attributes.redirect {
+            redirects.entry(rule).or_default().insert(&redirect.parser);
+        }
+        if attributes.auth.is_some_and(|mode| mode != AuthMode::Disabled) {
+            handshakes.insert(rule);
+        }
+    }
+
+    let warning = |code, rule: RuleId, message: String, hint: &str| {
+        let object = analysis.cluster.policy_of(rule).object.clone();
+        Diagnostic::warning(Code(code), analysis.cluster.rule(rule).span, message).hint(hint).object(object)
+    };
+    let mut out = Vec::new();
+    for (rule, parsers) in redirects {
+        let words: Vec<String> = parsers.iter().map(ToString::to_string).collect();
+        let message = format!(
+            "this rule sends traffic to a proxy ({}), which nodes do not have yet: they drop it (178)",
+            words.join(", ")
+        );
+        out.push(warning("F-302", rule, message, "a rule without L7 part lets the traffic pass unseen"));
+    }
+    for rule in handshakes {
+        let (effect, hint) = match analysis.cluster.options.audit {
+            true => ("audit mode lets it pass", "it is reported as audited"),
+            false => ("they drop it (189)", "a rule without `authentication` lets the traffic pass"),
+        };
+        let message = format!("this rule requires authentication, which nodes do not have yet: {effect}");
+        out.push(warning("F-303", rule, message, hint));
+    }
+    out
+}

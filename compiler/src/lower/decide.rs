@@ -1,0 +1,136 @@
+//! The action where exactly some filters match: Cilium's policy map as it is built and read (spec §4.1, §4.4, §4.5).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ciliumc_abi::action::{VERDICT_ALLOW, VERDICT_DENY, VERDICT_REDIRECT};
+use ciliumc_abi::drop_reason::POLICY_DENY;
+
+use super::factor::{ActionKey, Matching};
+use crate::ir::{AuthMode, RuleAction, RuleId};
+use crate::resolve::{AuthType, DirectionPolicy, Enforcement, L4Filter, PeerSet, Redirect, Ruleset};
+
+/// Deny beats allow, whatever is more specific; among allows the map decides.
+pub fn decide(policy: &DirectionPolicy, default_action: &ActionKey, matching: &[Matching]) -> ActionKey {
+    let filter = |m: &Matching| &policy.filters[m.filter];
+    let of = |action: RuleAction| matching.iter().filter(move |m| filter(m).action == action);
+    let rules_of = |action: RuleAction| {
+        let mut rules: Vec<RuleId> = of(action).filter_map(|m| filter(m).rule).collect();
+        rules.sort_unstable();
+        rules.dedup();
+        rules
+    };
+    if of(RuleAction::Deny).next().is_some() {
+        return ActionKey::plain(VERDICT_DENY, POLICY_DENY, rules_of(RuleAction::Deny));
+    }
+    let all_pass = policy.enforcement == Enforcement::DefaultAllow;
+    if of(RuleAction::Allow).next().is_none() {
+        return if all_pass { ActionKey::plain(VERDICT_ALLOW, 0, Vec::new()) } else { default_action.clone() };
+    }
+    let plain = ActionKey::plain(VERDICT_ALLOW, 0, rules_of(RuleAction::Allow));
+    if of(RuleAction::Allow).all(|m| filter(m).attributes.is_none()) {
+        return plain;
+    }
+    let allows = of(RuleAction::Allow).map(|m| (filter(m), m.prefix));
+    let (redirect, auth) = Map::build(allows).lookup();
+    let Some(redirect) = redirect else {
+        return ActionKey { auth, ..plain };
+    };
+    let grants = of(RuleAction::Allow).map(|m| redirect_of(filter(m)));
+    let ruleset = Ruleset::new(&redirect.parser, grants.chain(all_pass.then_some(None)));
+    ActionKey { verdict: VERDICT_REDIRECT, ruleset: Some(Arc::new(ruleset)), auth, ..plain }
+}
+
+fn redirect_of(filter: &L4Filter) -> Option<&Redirect> {
+    filter.attributes.as_ref().and_then(|attributes| attributes.redirect.as_ref())
+}
+
+/// Entries of one packet, by L4 prefix length; all of them match it, so a shorter prefix covers a longer one.
+type Trie<'a> = BTreeMap<u8, Entry<'a>>;
+
+/// The allow entries of one packet.
+#[derive(Debug, Default)]
+struct Map<'a> {
+    /// Key with the peer's identity.
+    identity: Trie<'a>,
+    /// Key with identity 0: any peer.
+    any: Trie<'a>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Entry<'a> {
+    redirect: Option<&'a Redirect>,
+    explicit: Option<AuthMode>,
+}
+
+impl<'a> Entry<'a> {
+    fn priority(&self) -> u8 {
+        self.redirect.map_or(0, |redirect| redirect.priority)
+    }
+
+    /// Two filters with one key.
+    fn join(&mut self, other: Entry<'a>) {
+        if other.redirect.map(Redirect::rank) > self.redirect.map(Redirect::rank) {
+            self.redirect = other.redirect;
+        }
+        self.explicit = self.explicit.max(other.explicit);
+    }
+}
+
+impl<'a> Map<'a> {
+    /// Adds every filter, then drops what a stronger covering entry hides.
+    fn build(allows: impl Iterator<Item = (&'a L4Filter, u8)>) -> Self {
+        let mut map = Self::default();
+        for (filter, prefix) in allows {
+            let trie = if filter.peers == PeerSet::Everyone { &mut map.any } else { &mut map.identity };
+            let explicit = filter.attributes.as_ref().and_then(|attributes| attributes.auth);
+            trie.entry(prefix).or_default().join(Entry { redirect: redirect_of(filter), explicit });
+        }
+        // An entry of any peer is covered by those alone, an entry of the identity by both.
+        let any = pruned(&map.any, &[&map.any]);
+        let identity = pruned(&map.identity, &[&map.any, &map.identity]);
+        Self { identity, any }
+    }
+
+    /// Spec §4.1.
+    fn lookup(&self) -> (Option<&'a Redirect>, AuthType) {
+        let (e3, e4) = (self.identity.last_key_value(), self.any.last_key_value());
+        let (winner, own, other) = match (e3, e4) {
+            (None, None) => return (None, AuthType::None),
+            (Some((_, e3)), None) => (e3, &self.identity, None),
+            (None, Some((_, e4))) => (e4, &self.any, None),
+            (Some((p3, e3)), Some((p4, e4))) => {
+                let any_wins = (e4.priority(), p4) > (e3.priority(), p3);
+                if any_wins { (e4, &self.any, Some(&self.identity)) } else { (e3, &self.identity, Some(&self.any)) }
+            }
+        };
+        let auth = match (winner.explicit, other) {
+            (None, Some(other)) => stored_auth(own).max(stored_auth(other)),
+            (Some(_), _) | (None, None) => stored_auth(own),
+        };
+        (winner.redirect, auth)
+    }
+}
+
+/// What is left of `trie` beside the entries of `covering` tries. An entry with explicit authentication is never
+/// dropped: it takes the stronger redirect over.
+fn pruned<'a>(trie: &Trie<'a>, covering: &[&Trie<'a>]) -> Trie<'a> {
+    let kept = trie.iter().filter_map(|(&prefix, entry)| {
+        let broader = covering.iter().flat_map(|trie| trie.range(..=prefix)).map(|(&prefix, entry)| (prefix, entry));
+        // Sorted by prefix within a trie, and the identity's own trie is the last one: `max` keeps the later of equals.
+        let stronger = broader
+            .filter(|(_, other)| other.priority() > entry.priority())
+            .max_by_key(|(prefix, other)| (other.priority(), *prefix));
+        match (stronger, entry.explicit) {
+            (None, _) => Some((prefix, *entry)),
+            (Some(_), None) => None,
+            (Some((_, stronger)), Some(_)) => Some((prefix, Entry { redirect: stronger.redirect, ..*entry })),
+        }
+    });
+    kept.collect()
+}
+
+/// Authentication that the longest entry carries: its own, or that of the most specific explicit entry that covers it.
+fn stored_auth(trie: &Trie<'_>) -> AuthType {
+    trie.values().rev().find_map(|entry| entry.explicit).map_or(AuthType::None, AuthType::from)
+}
