@@ -3,6 +3,7 @@
 //! Everything is ordered, so that equal bundles are equal bytes. Paths are relative to the bundle, with `/`.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +47,10 @@ pub struct Manifest {
     pub classes: Vec<Class>,
     /// The endpoints that the input named, by name.
     pub endpoints: BTreeMap<String, Endpoint>,
+    /// Addresses of endpoints and own addresses of nodes whose index is not their identity's own: rules may tell addresses
+    /// of one identity apart.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub places: BTreeMap<IpAddr, IdentityIndex>,
     /// The nodes that the input named, by name. Empty: one plain variant, number 0.
     pub nodes: BTreeMap<String, Node>,
     /// SHA-256 and size of every other file of the bundle, by path.
@@ -63,6 +68,19 @@ pub fn hex(bytes: &[u8]) -> String {
 }
 
 impl Manifest {
+    /// The index of an address of an identity, whose own index is given.
+    pub fn index_at(&self, address: IpAddr, own: u32) -> u32 {
+        let number = |index: u32| {
+            let place = self.identities.binary_search_by_key(&index, |identity| identity.index.0).ok()?;
+            Some(self.identities.get(place)?.identity)
+        };
+        match self.places.get(&address) {
+            // Another identity may have the address by now.
+            Some(place) if number(place.0) == number(own) => place.0,
+            Some(_) | None => own,
+        }
+    }
+
     /// What [`Manifest::digest`] is the digest of: everything but itself and the provenance, whose own digest stands in
     /// `files` and is checked there.
     pub fn unsealed(&self) -> Self {
@@ -225,7 +243,7 @@ pub struct Endpoint {
     pub node: Option<String>,
     /// Addresses, when the input tells.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub addresses: Vec<std::net::IpAddr>,
+    pub addresses: Vec<IpAddr>,
 }
 
 /// A node of the input.
@@ -234,7 +252,7 @@ pub struct Node {
     /// Variant of the classes that apply on it.
     pub variant: u32,
     /// Its own addresses: identity `host` on it, whatever the shared table says.
-    pub addresses: Vec<std::net::IpAddr>,
+    pub addresses: Vec<IpAddr>,
 }
 
 /// A file of the bundle.

@@ -152,9 +152,14 @@ fn verdicts() {
             let model = probe::answer(&analysis.cluster, &analysis.resolved, probe).unwrap();
             let tables = tables::answer(&analysis.cluster, &lowered, probe, model.clone());
             for (engine, answer) in [("model", model), ("tables", tables)] {
-                let got = answer.decision.verdict.word();
-                if line.rsplit('\t').next() != Some(got) {
-                    problems.push(format!("{}: {engine} says {got}, not as in: {line}", name(case)));
+                let decision = &answer.decision;
+                let mut got = vec![decision.verdict.word()];
+                // Proxy and authentication are written where there is one of them.
+                if decision.parser().is_some() || decision.auth.word().is_some() {
+                    got.extend([decision.parser().unwrap_or("-"), decision.auth.word().unwrap_or("-")]);
+                }
+                if line.split('\t').skip(5).ne(got.iter().copied()) {
+                    problems.push(format!("{}: {engine} says {}, not as in: {line}", name(case), got.join(" ")));
                 }
             }
         }

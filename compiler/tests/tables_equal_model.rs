@@ -15,7 +15,7 @@ use ciliumc::ir::{AuthMode, Direction, HttpRule, L7Rules, Listener, Protocol, Pr
 use ciliumc::lower;
 use ciliumc::resolve::{
     AddressTable, Attributes, Class, DirectionPolicy, Enforcement, Identity, L4Filter, L4Match, Lock, PeerSet,
-    Resolved, Variant, VariantIndex,
+    Resolved, TierRule, Tiers, Variant, VariantIndex,
 };
 use ciliumc::validate::tables;
 use ciliumc_abi::identity::{IdentityIndex, NumericIdentity};
@@ -77,19 +77,38 @@ fn attributes() -> impl Strategy<Value = Option<Arc<Attributes>>> {
     (proxy, auth).prop_map(|(proxy, auth)| Attributes::new(proxy.as_ref(), auth))
 }
 
+/// Rules of tiers have numbers of their own, in no order: the order of the list is that of the policies.
+fn tier() -> impl Strategy<Value = Vec<TierRule>> {
+    let action = prop_oneof![Just(RuleAction::Allow), Just(RuleAction::Deny), Just(RuleAction::Pass)];
+    let rule = (30u32..40, action, peers(), prop::collection::vec(l4_match(), 1..3));
+    let rule = rule.prop_map(|(rule, action, peers, l4)| TierRule { rule: RuleId(rule), action, peers, l4 });
+    prop::collection::vec(rule, 0..5)
+}
+
+fn tiers() -> impl Strategy<Value = Tiers> {
+    prop_oneof![
+        1 => Just(Tiers::default()),
+        3 => (tier(), tier()).prop_map(|(admin, baseline)| Tiers { admin, baseline }),
+    ]
+}
+
 fn policy() -> impl Strategy<Value = DirectionPolicy> {
     let action = prop_oneof![3 => Just(RuleAction::Allow), 1 => Just(RuleAction::Deny)];
     let filter = (prop::option::weighted(0.9, 0u32..20), action, peers(), l4_match(), attributes());
     let enforcement = prop_oneof![
-        1 => Just(Enforcement::DefaultAllow),
+        1 => Just(Enforcement::Open),
+        2 => Just(Enforcement::DefaultAllow),
         4 => prop::collection::btree_set(0u32..20, 0..3)
             .prop_map(|rules| Enforcement::DefaultDeny(rules.into_iter().map(RuleId).collect())),
     ];
-    (prop::collection::vec(filter, 0..12), enforcement).prop_map(|(filters, enforcement)| DirectionPolicy {
-        enforcement,
+    let all = (prop::collection::vec(filter, 0..12), enforcement, tiers());
+    all.prop_map(|(filters, enforcement, tiers)| DirectionPolicy {
         audit: false,
+        tiers,
         filters: filters
             .into_iter()
+            // Without a rule nothing is enforced.
+            .filter(|_| enforcement != Enforcement::Open)
             .map(|(rule, action, peers, l4, attributes)| L4Filter {
                 // Only the local host's allow comes from no rule, and only an allow has attributes.
                 rule: if action == RuleAction::Deny { Some(RuleId(rule.unwrap_or(0))) } else { rule.map(RuleId) },
@@ -99,15 +118,22 @@ fn policy() -> impl Strategy<Value = DirectionPolicy> {
                 attributes: attributes.filter(|_| action == RuleAction::Allow),
             })
             .collect(),
+        enforcement,
     })
 }
 
 fn resolved(policy: DirectionPolicy) -> Resolved {
-    let open = DirectionPolicy { enforcement: Enforcement::Open, filters: Vec::new(), audit: false };
-    let identity = |n: u32| (IdentityIndex(n), Identity { numeric: NumericIdentity(n), labels: Default::default() });
+    let tiers = Tiers::default();
+    let open = DirectionPolicy { enforcement: Enforcement::Open, filters: Vec::new(), tiers, audit: false };
+    let identity = |n: u32| {
+        let identity = Identity { numeric: NumericIdentity(n), labels: Default::default(), place: Default::default() };
+        (IdentityIndex(n), identity)
+    };
     Resolved {
         identities: PEERS.into_iter().map(identity).collect(),
         lock: Lock::default(),
+        areas: Vec::new(),
+        host_indices: BTreeMap::new(),
         addresses: AddressTable::new(&Options::default(), std::iter::empty()),
         variants: vec![Variant { host_labels: Default::default() }],
         node_variants: Vec::new(),
@@ -124,7 +150,11 @@ fn resolved(policy: DirectionPolicy) -> Resolved {
 }
 
 fn flows() -> Vec<L4> {
-    let ports = [0, 1, 2, 78, 79, 80, 81, 254, 255, 256, 257, 999, 1000, 1001, 65534, 65535];
+    // Around the borders, and around those of the blocks that ranges between them are cut into.
+    let ports = [
+        0, 1, 2, 63, 64, 78, 79, 80, 81, 95, 96, 127, 128, 254, 255, 256, 257, 511, 512, 767, 768, 895, 896, 959, 960,
+        991, 992, 999, 1000, 1001, 32767, 32768, 65534, 65535,
+    ];
     let mut out = Vec::new();
     for protocol in [Protocol::Tcp, Protocol::Udp, Protocol::Sctp] {
         out.extend(ports.map(|port| L4::Port(protocol, port)));
@@ -162,10 +192,42 @@ proptest! {
     fn an_added_deny_never_opens(policy in policy(), peers in peers(), l4 in l4_match()) {
         let mut stricter = policy.clone();
         let (rule, action) = (Some(RuleId(99)), RuleAction::Deny);
+        let mut policy = policy;
+        enforce(&mut policy);
+        enforce(&mut stricter);
         stricter.filters.push(L4Filter { rule, action, peers, l4, attributes: None });
         let (before, after) = (verdicts(policy), verdicts(stricter));
         for (flow, verdict) in &after {
             prop_assert!(*verdict == Verdict::Deny || before[flow] == *verdict, "{:?}", flow);
+        }
+    }
+
+    /// Spec appendix B.6: what the admin tier decides, nothing else changes.
+    #[test]
+    fn an_admin_verdict_is_final(one in policy(), other in policy(), baseline in tier()) {
+        let mut other = other;
+        other.tiers = Tiers { admin: one.tiers.admin.clone(), baseline };
+        let admin = one.tiers.admin.clone();
+        let (one, other) = (resolved(one), resolved(other));
+        for peer in PEERS.map(IdentityIndex) {
+            for l4 in flows() {
+                let first = admin.iter().find(|rule| rule.peers.contains(peer) && rule.l4.iter().any(|m| has(*m, l4)));
+                let Some(TierRule { rule, action, .. }) = first else { continue };
+                let verdict = match action {
+                    RuleAction::Allow => Verdict::Allow,
+                    RuleAction::Deny => Verdict::Deny,
+                    RuleAction::Pass => continue,
+                };
+                for resolved in [&one, &other] {
+                    let policy = resolved.classes[0].policy(Direction::Ingress);
+                    let decision = eval::decide(resolved, policy, Flow { peer, l4 });
+                    prop_assert_eq!(decision.verdict, verdict, "{:?} {:?}", peer, l4);
+                    // Where nothing at all denies, nobody asks which rule allows.
+                    if !policy.is_open() {
+                        prop_assert_eq!(decision.rules, vec![*rule]);
+                    }
+                }
+            }
         }
     }
 
@@ -178,11 +240,32 @@ proptest! {
     ) {
         let mut wider = policy.clone();
         let (rule, action) = (Some(RuleId(99)), RuleAction::Allow);
+        let mut policy = policy;
+        enforce(&mut policy);
+        enforce(&mut wider);
         wider.filters.push(L4Filter { rule, action, peers, l4, attributes });
         let (before, after) = (verdicts(policy), verdicts(wider));
         for (flow, verdict) in &after {
             prop_assert!(*verdict != Verdict::Deny || before[flow] == Verdict::Deny, "{:?}", flow);
         }
+    }
+}
+
+/// A first rule ends the open state of a direction; whether it may is not what these properties are about.
+fn enforce(policy: &mut DirectionPolicy) {
+    if policy.enforcement == Enforcement::Open {
+        policy.enforcement = Enforcement::DefaultAllow;
+    }
+}
+
+fn has(l4_match: L4Match, l4: L4) -> bool {
+    match (l4_match, l4) {
+        (L4Match::All, _) => true,
+        (L4Match::Ports { protocol, first, last }, L4::Port(p, port)) => {
+            protocol == p && (first..=last).contains(&port)
+        }
+        (L4Match::Icmp(t), L4::Icmp(u)) | (L4Match::Icmp6(t), L4::Icmp6(u)) => t == 0 || t == u,
+        _ => false,
     }
 }
 

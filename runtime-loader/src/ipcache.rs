@@ -36,6 +36,7 @@ pub fn build(manifest: &Manifest, records: &[Record], node: Option<&Node>, hosts
     // Of equal prefixes the last one wins: the node is host to itself, whatever the shared table says.
     let own = node.into_iter().flat_map(|node| &node.addresses).map(|&address| (address, reserved::HOST));
     for (address, index) in own.chain(hosts.iter().copied()) {
+        let index = manifest.index_at(address, index);
         match address {
             IpAddr::V4(address) => v4.push((address, 32, index)),
             IpAddr::V6(address) => v6.push((address, 128, index)),
@@ -48,7 +49,7 @@ pub fn build(manifest: &Manifest, records: &[Record], node: Option<&Node>, hosts
 /// What an address is when no endpoint of this node has it.
 pub fn base(manifest: &Manifest, records: &[Record], node: Option<&Node>, address: IpAddr) -> u32 {
     if node.is_some_and(|node| node.addresses.contains(&address)) {
-        return reserved::HOST;
+        return manifest.index_at(address, reserved::HOST);
     }
     let covering = records.iter().filter_map(|record| match (*record, address) {
         (Record::V4 { address: prefix, len, index }, IpAddr::V4(address)) => {

@@ -97,6 +97,7 @@ pub fn assemble(input: Input<'_>) -> Result<Bundle, AssembleError> {
         identities: identities(input.resolved),
         classes: classes.collect::<Result<_, _>>()?,
         endpoints: endpoints(input.cluster, input.resolved),
+        places: places(input.cluster, input.resolved),
         nodes: nodes(input.cluster, input.resolved),
         files: listed.collect(),
     };
@@ -152,6 +153,19 @@ fn endpoints(cluster: &crate::ir::Cluster, resolved: &crate::resolve::Resolved) 
         (endpoint.name.clone(), entry)
     });
     endpoints.collect()
+}
+
+/// Own addresses of nodes and addresses of endpoints whose index is not that of their identity.
+fn places(
+    cluster: &crate::ir::Cluster,
+    resolved: &crate::resolve::Resolved,
+) -> BTreeMap<std::net::IpAddr, ciliumc_abi::identity::IdentityIndex> {
+    let mut out = resolved.host_indices.clone();
+    for (endpoint, numbers) in cluster.endpoints.iter().zip(&resolved.endpoints) {
+        let at = |address: &std::net::IpAddr| Some((*address, resolved.addresses.at(*address)?));
+        out.extend(endpoint.addresses.iter().filter_map(at).filter(|(_, index)| *index != numbers.identity));
+    }
+    out
 }
 
 fn nodes(cluster: &crate::ir::Cluster, resolved: &crate::resolve::Resolved) -> BTreeMap<String, Node> {

@@ -135,6 +135,7 @@ mod tests {
             identities: Vec::new(),
             classes: Vec::new(),
             endpoints: BTreeMap::new(),
+            places: BTreeMap::new(),
             nodes: BTreeMap::new(),
             files: BTreeMap::new(),
         };

@@ -6,6 +6,7 @@
 
 mod precedence;
 pub mod probe;
+mod tiers;
 
 use std::sync::Arc;
 

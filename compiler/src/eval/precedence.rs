@@ -1,9 +1,10 @@
-//! Spec §4.5: which of the matching filters decides.
+//! Spec §4.5: which of the matching filters decides. Around it stand the tiers of §6.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::tiers::{self, Said};
 use super::{Decision, Flow, L4, Reason, Verdict};
 use crate::ir::{AuthMode, RuleAction, RuleId};
 use crate::resolve::{
@@ -17,14 +18,24 @@ pub fn decide(resolved: &Resolved, policy: &DirectionPolicy, flow: Flow) -> Deci
         false => Decision::new(Verdict::Deny, reason, rules),
     };
 
+    if policy.is_open() {
+        return Decision::new(Verdict::Allow, Reason::NotEnforced, Vec::new());
+    }
     let isolating = match &policy.enforcement {
-        Enforcement::Open => return Decision::new(Verdict::Allow, Reason::NotEnforced, Vec::new()),
         Enforcement::Conflict => return Decision::new(Verdict::Error, Reason::Conflict, Vec::new()),
-        Enforcement::DefaultAllow => None,
+        Enforcement::Open | Enforcement::DefaultAllow => None,
         Enforcement::DefaultDeny(rules) => Some(rules),
     };
     if !resolved.identities.contains_key(&flow.peer) {
         return drop(Reason::UnknownPeer, isolating.cloned().unwrap_or_default());
+    }
+    let said = |said| match said {
+        Said::Allow(rule) => Some(Decision::new(Verdict::Allow, Reason::AllowRule, vec![rule])),
+        Said::Deny(rule) => Some(drop(Reason::DenyRule, vec![rule])),
+        Said::Nothing => None,
+    };
+    if let Some(decision) = said(tiers::ask(&policy.tiers.admin, flow)) {
+        return decision;
     }
     let candidates: Vec<&L4Filter> =
         policy.filters.iter().filter(|f| f.peers.contains(flow.peer) && covers(f.l4, flow.l4)).collect();
@@ -41,16 +52,19 @@ pub fn decide(resolved: &Resolved, policy: &DirectionPolicy, flow: Flow) -> Deci
     if !allows.is_empty() {
         let rules = rules(&allows);
         let reason = if rules.is_empty() { Reason::LocalHost } else { Reason::AllowRule };
-        return allow(&allows, flow.l4, isolating.is_none(), Decision::new(Verdict::Allow, reason, rules));
+        let all_pass = isolating.is_none() && policy.tiers.baseline.is_empty();
+        return allow(&allows, flow.l4, all_pass, Decision::new(Verdict::Allow, reason, rules));
     }
-    // P3: nothing matches.
+    // P3: nothing matches. Isolation is final; where there is none, the baseline is asked (§6.3).
     match isolating {
-        None => Decision::new(Verdict::Allow, Reason::DefaultAllow, Vec::new()),
         Some(rules) => drop(Reason::DefaultDeny, rules.clone()),
+        None => said(tiers::ask(&policy.tiers.baseline, flow))
+            .unwrap_or_else(|| Decision::new(Verdict::Allow, Reason::DefaultAllow, Vec::new())),
     }
 }
 
-/// P4: among allows the strongest redirect, then the most specific. `all_pass` is the synthetic allow of spec §3.2.
+/// P4: among allows the strongest redirect, then the most specific. `all_pass` is the synthetic allow of spec §3.2, which
+/// ranks below a baseline.
 fn allow(allows: &[&L4Filter], l4: L4, all_pass: bool, plain: Decision) -> Decision {
     if allows.iter().all(|filter| filter.attributes.is_none()) {
         return plain;
@@ -177,7 +191,7 @@ fn rules(filters: &[&L4Filter]) -> Vec<RuleId> {
     rules
 }
 
-fn covers(filter: L4Match, l4: L4) -> bool {
+pub(super) fn covers(filter: L4Match, l4: L4) -> bool {
     match (filter, l4) {
         (L4Match::All, _) => true,
         (L4Match::Ports { protocol, first, last }, L4::Port(other, port)) => {

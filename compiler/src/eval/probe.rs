@@ -94,8 +94,8 @@ pub fn answer(cluster: &Cluster, resolved: &Resolved, probe: &Probe) -> Result<A
         None => numbers.classes.values().next(),
     };
     let class = *class.ok_or_else(|| format!("endpoint `{}` has no class on its node", probe.endpoint))?;
-    let (peer, peer_text) = peer(cluster, resolved, node, &probe.peer)?;
     let l4 = l4(&probe.protocol, probe.port)?;
+    let (peer, peer_text) = peer(cluster, resolved, node, &probe.peer, l4)?;
     let policy = resolved.classes[class.0 as usize].policy(probe.direction);
     let decision = match l4 {
         L4::Port(Protocol::Sctp, _) if !cluster.options.sctp => {
@@ -117,13 +117,14 @@ fn peer(
     resolved: &Resolved,
     node: Option<NodeIndex>,
     text: &str,
+    l4: L4,
 ) -> Result<(IdentityIndex, String), String> {
     let labels = |index: IdentityIndex| resolved.identities.get(&index).map_or("-".into(), |i| i.labels.to_string());
     let (kind, name) = text.split_once(':').ok_or_else(|| format!("peer `{text}` is none of pod:, entity:, ip:"))?;
     match kind {
         "pod" => {
             if let Some(found) = endpoint(cluster, name) {
-                return Ok((resolved.endpoints[found.0 as usize].identity, text.to_string()));
+                return Ok((pod_identity(cluster, resolved, found, l4), text.to_string()));
             }
             let host_pod = cluster.host_pods.iter().find(|p| p.name == name);
             let host_pod = host_pod.ok_or_else(|| format!("pod `{name}` is not in the input"))?;
@@ -144,6 +145,19 @@ fn peer(
     }
 }
 
+/// The identity of a pod at an address of the flow's family: rules of tiers may tell its addresses apart (spec §6.4).
+fn pod_identity(cluster: &Cluster, resolved: &Resolved, pod: EndpointIndex, l4: L4) -> IdentityIndex {
+    let addresses = &cluster.endpoints[pod.0 as usize].addresses;
+    let of_family = |address: &&IpAddr| match l4 {
+        L4::Icmp(_) => address.is_ipv4(),
+        L4::Icmp6(_) => address.is_ipv6(),
+        // IPv4 comes first.
+        L4::Port(..) => true,
+    };
+    let known = addresses.iter().filter(of_family).find_map(|address| resolved.addresses.at(*address));
+    known.unwrap_or(resolved.endpoints[pod.0 as usize].identity)
+}
+
 /// A pod on the host network is its node: the local host to the endpoints beside it, else what its address says.
 fn host_pod_identity(
     cluster: &Cluster,
@@ -151,10 +165,12 @@ fn host_pod_identity(
     node: Option<NodeIndex>,
     its: Option<NodeIndex>,
 ) -> IdentityIndex {
+    let its_node = its.and_then(|n| cluster.nodes.get(n.0 as usize));
+    let address = its_node.and_then(|n| n.addresses.first());
     if node == its {
-        return IdentityIndex(reserved::HOST);
+        let own = address.and_then(|address| resolved.host_indices.get(address));
+        return own.copied().unwrap_or(IdentityIndex(reserved::HOST));
     }
-    let address = its.and_then(|n| cluster.nodes.get(n.0 as usize)).and_then(|n| n.addresses.first());
     address.map_or(IdentityIndex(reserved::REMOTE_NODE), |address| resolved.addresses.lookup(*address))
 }
 

@@ -37,6 +37,8 @@ pub const ODD_NAME: Code = Code("F-015");
 pub const NO_PORT_NUMBER: Code = Code("F-016");
 /// A field that has no effect beside another.
 pub const IGNORED: Code = Code("F-017");
+/// A peer of a tier policy by a field that this version does not know.
+pub const TIER_UNKNOWN_PEER: Code = Code("F-019");
 /// A host that is no regular expression: Cilium accepts it, the proxy does not.
 pub const HOST_REGEX: Code = Code("F-018");
 /// A kind that is not supported.
@@ -166,3 +168,28 @@ pub const EXCEPT_COVERS: Code = Code("W-205");
 pub const GROUP_CIDR: Code = Code("W-206");
 /// Inverted range.
 pub const INVERTED_RANGE: Code = Code("W-208");
+
+/// Tiers: name of the BaselineAdminNetworkPolicy.
+pub const TIER_NAME: Code = Code("E-301");
+/// Tiers: `tier`.
+pub const TIER: Code = Code("E-302");
+/// Tiers: `priority`.
+pub const TIER_PRIORITY: Code = Code("E-303");
+/// Tiers: `subject`.
+pub const TIER_SUBJECT: Code = Code("E-304");
+/// Tiers: too many rules.
+pub const TIER_RULES: Code = Code("E-305");
+/// Tiers: name of a rule.
+pub const TIER_RULE_NAME: Code = Code("E-306");
+/// Tiers: `action`.
+pub const TIER_ACTION: Code = Code("E-307");
+/// Tiers: no peers, or too many.
+pub const TIER_PEERS: Code = Code("E-308");
+/// Tiers: a peer has not exactly one kind.
+pub const TIER_PEER: Code = Code("E-309");
+/// Tiers: `domainNames` where they cannot be.
+pub const TIER_NAMES: Code = Code("E-310");
+/// Tiers: a named port with peers that are no pods.
+pub const TIER_NAMED_PORT: Code = Code("E-311");
+/// Tiers: bad port or range.
+pub const TIER_PORT: Code = Code("E-312");

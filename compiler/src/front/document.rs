@@ -6,6 +6,7 @@ use rayon::prelude::*;
 
 use crate::diag::{Diagnostic, ObjectRef, Span};
 
+use super::admin::admin_policy;
 use super::cnp::{Scope, cilium_policy, is_raw_rule, raw_rules, raw_rules_ref};
 use super::decode::Ctx;
 use super::kinds::{Class, Reader, classify};
@@ -290,6 +291,7 @@ fn read_object(ctx: &mut Ctx, candidate: &Candidate<'_, '_>, objects: &mut Objec
         Reader::Config => objects.config.extend(cluster::config(ctx, node, object).unwrap_or_default()),
         Reader::CidrGroup => objects.cidr_groups.extend(cluster::cidr_group(ctx, node, object)),
         Reader::NetworkPolicy => objects.network_policies.extend(np::network_policy(ctx, node, object)),
+        Reader::Admin(kind) => objects.admin_policies.extend(admin_policy(ctx, node, object, kind)),
         Reader::Cilium(Scope::Raw) => objects.cilium_policies.extend(raw_rules(ctx, node, object)),
         Reader::Cilium(scope) => objects.cilium_policies.extend(cilium_policy(ctx, node, object, scope)),
     }

@@ -1,5 +1,6 @@
 //! The kinds of Kubernetes objects: which are read, refused or skipped.
 
+use super::admin::AdminKind;
 use super::cnp::Scope;
 use super::names::nearest;
 use super::workload::WorkloadKind;
@@ -29,6 +30,8 @@ pub enum Reader {
     NetworkPolicy,
     /// CiliumNetworkPolicy and CiliumClusterwideNetworkPolicy.
     Cilium(Scope),
+    /// AdminNetworkPolicy, BaselineAdminNetworkPolicy and ClusterNetworkPolicy.
+    Admin(AdminKind),
 }
 
 impl Reader {
@@ -37,6 +40,7 @@ impl Reader {
         match self {
             Self::Namespace | Self::Node | Self::CiliumNode | Self::CidrGroup => false,
             Self::Cilium(Scope::Cluster | Scope::Raw) => false,
+            Self::Admin(_) => false,
             Self::Workload(_) | Self::Service | Self::Slice | Self::Endpoints | Self::Config => true,
             Self::NetworkPolicy | Self::Cilium(Scope::Namespaced) => true,
         }
@@ -47,7 +51,7 @@ impl Reader {
 type Known = (&'static str, &'static str, Reader);
 
 /// Of a kind that is read in several apiVersions, the one to write comes first.
-const KINDS: [Known; 20] = [
+const KINDS: [Known; 23] = [
     ("v1", "Namespace", Reader::Namespace),
     ("v1", "Pod", Reader::Workload(WorkloadKind::Pod)),
     ("v1", "ReplicationController", Reader::Workload(WorkloadKind::Controller)),
@@ -68,6 +72,9 @@ const KINDS: [Known; 20] = [
     ("cilium.io/v2alpha1", "CiliumCIDRGroup", Reader::CidrGroup),
     ("cilium.io/v2", "CiliumNetworkPolicy", Reader::Cilium(Scope::Namespaced)),
     ("cilium.io/v2", "CiliumClusterwideNetworkPolicy", Reader::Cilium(Scope::Cluster)),
+    ("policy.networking.k8s.io/v1alpha1", "AdminNetworkPolicy", Reader::Admin(AdminKind::Admin)),
+    ("policy.networking.k8s.io/v1alpha1", "BaselineAdminNetworkPolicy", Reader::Admin(AdminKind::Baseline)),
+    ("policy.networking.k8s.io/v1alpha2", "ClusterNetworkPolicy", Reader::Admin(AdminKind::Cluster)),
 ];
 
 /// Groups in which an unknown kind may be a policy.
@@ -78,8 +85,7 @@ const OLD_GROUP: &str = "extensions";
 
 /// Kinds of the policy groups that change verdicts, but are not supported: a CiliumNodeConfig gives some nodes other
 /// options.
-const UNSUPPORTED: [&str; 4] =
-    ["AdminNetworkPolicy", "BaselineAdminNetworkPolicy", "ClusterNetworkPolicy", "CiliumNodeConfig"];
+const UNSUPPORTED: [&str; 1] = ["CiliumNodeConfig"];
 
 /// Kinds of the policy groups that decide no verdict: state that an agent keeps, routing, address pools, observation.
 ///

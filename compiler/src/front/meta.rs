@@ -115,14 +115,15 @@ pub fn labels(ctx: &mut Ctx, name: &str, node: &Node<'_>) -> Vec<(String, String
     labels
 }
 
-/// Refuses `metadata.namespace` of a cluster-wide policy.
-pub fn no_namespace(ctx: &mut Ctx, root: &Node<'_>, kind: &str) {
+/// Refuses `metadata.namespace` of a cluster-wide policy; `instead` is the kind that has one.
+pub fn no_namespace(ctx: &mut Ctx, root: &Node<'_>, what: &str, instead: Option<&str>) {
     if let Some(node) = root.get("metadata").and_then(|meta| meta.get("namespace"))
         && node.str().is_some_and(|namespace| !namespace.is_empty())
     {
-        ctx.report(
-            Diagnostic::error(codes::NAMESPACE, node.span, format!("a {kind} has no namespace"))
-                .hint("remove `namespace`, or write a CiliumNetworkPolicy"),
-        );
+        let hint = match instead {
+            Some(kind) => format!("remove `namespace`, or write a {kind}"),
+            None => "remove `namespace`".to_owned(),
+        };
+        ctx.report(Diagnostic::error(codes::NAMESPACE, node.span, format!("{what} has no namespace")).hint(hint));
     }
 }

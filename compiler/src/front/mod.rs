@@ -7,6 +7,7 @@ pub mod codes;
 pub mod objects;
 pub mod yaml;
 
+mod admin;
 mod cluster;
 mod cnp;
 mod decode;

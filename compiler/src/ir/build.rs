@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::groups::{self, GroupAddresses};
 use super::options::{self, Options};
 use super::{
-    CidrGroup, Cluster, FqdnSelector, Peer, Peers, Policy, PolicyIndex, Rule, Service, cilium_policy, fqdn,
+    CidrGroup, Cluster, FqdnSelector, Peer, Peers, Policy, PolicyIndex, Rule, Service, admin, cilium_policy, fqdn,
     network_policy, services, workloads,
 };
 use crate::diag::{Code, Diagnostic, ObjectRef, Severity};
@@ -96,6 +96,9 @@ pub fn build(objects: &Objects, diagnostics: &mut Vec<Diagnostic>) -> Cluster {
     }
     for object in &objects.cilium_policies {
         cilium_policy::add(&mut ctx, object);
+    }
+    for object in &objects.admin_policies {
+        admin::add(&mut ctx, object);
     }
     let (policies, rules) = sort(ctx.policies, ctx.rules, &ctx.refused);
 

@@ -6,6 +6,7 @@
 //!
 //! This module does not know identities.
 
+mod admin;
 pub mod build;
 mod cilium_peers;
 mod cilium_policy;

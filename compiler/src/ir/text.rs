@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::{
     CidrSource, Cluster, FqdnSelector, L7Rules, Peer, Peers, Port, PortMatch, Ports, ProxyPolicy, RuleAction, Subject,
-    fqdn,
+    Tier, TierPlace, fqdn,
 };
 
 /// One line per thing, sorted.
@@ -52,12 +52,15 @@ fn write(cluster: &Cluster, out: &mut String) -> std::fmt::Result {
             Subject::Endpoints(selector) => format!("endpoints {selector}"),
             Subject::Nodes(selector) => format!("nodes {selector}"),
         };
-        let deny = policy.default_deny;
-        writeln!(
-            out,
-            "policy {n} {} {} selects {subject}; default deny ingress={} egress={}",
-            policy.object, policy.path, deny.ingress, deny.egress
-        )?;
+        let kind = match policy.tier {
+            Some(TierPlace { tier: Tier::Admin, priority }) => format!("tier admin priority {priority}"),
+            Some(TierPlace { tier: Tier::Baseline, priority }) => format!("tier baseline priority {priority}"),
+            None => {
+                let deny = policy.default_deny;
+                format!("default deny ingress={} egress={}", deny.ingress, deny.egress)
+            }
+        };
+        writeln!(out, "policy {n} {} {} selects {subject}; {kind}", policy.object, policy.path)?;
         for (id, rule) in cluster.rules().filter(|(_, r)| r.policy.0 as usize == n) {
             let action = match rule.action {
                 RuleAction::Allow => "allow",

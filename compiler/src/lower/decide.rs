@@ -37,6 +37,8 @@ pub fn decide(policy: &DirectionPolicy, default_action: &ActionKey, matching: &[
         return ActionKey { auth, ..plain };
     };
     let grants = of(RuleAction::Allow).map(|m| redirect_of(filter(m)));
+    // Behind a baseline the synthetic allow of §3.2 is the last to be asked, not one among these.
+    let all_pass = all_pass && policy.tiers.baseline.is_empty();
     let ruleset = Ruleset::new(&redirect.parser, grants.chain(all_pass.then_some(None)));
     ActionKey { verdict: VERDICT_REDIRECT, ruleset: Some(Arc::new(ruleset)), auth, ..plain }
 }

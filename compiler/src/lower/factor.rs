@@ -12,8 +12,8 @@ use ciliumc_abi::drop_reason::POLICY_DENIED;
 use ciliumc_abi::identity::IdentityIndex;
 use ciliumc_abi::table::{DIR_ICMP, DIR_ICMP6, DIR_SCTP, DIR_TCP, DIR_UDP, DIRECTORIES};
 
-use super::decide::decide;
 use super::shape::PolicyMode;
+use super::tiers::Matchers;
 use crate::ir::{Protocol, RuleId};
 use crate::resolve::{AuthType, DirectionPolicy, Enforcement, L4Match, PeerSet, Ruleset};
 
@@ -39,11 +39,11 @@ impl ActionKey {
     }
 }
 
-/// A filter that matches a cell, with the bits of protocol and port that its entry fixes there (spec §4.3). The bits
+/// A matcher of a cell, with the bits of protocol and port that its entry fixes there (spec §4.3). The bits
 /// are 0 where no filter has attributes: they make no difference then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Matching {
-    /// Position in the policy's filters.
+    /// Position in the policy's [`Matchers`].
     pub filter: usize,
     /// L4 prefix length.
     pub prefix: u8,
@@ -90,36 +90,38 @@ pub fn factor(policy: &DirectionPolicy, known: &[IdentityIndex]) -> Factored {
     };
     let default_action = ActionKey::plain(VERDICT_DENY, POLICY_DENIED, default_rules);
 
-    let (row_filters, mut rows_of) = rows(policy, known);
-    let (class_filters, mut directories) = classes(policy);
+    let matchers = Matchers::new(policy);
+    let (row_filters, mut rows_of) = rows(&matchers, known);
+    let by_block = policy.filters.iter().any(|filter| filter.attributes.is_some());
+    let (class_filters, mut directories) = classes(&matchers, by_block);
     let mut cells: Vec<Vec<ActionKey>> = Vec::with_capacity(row_filters.len() + 1);
     // Row 0: an index that nobody knows is denied wherever anything is enforced.
     cells.push(vec![default_action.clone(); class_filters.len()]);
     for row in &row_filters {
-        let cell = |class: &Vec<Matching>| decide(policy, &default_action, &intersection(row, class));
+        let cell = |class: &Vec<Matching>| matchers.decide(&default_action, &intersection(row, class));
         cells.push(class_filters.iter().map(cell).collect());
     }
     merge_rows(&mut cells, &mut rows_of);
     merge_classes(&mut cells, &mut directories);
 
     let mode = match &policy.enforcement {
-        Enforcement::Open => PolicyMode::AllowAll,
+        Enforcement::Open if policy.is_open() => PolicyMode::AllowAll,
         Enforcement::Conflict => PolicyMode::DenyAll,
         Enforcement::DefaultDeny(_) if cells.iter().flatten().all(|action| *action == default_action) => {
             PolicyMode::DenyAll
         }
-        Enforcement::DefaultDeny(_) | Enforcement::DefaultAllow if cells[0].len() == 1 => PolicyMode::L3Only,
-        Enforcement::DefaultDeny(_) | Enforcement::DefaultAllow => PolicyMode::Tables,
+        _ if cells[0].len() == 1 => PolicyMode::L3Only,
+        Enforcement::Open | Enforcement::DefaultDeny(_) | Enforcement::DefaultAllow => PolicyMode::Tables,
     };
     Factored { mode, default_action, rows_of, directories, cells }
 }
 
 /// Rows from 1 on: the filters that match a peer of the row. The first is that of peers no filter names.
-fn rows(policy: &DirectionPolicy, known: &[IdentityIndex]) -> (Vec<Vec<usize>>, Vec<(IdentityIndex, usize)>) {
+fn rows(matchers: &Matchers<'_>, known: &[IdentityIndex]) -> (Vec<Vec<usize>>, Vec<(IdentityIndex, usize)>) {
     let mut named: BTreeMap<IdentityIndex, Vec<usize>> = BTreeMap::new();
     let mut everyone = Vec::new();
-    for (n, filter) in policy.filters.iter().enumerate() {
-        match &filter.peers {
+    for (n, matcher) in matchers.iter() {
+        match matcher.peers {
             PeerSet::Everyone => everyone.push(n),
             PeerSet::These(list) => {
                 for &index in list.iter() {
@@ -168,22 +170,21 @@ fn range(l4: L4Match) -> Option<(u32, u16, u16)> {
 
 /// Port classes: the filters that cover each, and the segments of each directory. A filter begins anew with each of its
 /// blocks where attributes make their length matter.
-fn classes(policy: &DirectionPolicy) -> (Vec<Vec<Matching>>, Vec<Vec<Segment>>) {
-    let by_block = policy.filters.iter().any(|filter| filter.attributes.is_some());
+fn classes(matchers: &Matchers<'_>, by_block: bool) -> (Vec<Vec<Matching>>, Vec<Vec<Segment>>) {
     let mut filters: Vec<Vec<Matching>> = Vec::new();
     let mut place: BTreeMap<Vec<Matching>, usize> = BTreeMap::new();
     let mut directories = Vec::new();
-    let whole = (0..policy.filters.len()).filter(|&n| range(policy.filters[n].l4).is_none());
-    let whole: BTreeMap<usize, u8> = whole.map(|n| (n, 0)).collect();
+    let whole = matchers.iter().filter(|(_, matcher)| range(matcher.l4).is_none());
+    let whole: BTreeMap<usize, u8> = whole.map(|(n, _)| (n, 0)).collect();
     for directory in 0..DIRECTORIES {
         let end: u32 = if directory == DIR_ICMP || directory == DIR_ICMP6 { 256 } else { 65536 };
         // Where a block of a filter begins, with its prefix length, or has ended.
         let mut edges: BTreeMap<u32, Vec<(usize, Option<u8>)>> = BTreeMap::from([(0, Vec::new())]);
-        for (n, filter) in policy.filters.iter().enumerate() {
-            if let Some((own, first, last)) = range(filter.l4)
+        for (n, matcher) in matchers.iter() {
+            if let Some((own, first, last)) = range(matcher.l4)
                 && own == directory
             {
-                let blocks = match by_block {
+                let blocks = match by_block && matcher.is_filter {
                     true => blocks(u32::from(first), u32::from(last), end),
                     false => vec![Block { first: u32::from(first), end: u32::from(last) + 1, prefix: 0 }],
                 };

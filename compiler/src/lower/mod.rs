@@ -12,6 +12,7 @@ mod factor;
 pub mod shape;
 pub mod tables;
 pub mod text;
+mod tiers;
 pub mod verify;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

@@ -43,6 +43,11 @@ impl AddressTable {
         })
     }
 
+    /// The row of one address, if it has one of its own.
+    pub fn at(&self, address: IpAddr) -> Option<IdentityIndex> {
+        self.rows.get(&IpNet::from(address)).copied()
+    }
+
     /// Longest prefix match.
     pub fn lookup(&self, address: IpAddr) -> IdentityIndex {
         let host = IpNet::from(address);
@@ -66,7 +71,8 @@ pub(super) fn world_label(options: &Options, ipv4: bool) -> Label {
     }
 }
 
-fn enabled(options: &Options, address: IpAddr) -> bool {
+/// Whether addresses of its family are in use.
+pub(super) fn enabled(options: &Options, address: IpAddr) -> bool {
     if address.is_ipv4() { options.ipv4 } else { options.ipv6 }
 }
 

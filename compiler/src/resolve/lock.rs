@@ -43,6 +43,9 @@ pub enum LockError {
 struct Document {
     version: u32,
     identities: Vec<Entry>,
+    /// Only where rules of tiers name addresses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    places: Vec<PlaceEntry>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,10 +68,23 @@ struct Entry {
     labels: String,
 }
 
+/// One more index of an identity, for addresses of it that lie inside of these areas.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PlaceEntry {
+    index: u32,
+    labels: String,
+    inside: Vec<String>,
+}
+
+/// Canonical labels, and the areas that an address lies in.
+pub type PlaceKey = (String, Vec<String>);
+
 /// The lock, by canonical labels.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Lock {
     entries: BTreeMap<String, Numbers>,
+    places: BTreeMap<PlaceKey, u32>,
 }
 
 /// Numeric range that a label set is numbered in (spec §4.6).
@@ -123,6 +139,14 @@ impl Lock {
                 return Err(LockError::Inconsistent(format!("labels `{}` stand twice", entry.labels)));
             }
         }
+        for PlaceEntry { index, labels, inside } in document.places {
+            if !(FIRST_DYNAMIC_INDEX..=INDEX_MAX).contains(&index) || !indices.insert(index) {
+                return Err(LockError::Inconsistent(format!("index {index} is reserved or given twice")));
+            }
+            if lock.places.insert((labels.clone(), inside), index).is_some() {
+                return Err(LockError::Inconsistent(format!("one place of labels `{labels}` stands twice")));
+            }
+        }
         Ok(lock)
     }
 
@@ -134,7 +158,13 @@ impl Lock {
             .map(|(labels, &Numbers { index, identity })| Entry { index, identity, labels: labels.clone() })
             .collect();
         identities.sort_by_key(|entry| entry.index);
-        let document = Document { version: 1, identities };
+        let mut places: Vec<PlaceEntry> = self
+            .places
+            .iter()
+            .map(|((labels, inside), &index)| PlaceEntry { index, labels: labels.clone(), inside: inside.clone() })
+            .collect();
+        places.sort_by_key(|entry| entry.index);
+        let document = Document { version: 1, identities, places };
         let banner = "# Written by `ciliumc build`. Commit this file: no number in it ever changes its meaning.\n";
         // A tree of numbers and strings always serialises.
         banner.to_string() + &serde_yaml::to_string(&document).unwrap_or_default()
@@ -167,9 +197,48 @@ impl Lock {
         Ok(out)
     }
 
+    /// Indices for places of identities, besides the identities' own; new ones in the order of the keys.
+    pub fn allocate_places<'k>(
+        &mut self,
+        wanted: impl Iterator<Item = &'k PlaceKey> + Clone,
+    ) -> Result<BTreeMap<PlaceKey, IdentityIndex>, LockError> {
+        let mut out = BTreeMap::new();
+        for key in wanted.clone() {
+            let index = match self.places.get(key) {
+                Some(index) => *index,
+                None => self.next_place(key, wanted.clone())?,
+            };
+            self.places.insert(key.clone(), index);
+            out.insert(key.clone(), IdentityIndex(index));
+        }
+        Ok(out)
+    }
+
+    fn next_place<'k>(&mut self, key: &PlaceKey, wanted: impl Iterator<Item = &'k PlaceKey>) -> Result<u32, LockError> {
+        let index = self.next_index();
+        if index <= INDEX_MAX {
+            return Ok(index);
+        }
+        // As with identities: the lowest retired one is taken again.
+        let wanted: BTreeSet<&PlaceKey> = wanted.collect();
+        let retired = self.places.iter().filter(|(key, _)| !wanted.contains(key)).min_by_key(|(_, index)| **index);
+        match retired.map(|(key, index)| (key.clone(), *index)) {
+            Some((retired, index)) => {
+                self.places.remove(&retired);
+                Ok(index)
+            }
+            None => Err(LockError::Full { labels: key.0.clone(), count: INDEX_MAX - FIRST_DYNAMIC_INDEX + 1 }),
+        }
+    }
+
+    fn next_index(&self) -> u32 {
+        let taken = self.entries.values().map(|numbers| numbers.index).chain(self.places.values().copied());
+        taken.max().map_or(FIRST_DYNAMIC_INDEX, |index| index + 1)
+    }
+
     fn next(&mut self, text: &str, range: Range, wanted: &BTreeMap<String, LabelSet>) -> Result<Numbers, LockError> {
         let taken = self.entries.values().map(|n| n.identity).filter(|&i| range.contains(i)).max();
-        let index = self.entries.values().map(|n| n.index).max().map_or(FIRST_DYNAMIC_INDEX, |i| i + 1);
+        let index = self.next_index();
         let identity = taken.map_or(range.first, |i| i + 1);
         if identity <= range.last && index <= INDEX_MAX {
             return Ok(Numbers { index, identity });

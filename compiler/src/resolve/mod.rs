@@ -10,9 +10,11 @@ mod label_filter;
 pub mod lock;
 mod merge;
 mod peers;
+mod places;
 mod policy;
 mod requires;
 pub mod text;
+mod tiers;
 pub mod verify;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,10 +22,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ciliumc_abi::identity::{IdentityIndex, NumericIdentity, reserved};
+use ipnet::IpNet;
 
 pub use addresses::AddressTable;
 pub use attributes::{Attributes, AuthType, Items, Parser, Redirect, Ruleset, TlsTerms};
 pub use lock::{Lock, LockError};
+pub use places::{Area, AreaIndex, Place};
+pub use tiers::{TierRule, Tiers};
 
 use crate::diag::Diagnostic;
 use crate::ir::labels::{Label, LabelSet};
@@ -32,6 +37,7 @@ use crate::ir::{
     RuleId,
 };
 use label_filter::LabelFilter;
+use places::{Named, Places};
 
 /// Position in [`Resolved::classes`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,6 +56,10 @@ pub struct Resolved {
     pub lock: Lock,
     /// Address → identity, as every node sees it but for its own addresses.
     pub addresses: AddressTable,
+    /// What rules of tiers name by address.
+    pub areas: Vec<Area>,
+    /// Own addresses of nodes that are not index 1 to themselves, but another index of the host.
+    pub host_indices: BTreeMap<IpAddr, IdentityIndex>,
     /// Distinct label sets of the host, sorted.
     pub variants: Vec<Variant>,
     /// Variant of each node, in the order of [`Cluster::nodes`].
@@ -67,6 +77,8 @@ pub struct Identity {
     pub numeric: NumericIdentity,
     /// Labels. Those of the host differ from node to node: see [`Variant::host_labels`].
     pub labels: LabelSet,
+    /// Where its addresses lie, for rules of tiers: several indices of one number differ in this alone.
+    pub place: Place,
 }
 
 /// What a kind of node sees in itself.
@@ -130,10 +142,20 @@ pub enum Enforcement {
 pub struct DirectionPolicy {
     /// Whether it is enforced.
     pub enforcement: Enforcement,
-    /// Filters, by rule.
+    /// Filters of the regular tier, by rule.
     pub filters: Vec<L4Filter>,
+    /// The tiers around it.
+    pub tiers: Tiers,
     /// `policy-audit-mode`: what policy would drop passes and is reported.
     pub audit: bool,
+}
+
+impl DirectionPolicy {
+    /// Whether everything passes: nothing is looked up then, and what is unknown passes too. A rule of a tier that
+    /// denies ends that for everyone who is unknown, since nobody can tell that it is not about them.
+    pub fn is_open(&self) -> bool {
+        self.enforcement == Enforcement::Open && !self.tiers.deny()
+    }
 }
 
 /// Peers and ports with an action. Any matching deny wins; otherwise the matching allows decide by their attributes.
@@ -207,7 +229,8 @@ pub fn resolve(cluster: &Cluster, mut lock: Lock, diagnostics: &mut Vec<Diagnost
 
     let endpoint_labels: Vec<LabelSet> =
         cluster.endpoints.iter().map(|e| endpoint_labels(cluster, e, &filter)).collect();
-    let rows = addresses::rows(cluster, &outside, &node_filter, &endpoint_labels);
+    let named = Named::new(cluster);
+    let mut rows = addresses::rows(cluster, &outside, &node_filter, &endpoint_labels);
 
     let mut wanted: BTreeMap<String, LabelSet> = BTreeMap::new();
     for labels in endpoint_labels.iter().chain(rows.values()) {
@@ -216,19 +239,32 @@ pub fn resolve(cluster: &Cluster, mut lock: Lock, diagnostics: &mut Vec<Diagnost
         }
     }
     let numbers = lock.allocate(&wanted, cluster.options.cluster_id)?;
+    let places = Places::new(cluster, &named, &mut rows, &mut lock)?;
     let index_of = |labels: &LabelSet| match fixed_number(labels) {
         Some(number) => IdentityIndex(number),
         None => numbers[&labels.canonical()].0,
     };
+    let index_at = |net: IpNet, labels: &LabelSet| places.index_at(labels, net).unwrap_or_else(|| index_of(labels));
 
     let mut identities = reserved_identities();
     for (text, labels) in &wanted {
         let (index, numeric) = numbers[text];
-        identities.insert(index, Identity { numeric, labels: labels.clone() });
+        identities.insert(index, Identity { numeric, labels: labels.clone(), place: Place::new() });
     }
-    let addresses = AddressTable::new(&cluster.options, rows.iter().map(|(net, labels)| (*net, index_of(labels))));
+    for identity in identities.values_mut() {
+        identity.place = places.first(&identity.labels);
+    }
+    for (index, labels, place) in places.others() {
+        let Some(numeric) = identities.get(&index_of(labels)).map(|identity| identity.numeric) else { continue };
+        identities.insert(index, Identity { numeric, labels: labels.clone(), place: place.clone() });
+    }
+    let addresses =
+        AddressTable::new(&cluster.options, rows.iter().map(|(net, labels)| (*net, index_at(*net, labels))));
 
+    let located: BTreeSet<IdentityIndex> = addresses.rows().map(|(_, index)| index).collect();
+    let unlocated = places::unlocated(cluster, endpoint_labels.iter().map(index_of), &located);
     let mut peers = peers::Resolver::new(cluster, &identities, &variants);
+    let mut tiers = tiers::Resolver::new(cluster, &named, &identities, unlocated);
     let mut plan: BTreeMap<policy::ClassKey, Vec<(EndpointIndex, VariantIndex)>> = BTreeMap::new();
     for (n, endpoint) in cluster.endpoints.iter().enumerate() {
         let runs_on: Vec<VariantIndex> = match endpoint.node {
@@ -258,8 +294,9 @@ pub fn resolve(cluster: &Cluster, mut lock: Lock, diagnostics: &mut Vec<Diagnost
     for (key, members) in plan {
         let class = ClassIndex(classes.len() as u32);
         let labels = &identities[&key.identity].labels;
-        let (policy, conflicts) =
+        let (mut policy, conflicts) =
             policy::class(cluster, &policies, key, labels, &all_ports, &mut peers, &mut unresolved);
+        tiers.add_to(&mut policy, labels, &mut peers, &mut unresolved);
         classes.push(policy);
         for (endpoint, variant) in members {
             endpoints[endpoint.0 as usize].classes.insert(variant, class);
@@ -269,10 +306,13 @@ pub fn resolve(cluster: &Cluster, mut lock: Lock, diagnostics: &mut Vec<Diagnost
     for (endpoint, conflicts) in conflicting {
         merge::report(cluster, &cluster.endpoints[endpoint.0 as usize], &conflicts, diagnostics);
     }
+    tiers::warn_ties(cluster, &classes, diagnostics);
     policy::warn_unresolved(cluster, &unresolved, diagnostics);
     policy::warn_filtered_keys(cluster, &filter, &node_filter, diagnostics);
 
-    Ok(Resolved { identities, lock, addresses, variants, node_variants, classes, endpoints })
+    let host_indices = places.host_indices(cluster);
+    let areas = named.areas.clone();
+    Ok(Resolved { identities, lock, addresses, areas, host_indices, variants, node_variants, classes, endpoints })
 }
 
 /// Why a cluster cannot be resolved.
@@ -290,7 +330,7 @@ impl Resolved {
     /// Identity of an address, seen from a node whose own addresses are given.
     pub fn identity_of(&self, address: IpAddr, own: &BTreeSet<IpAddr>) -> IdentityIndex {
         if own.contains(&address) {
-            return IdentityIndex(reserved::HOST);
+            return self.host_indices.get(&address).copied().unwrap_or(IdentityIndex(reserved::HOST));
         }
         self.addresses.lookup(address)
     }
@@ -335,7 +375,7 @@ fn reserved_identities() -> BTreeMap<IdentityIndex, Identity> {
     ];
     let identity = |(number, names): (u32, &[&str])| {
         let labels = names.iter().map(|name| Label::reserved(name)).collect();
-        (IdentityIndex(number), Identity { numeric: NumericIdentity(number), labels })
+        (IdentityIndex(number), Identity { numeric: NumericIdentity(number), labels, place: Place::new() })
     };
     table.into_iter().map(identity).collect()
 }

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use ciliumc_abi::identity::{IdentityIndex, reserved};
+use ciliumc_abi::identity::IdentityIndex;
 use ipnet::IpNet;
 
+use super::places::is_host;
 use super::{Identity, PeerSet, Variant, VariantIndex, addresses};
 use crate::ir::labels::{LabelSet, Selector};
 use crate::ir::options::Options;
@@ -68,7 +69,8 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    fn one(&mut self, peer: &'a Peer, variant: VariantIndex) -> Arc<[IdentityIndex]> {
+    /// The identities that one peer selects by labels.
+    pub fn one(&mut self, peer: &'a Peer, variant: VariantIndex) -> Arc<[IdentityIndex]> {
         if let Some(known) = self.cache.get(&(variant, peer)) {
             return known.clone();
         }
@@ -88,11 +90,16 @@ impl<'a> Resolver<'a> {
         matching
     }
 
+    /// The local host.
+    pub fn hosts(&self) -> Arc<[IdentityIndex]> {
+        self.identities.iter().filter(|(_, identity)| is_host(identity.numeric)).map(|(index, _)| *index).collect()
+    }
+
     fn filter(&self, variant: VariantIndex, is_selected: impl Fn(&LabelSet) -> bool) -> Arc<[IdentityIndex]> {
         let host = &self.variants[variant.0 as usize].host_labels;
         self.identities
             .iter()
-            .filter(|(index, identity)| is_selected(if index.0 == reserved::HOST { host } else { &identity.labels }))
+            .filter(|(_, identity)| is_selected(if is_host(identity.numeric) { host } else { &identity.labels }))
             .map(|(index, _)| *index)
             .collect()
     }

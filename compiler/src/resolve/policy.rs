@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use ciliumc_abi::identity::{IdentityIndex, reserved};
+use ciliumc_abi::identity::IdentityIndex;
 
 use super::label_filter::LabelFilter;
 use super::merge::{self, Conflict};
 use super::peers::Resolver;
 use super::requires::Requires;
+use super::tiers::Tiers;
 use super::{Attributes, Class, DirectionPolicy, Enforcement, L4Filter, L4Match, PeerSet, VariantIndex};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::ir::labels::{LabelSet, Selector};
@@ -42,19 +43,20 @@ pub fn all_named_ports(cluster: &Cluster) -> AllNamedPorts {
     out
 }
 
-/// Policies of each namespace, and those of the whole cluster under `None`: a class looks at few of many.
+/// Policies of the regular tier of each namespace, and those of the whole cluster under `None`: a class looks at few of
+/// many.
 pub type ByNamespace<'a> = BTreeMap<Option<&'a str>, Vec<PolicyIndex>>;
 
 /// Finds the policies of each namespace.
 pub fn by_namespace(cluster: &Cluster) -> ByNamespace<'_> {
     let mut out = ByNamespace::new();
-    for (policy, index) in cluster.policies.iter().zip(0..) {
+    for (policy, index) in cluster.policies.iter().zip(0..).filter(|(policy, _)| policy.tier.is_none()) {
         out.entry(policy.namespace.as_deref()).or_default().push(PolicyIndex(index));
     }
     out
 }
 
-/// Builds a class. With a conflict in either direction neither has a policy.
+/// Builds a class, without its tiers. With a conflict in either direction neither has a policy.
 pub fn class<'a>(
     cluster: &'a Cluster,
     policies: &ByNamespace<'_>,
@@ -94,7 +96,12 @@ pub fn class<'a>(
     };
     let (mut ingress, mut egress) = (direction(Direction::Ingress), direction(Direction::Egress));
     if !conflicts.is_empty() {
-        let none = || DirectionPolicy { enforcement: Enforcement::Conflict, filters: Vec::new(), audit: false };
+        let none = || DirectionPolicy {
+            enforcement: Enforcement::Conflict,
+            filters: Vec::new(),
+            tiers: Tiers::default(),
+            audit: false,
+        };
         (ingress, egress) = (none(), none());
     }
     let class = Class {
@@ -109,7 +116,7 @@ pub fn class<'a>(
 }
 
 /// Spec §0.7, for an endpoint in the policy's namespace.
-fn applies(policy: &Policy, labels: &LabelSet) -> bool {
+pub(super) fn applies(policy: &Policy, labels: &LabelSet) -> bool {
     match &policy.subject {
         Subject::Endpoints(selector) => selector.matches(labels),
         Subject::Nodes(_) => false,
@@ -130,7 +137,7 @@ fn direction_policy<'a>(
     let audit = cluster.options.audit;
     let enforcement = enforcement(cluster, direction, rules, labels);
     if enforcement == Enforcement::Open {
-        return DirectionPolicy { enforcement, filters: Vec::new(), audit };
+        return DirectionPolicy { enforcement, filters: Vec::new(), tiers: Tiers::default(), audit };
     }
     let mut filters = Vec::new();
     // Spec §3.4: an ordinary allow for the local host, towards the endpoint only.
@@ -138,7 +145,7 @@ fn direction_policy<'a>(
         filters.push(L4Filter {
             rule: None,
             action: RuleAction::Allow,
-            peers: PeerSet::These([IdentityIndex(reserved::HOST)].into()),
+            peers: PeerSet::These(peers.hosts()),
             l4: L4Match::All,
             attributes: None,
         });
@@ -153,7 +160,7 @@ fn direction_policy<'a>(
             filters.push(L4Filter { rule: Some(id), action: rule.action, peers: selected.clone(), l4, attributes });
         }
     }
-    DirectionPolicy { enforcement, filters, audit }
+    DirectionPolicy { enforcement, filters, tiers: Tiers::default(), audit }
 }
 
 /// Spec §3.1, §3.2.
@@ -273,8 +280,11 @@ pub fn warn_filtered_keys(
         rule.requires.iter().for_each(|selector| warn(policy, selector));
         let Peers::AnyOf(peers) = &rule.peers else { continue };
         for peer in peers {
-            if let Peer::Labels(selector) | Peer::Nodes(selector) = peer {
-                warn(policy, selector);
+            match peer {
+                Peer::Labels(selector) => warn(policy, selector),
+                // A tier asks the labels of Node objects, which are no identities.
+                Peer::Nodes(selector) if policy.tier.is_none() => warn(policy, selector),
+                Peer::Nodes(_) | Peer::Cidr(_) | Peer::Fqdn(_) | Peer::Network(_) | Peer::Entity(_) => {}
             }
         }
     }

@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use super::{Enforcement, L4Match, PeerSet, Resolved};
+use super::places::area_text;
+use super::{AreaIndex, Enforcement, L4Match, PeerSet, Place, Resolved};
 use crate::ir::{Cluster, Direction, RuleAction};
 
 /// One line per thing, sorted.
@@ -14,11 +15,22 @@ pub fn print(cluster: &Cluster, resolved: &Resolved) -> String {
 }
 
 fn write(cluster: &Cluster, resolved: &Resolved, out: &mut String) -> std::fmt::Result {
+    let place = |place: &Place| -> String {
+        let inside = |area: &AreaIndex| format!(" inside {}", area_text(&resolved.areas[area.0 as usize]));
+        place.iter().map(inside).collect()
+    };
     for (index, identity) in resolved.identities.iter().filter(|(index, _)| index.0 >= 256) {
-        writeln!(out, "identity {index} number {} {}", identity.numeric, identity.labels)?;
+        writeln!(out, "identity {index} number {} {}{}", identity.numeric, identity.labels, place(&identity.place))?;
+    }
+    // A reserved number has an identity of its own in every cluster; a place it has only for some tiers.
+    for (index, identity) in resolved.identities.iter().filter(|(index, i)| index.0 < 256 && !i.place.is_empty()) {
+        writeln!(out, "identity {index}{}", place(&identity.place))?;
     }
     for (net, index) in resolved.addresses.rows() {
         writeln!(out, "address {net} -> {index}")?;
+    }
+    for (address, index) in &resolved.host_indices {
+        writeln!(out, "own address {address} -> {index}")?;
     }
     for (n, variant) in resolved.variants.iter().enumerate() {
         writeln!(out, "variant {n} host {}", variant.host_labels)?;
@@ -44,17 +56,17 @@ fn write(cluster: &Cluster, resolved: &Resolved, out: &mut String) -> std::fmt::
             };
             let audit = if policy.audit { ", audited" } else { "" };
             writeln!(out, "  {} {enforcement}{audit}", direction.word())?;
+            for (name, tier) in [("admin", &policy.tiers.admin), ("baseline", &policy.tiers.baseline)] {
+                for rule in tier {
+                    let l4: Vec<String> = rule.l4.iter().map(|l4| self::l4(*l4)).collect();
+                    let (action, peers) = (action(rule.action), peers(&rule.peers));
+                    writeln!(out, "    {name} rule {} {action} {peers} {}", rule.rule.0, l4.join(", "))?;
+                }
+            }
             for filter in &policy.filters {
-                let action = match filter.action {
-                    RuleAction::Allow => "allow",
-                    RuleAction::Deny => "deny",
-                    RuleAction::Pass => "pass",
-                };
+                let action = action(filter.action);
                 let rule = filter.rule.map_or("implicit".into(), |r| format!("rule {}", r.0));
-                let peers = match &filter.peers {
-                    PeerSet::Everyone => "everyone".into(),
-                    PeerSet::These(list) => format!("{:?}", list.iter().map(|i| i.0).collect::<Vec<_>>()),
-                };
+                let peers = peers(&filter.peers);
                 write!(out, "    {rule} {action} {peers} {}", l4(filter.l4))?;
                 if let Some(attributes) = &filter.attributes {
                     if let Some(redirect) = &attributes.redirect {
@@ -69,6 +81,21 @@ fn write(cluster: &Cluster, resolved: &Resolved, out: &mut String) -> std::fmt::
         }
     }
     Ok(())
+}
+
+fn action(action: RuleAction) -> &'static str {
+    match action {
+        RuleAction::Allow => "allow",
+        RuleAction::Deny => "deny",
+        RuleAction::Pass => "pass",
+    }
+}
+
+fn peers(peers: &PeerSet) -> String {
+    match peers {
+        PeerSet::Everyone => "everyone".into(),
+        PeerSet::These(list) => format!("{:?}", list.iter().map(|i| i.0).collect::<Vec<_>>()),
+    }
 }
 
 fn l4(l4: L4Match) -> String {

@@ -1,6 +1,6 @@
 //! What every later stage relies on. A failure is our bug, not the user's.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ciliumc_abi::identity::IdentityIndex;
 
@@ -10,9 +10,22 @@ use crate::ir::{Cluster, Direction, RuleAction};
 /// Checks the resolved cluster; the text names what does not hold.
 pub fn verify(cluster: &Cluster, resolved: &Resolved) -> Result<(), String> {
     let known = |index: IdentityIndex| resolved.identities.contains_key(&index);
-    let numbers: BTreeSet<_> = resolved.identities.values().map(|i| i.numeric).collect();
-    if numbers.len() != resolved.identities.len() {
-        return Err("two identities have one number".into());
+    let mut numbers = BTreeMap::new();
+    for identity in resolved.identities.values() {
+        if numbers.insert(identity.numeric, &identity.labels).is_some_and(|labels| *labels != identity.labels) {
+            return Err("two identities have one number".into());
+        }
+    }
+    let mut areas = resolved.identities.values().flat_map(|identity| &identity.place);
+    if areas.any(|area| area.0 as usize >= resolved.areas.len()) {
+        return Err("an identity lies in an area that is not there".into());
+    }
+    let places: BTreeSet<_> = resolved.identities.values().map(|i| (i.numeric, &i.place)).collect();
+    if places.len() != resolved.identities.len() {
+        return Err("two indices of one number mean one place".into());
+    }
+    if resolved.host_indices.values().any(|index| resolved.identities.get(index).is_none_or(|i| i.numeric.0 != 1)) {
+        return Err("an address of a node is not the host's".into());
     }
     for (net, index) in resolved.addresses.rows() {
         if !known(index) {
@@ -57,12 +70,18 @@ pub fn verify(cluster: &Cluster, resolved: &Resolved) -> Result<(), String> {
                 if asks.and_then(|a| a.redirect.as_ref()).is_some_and(|r| !(1..=127).contains(&r.priority)) {
                     return Err(format!("class {n} has a redirect without priority"));
                 }
-                if let PeerSet::These(list) = &filter.peers
+            }
+            let peers = policy.filters.iter().map(|filter| &filter.peers).chain(policy.tiers.rules().map(|r| &r.peers));
+            for peers in peers {
+                if let PeerSet::These(list) = peers
                     && (!list.windows(2).all(|w| w[0] < w[1]) || !list.iter().all(|i| known(*i)))
                 {
                     return Err(format!("class {n} has unsorted or unknown peers"));
                 }
-                if let L4Match::Ports { first, last, .. } = filter.l4
+            }
+            let l4 = policy.filters.iter().map(|filter| filter.l4);
+            for l4 in l4.chain(policy.tiers.rules().flat_map(|rule| rule.l4.iter().copied())) {
+                if let L4Match::Ports { first, last, .. } = l4
                     && first > last
                 {
                     return Err(format!("class {n} has an empty port range"));

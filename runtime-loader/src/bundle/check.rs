@@ -161,8 +161,9 @@ fn check_identities(manifest: &Manifest) -> Check {
     let indices = manifest.identities.iter().map(|identity| identity.index.0).chain(world);
     let endpoints = manifest.endpoints.values().map(|endpoint| endpoint.identity.0);
     let classes = manifest.classes.iter().map(|class| class.identity.0);
+    let places = manifest.places.values().map(|index| index.0);
     const _: () = assert!(IDENTITY_INDEX_MAX < NEXT_PAGE);
-    match indices.chain(endpoints).chain(classes).find(|&index| index >= IDENTITY_INDEX_MAX) {
+    match indices.chain(endpoints).chain(classes).chain(places).find(|&index| index >= IDENTITY_INDEX_MAX) {
         Some(index) => refuse(format!("identity index {index} is beyond {IDENTITY_INDEX_MAX}")),
         None => Ok(()),
     }

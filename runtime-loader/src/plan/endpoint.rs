@@ -345,5 +345,6 @@ fn set_address(generation: u32, seen: &Generation, address: IpAddr, index: Optio
     seen.maps.get(table)?;
     let node = documents.generation.node.as_ref().and_then(|name| documents.manifest.nodes.get(name));
     let base = ipcache::base(&documents.manifest, &documents.records, node, address);
-    Some(Step::SetAddress { generation, address, index: index.unwrap_or(base), base })
+    let index = index.map_or(base, |index| documents.manifest.index_at(address, index));
+    Some(Step::SetAddress { generation, address, index, base })
 }

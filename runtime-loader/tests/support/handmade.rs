@@ -208,6 +208,7 @@ fn manifest(sections: BTreeMap<String, Section>) -> Manifest {
             ("default/deathstar".to_owned(), endpoint("Pod", DEATHSTAR.0, 1, &["10.77.0.1", "fd77::1"])),
             ("default/fleet".to_owned(), endpoint("Deployment", FLEET.0, 2, &[])),
         ]),
+        places: BTreeMap::new(),
         nodes: BTreeMap::new(),
         files: BTreeMap::new(),
     }

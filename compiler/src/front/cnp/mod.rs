@@ -68,7 +68,7 @@ pub fn cilium_policy(ctx: &mut Ctx, root: &Node<'_>, object: &ObjectRef, scope: 
     top.finish(ctx, &format!("a {}", object.kind));
     let meta = meta(ctx, root, object, true);
     if scope == Scope::Cluster {
-        no_namespace(ctx, root, &object.kind);
+        no_namespace(ctx, root, &format!("a {}", object.kind), Some("CiliumNetworkPolicy"));
     }
     let items = specs.and_then(|node| ctx.items("specs", node)).unwrap_or_default();
     if spec.is_none() && items.is_empty() {
