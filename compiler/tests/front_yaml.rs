@@ -136,6 +136,20 @@ fn survive(text: &str) {
     render::json(&output.diagnostics, &sources);
 }
 
+/// Policies that hold every construct.
+const POLICIES: [&str; 10] = [
+    include_str!("../../testdata/front/selectors.yaml"),
+    include_str!("../../testdata/front/cidr-sets.yaml"),
+    include_str!("../../testdata/front/services.yaml"),
+    include_str!("../../testdata/front/fqdns.yaml"),
+    include_str!("../../testdata/front/l7.yaml"),
+    include_str!("../../testdata/front/http.yaml"),
+    include_str!("../../testdata/front/kafka.yaml"),
+    include_str!("../../testdata/front/tls.yaml"),
+    include_str!("../../testdata/front/listeners.yaml"),
+    include_str!("../../testdata/front/raw-rules.yaml"),
+];
+
 proptest! {
     #[test]
     fn any_text_is_survived(text in any::<String>()) {
@@ -148,18 +162,23 @@ proptest! {
     }
 
     #[test]
-    fn mutated_policies_are_survived(at in 0usize..700, replacement in "[-:?,\\[\\]{}#&*!|>'\"% \n\ta0é]{0,3}", cut in 0usize..12) {
-        let text = include_str!("../../testdata/front/unsupported-fields.yaml");
-        let mut text: Vec<char> = text.chars().collect();
+    fn mutated_policies_are_survived(
+        file in 0..POLICIES.len(),
+        at in any::<prop::sample::Index>(),
+        replacement in "[-:?,\\[\\]{}#&*!|>'\"% \n\ta0é]{0,3}",
+        cut in 0usize..12,
+    ) {
+        let mut text: Vec<char> = POLICIES[file].chars().collect();
+        let at = at.index(text.len());
         let end = (at + cut).min(text.len());
-        text.splice(at.min(end)..end, replacement.chars());
+        text.splice(at..end, replacement.chars());
         survive(&text.into_iter().collect::<String>());
     }
 
     #[test]
-    fn odd_values_everywhere_are_survived(value in "(null|~|5|1.5|true|no|\\[\\]|\\{\\}|\\[1\\]|\\{a: 1\\}|x|''|\\[\\[\\]\\])", field in 0usize..200) {
+    fn odd_values_everywhere_are_survived(value in "(null|~|5|1.5|true|no|\\[\\]|\\{\\}|\\[1\\]|\\{a: 1\\}|x|''|\\[\\[\\]\\])", file in 0..POLICIES.len(), field in 0usize..200) {
         // Replaces one value after a colon by one of another type.
-        let text = include_str!("../../testdata/front/selectors.yaml");
+        let text = POLICIES[file];
         let colons: Vec<usize> = text.match_indices(": ").map(|(at, _)| at).collect();
         let at = colons[field % colons.len()] + 2;
         let end = text[at..].find(['\n', ',', '}']).map_or(text.len(), |len| at + len);

@@ -1,6 +1,6 @@
 //! A flow: who opens what to whom; and what `ciliumc trace` expects of it.
 //!
-//! A flow is allowed when the egress row of its source and the ingress row of its destination both allow. A side that
+//! A flow is allowed when the node lets it pass by the egress row of its source and by the ingress row of its destination. A side that
 //! is no endpoint (the node, an address outside) has no row.
 
 use std::collections::BTreeSet;
@@ -99,18 +99,19 @@ pub fn expectations(tools: &Tools, input: &Path, scratch: &Path, flows: &[Flow])
     let file = scratch.join("probes.tsv");
     std::fs::write(&file, text).map_err(|e| Error::io("write", &file, &e))?;
     let mut command = Command::new(&tools.ciliumc);
-    command.arg("trace").arg(input).arg("--probes").arg(&file).args(["-o", "tsv"]);
-    let answers = process::stdout(&mut command)?;
-    let mut answers = answers.lines();
+    command.arg("trace").arg(input).arg("--probes").arg(&file).args(["-o", "json"]);
+    let answers: serde_json::Value = serde_json::from_str(&process::stdout(&mut command)?)
+        .map_err(|e| Error::Failed(format!("`ciliumc trace` printed no JSON: {e}")))?;
+    let mut answers = answers["flows"].as_array().into_iter().flatten();
     let mut verdict = |probes: &Vec<String>| {
         let mut verdict = Verdict::Allow;
         for probe in probes {
-            let row = answers.next().filter(|row| row.starts_with(probe.as_str()));
-            match row.and_then(|row| row.split('\t').nth(5)) {
-                Some("allow") => {}
-                Some(_) => verdict = Verdict::Deny, // a redirect is dropped too while there is no proxy
+            // What a proxy or a handshake would allow the node drops, as long as it has neither.
+            match answers.next().and_then(|answer| answer["node"]["passes"].as_bool()) {
+                Some(true) => {}
+                Some(false) => verdict = Verdict::Deny,
                 None => {
-                    return Err(Error::Failed(format!("`ciliumc trace` gave no row for `{probe}`")));
+                    return Err(Error::Failed(format!("`ciliumc trace` gave no answer to `{probe}`")));
                 }
             }
         }

@@ -191,6 +191,9 @@ pub struct TraceArgs {
     /// Exit with 4 when a verdict is unknown.
     #[arg(long)]
     pub strict: bool,
+    /// List every rule that selects the endpoint, and whether it is about the flow (text and json).
+    #[arg(long)]
+    pub rules: bool,
     /// Report format.
     #[arg(long, short, value_enum, default_value_t = TraceFormat::Text, value_name = "FORMAT")]
     pub output: TraceFormat,

@@ -3,7 +3,7 @@
 use ciliumc_abi::drop_reason;
 use serde_json::json;
 
-use crate::eval::{Decision, Reason, Verdict};
+use crate::eval::{Considered, Decision, Reason, Verdict};
 use crate::ir::options::Options;
 use crate::ir::{Cluster, Direction, RuleId};
 use crate::resolve::AuthType;
@@ -11,15 +11,7 @@ use crate::source::SourceMap;
 
 /// Why, in one clause, with every rule's object, path, file and line.
 pub fn why(sources: &SourceMap, cluster: &Cluster, decision: &Decision) -> String {
-    let places: Vec<String> = decision
-        .rules
-        .iter()
-        .map(|&id| {
-            let rule = cluster.rule(id);
-            let line = sources.line_col(rule.span).line;
-            format!("{} {} ({}:{line})", cluster.policy_of(id).object, rule.path, sources.name(rule.span.file))
-        })
-        .collect();
+    let places: Vec<String> = decision.rules.iter().map(|&id| place(sources, cluster, id)).collect();
     let mut out = reason(decision.reason).to_string();
     if !places.is_empty() {
         out += &format!(" by {}", places.join(", "));
@@ -44,6 +36,35 @@ pub fn why(sources: &SourceMap, cluster: &Cluster, decision: &Decision) -> Strin
         }
     }
     out
+}
+
+/// A rule's object, path, file and line.
+fn place(sources: &SourceMap, cluster: &Cluster, id: RuleId) -> String {
+    let rule = cluster.rule(id);
+    let line = sources.line_col(rule.span).line;
+    format!("{} {} ({}:{line})", cluster.policy_of(id).object, rule.path, sources.name(rule.span.file))
+}
+
+/// One rule beside a flow, with a mark where it decides.
+pub fn considered(sources: &SourceMap, cluster: &Cluster, decision: &Decision, considered: Considered) -> String {
+    let decides = considered.rule.is_some_and(|rule| decision.rules.binary_search(&rule).is_ok());
+    let mark = if decides { '*' } else { ' ' };
+    let rule = considered.rule.map_or("the local host's allow".into(), |rule| place(sources, cluster, rule));
+    let about = match (considered.peer, considered.l4) {
+        (true, true) => "matches",
+        (true, false) => "other ports",
+        (false, true) => "other peers",
+        (false, false) => "other peers and ports",
+    };
+    format!("{mark} {:5} {about}: {rule}", considered.action.word())
+}
+
+/// The same as JSON.
+pub fn considered_json(sources: &SourceMap, cluster: &Cluster, considered: Considered) -> serde_json::Value {
+    json!({
+        "rule": considered.rule.map(|id| rule(sources, cluster, id)),
+        "action": considered.action.word(), "peer": considered.peer, "l4": considered.l4,
+    })
 }
 
 /// What the built datapath does with a flow, as long as it has neither proxy nor handshake: whether it passes, or the

@@ -5,8 +5,8 @@ use serde_json::json;
 use super::args::{Engine, Expect, TraceArgs, TraceFormat};
 use super::{inputs, report};
 use crate::driver::{self, Analysis, Failure};
-use crate::eval::Verdict;
 use crate::eval::probe::{self, Answer, Probe};
+use crate::eval::{self, Considered, Flow, Verdict};
 use crate::resolve::Lock;
 use crate::source::{self, SourceMap};
 
@@ -41,8 +41,26 @@ pub fn run(args: &TraceArgs) -> Result<u8, Failure> {
         }
         match args.output {
             TraceFormat::Tsv => println!("{}", tsv(probe, answer)),
-            TraceFormat::Text => println!("{}", line(&sources, &analysis, probe, answer)),
-            TraceFormat::Json => rows.push(row(&sources, &analysis, probe, answer)),
+            TraceFormat::Text => {
+                println!("{}", line(&sources, &analysis, probe, answer));
+                if let (true, Ok(answer)) = (args.rules, answer) {
+                    for rule in considered(&analysis, probe, answer) {
+                        println!(
+                            "         {}",
+                            report::considered(&sources, &analysis.cluster, &answer.decision, rule)
+                        );
+                    }
+                }
+            }
+            TraceFormat::Json => {
+                let mut row = row(&sources, &analysis, probe, answer);
+                if let (true, Ok(answer)) = (args.rules, answer) {
+                    let rules = considered(&analysis, probe, answer).into_iter();
+                    let rules = rules.map(|rule| report::considered_json(&sources, &analysis.cluster, rule));
+                    row["considered"] = rules.collect();
+                }
+                rows.push(row);
+            }
         }
     }
     if args.output == TraceFormat::Json {
@@ -67,6 +85,12 @@ fn answers(engine: Engine, analysis: &Analysis, probes: &[Probe]) -> Result<Vec<
             Ok(probes.iter().map(tables).collect())
         }
     }
+}
+
+/// Every rule that selects the endpoint.
+fn considered(analysis: &Analysis, probe: &Probe, answer: &Answer) -> Vec<Considered> {
+    let policy = analysis.resolved.classes[answer.class.0 as usize].policy(probe.direction);
+    eval::considered(policy, Flow { peer: answer.peer, l4: answer.l4 })
 }
 
 fn verdict(answer: &Result<Answer, String>) -> &'static str {

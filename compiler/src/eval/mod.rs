@@ -4,6 +4,7 @@
 //! Written from spec §4.5's declarative form and knowing nothing of `lower` or the datapath, so that the two can be
 //! held against each other.
 
+mod considered;
 mod precedence;
 pub mod probe;
 mod tiers;
@@ -15,6 +16,7 @@ use ciliumc_abi::identity::IdentityIndex;
 use crate::ir::{Protocol, RuleId};
 use crate::resolve::{AuthType, Ruleset};
 
+pub use considered::{Considered, considered};
 pub use precedence::decide;
 
 /// The L4 part of a flow's first packet, as the endpoint's policy hook sees it.

@@ -96,6 +96,8 @@ fn glob(pattern: &[u8], name: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn pattern(text: &str, double_star: bool) -> FqdnSelector {
@@ -143,5 +145,24 @@ mod tests {
         assert!(matches(&selector, "A.b"));
         assert!(!matches(&selector, "x.a.b"));
         assert!(!matches(&selector, "axb"));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_pattern_is_its_regular_expression(text in "[ab*]{1,3}(\\.[ab*]{1,3}){0,2}", name in "[ab]{1,3}(\\.[ab]{1,3}){0,2}") {
+            let star = if text.trim_matches('*').is_empty() { ".*" } else { "[-a-z0-9_]*" };
+            let regex = regex::Regex::new(&format!("^{}$", text.replace('.', "\\.").replace('*', star))).unwrap();
+            prop_assert_eq!(matches(&pattern(&text, false), &name), regex.is_match(&name), "{} {}", text, name);
+            let (double, rest) = match text.strip_prefix("**.") {
+                Some(rest) => ("([-a-z0-9_]+\\.)+", rest),
+                None => ("", text.as_str()),
+            };
+            let star = if double.is_empty() { star } else { "[-a-z0-9_]*" };
+            let text_1_19 = format!("^{double}{}$", rest.replace('.', "\\.").replace('*', star));
+            let regex = regex::Regex::new(&text_1_19).unwrap();
+            prop_assert_eq!(matches(&pattern(&text, true), &name), regex.is_match(&name), "{} {}", text, name);
+        }
     }
 }

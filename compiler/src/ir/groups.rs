@@ -47,5 +47,8 @@ fn text(group: &Group) -> String {
     words.extend(group.security_group_ids.iter().map(|id| format!("id {id}")));
     words.extend(group.security_group_names.iter().map(|name| format!("name {name}")));
     words.extend(group.region.iter().map(|region| format!("region {region}")));
-    format!("the AWS group with {}", words.join(", "))
+    match words.is_empty() {
+        true => "the AWS group of everything".into(),
+        false => format!("the AWS group with {}", words.join(", ")),
+    }
 }

@@ -16,12 +16,16 @@ pub struct Label {
     pub source: String,
     /// Value, often empty.
     pub value: String,
+    /// The key of a `cidr` label, parsed once: every CIDR peer asks every identity for it.
+    net: Option<IpNet>,
 }
 
 impl Label {
     /// `source:key=value`.
     pub fn new(source: &str, key: impl Into<String>, value: impl Into<String>) -> Self {
-        Self { key: key.into(), source: source.into(), value: value.into() }
+        let key = key.into();
+        let net = if source == "cidr" { key.parse().ok() } else { None };
+        Self { key, source: source.into(), value: value.into(), net }
     }
 
     /// `k8s:key=value`.
@@ -36,7 +40,7 @@ impl Label {
 
     /// `cidr:prefix=`.
     pub fn cidr(net: IpNet) -> Self {
-        Self::new("cidr", net.to_string(), "")
+        Self { key: net.to_string(), source: "cidr".into(), value: String::new(), net: Some(net) }
     }
 }
 
@@ -72,7 +76,7 @@ impl LabelSet {
 
     /// Prefixes of the `cidr` labels.
     pub fn cidrs(&self) -> impl Iterator<Item = IpNet> {
-        self.0.iter().filter(|l| l.source == "cidr").filter_map(|l| l.key.parse().ok())
+        self.0.iter().filter_map(|l| l.net)
     }
 
     /// Number of labels.
@@ -167,8 +171,8 @@ impl Requirement {
             None => label.key == self.key,
             // A cidr selector matches every label whose prefix lies inside its own.
             Some(source) if source == "cidr" && label.source == "cidr" => {
-                match (self.key.parse::<IpNet>(), label.key.parse::<IpNet>()) {
-                    (Ok(outer), Ok(inner)) => outer.contains(&inner),
+                match (self.key.parse::<IpNet>(), label.net) {
+                    (Ok(outer), Some(inner)) => outer.contains(&inner),
                     _ => label.key == self.key,
                 }
             }

@@ -280,6 +280,17 @@ pub enum RuleAction {
     Pass,
 }
 
+impl RuleAction {
+    /// `allow`, `deny` or `pass`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+            Self::Pass => "pass",
+        }
+    }
+}
+
 /// One allow or deny element.
 #[derive(Debug, Clone)]
 pub struct Rule {

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{
-    CidrSource, Cluster, FqdnSelector, L7Rules, Peer, Peers, Port, PortMatch, Ports, ProxyPolicy, RuleAction, Subject,
+    CidrSource, Cluster, FqdnSelector, L7Rules, Peer, Peers, Port, PortMatch, Ports, ProxyPolicy, Subject,
     Tier, TierPlace, fqdn,
 };
 
@@ -62,16 +62,12 @@ fn write(cluster: &Cluster, out: &mut String) -> std::fmt::Result {
         };
         writeln!(out, "policy {n} {} {} selects {subject}; {kind}", policy.object, policy.path)?;
         for (id, rule) in cluster.rules().filter(|(_, r)| r.policy.0 as usize == n) {
-            let action = match rule.action {
-                RuleAction::Allow => "allow",
-                RuleAction::Deny => "deny",
-                RuleAction::Pass => "pass",
-            };
             write!(
                 out,
-                "  rule {} {} {action} {}: {} on {}",
+                "  rule {} {} {} {}: {} on {}",
                 id.0,
                 rule.direction.word(),
+                rule.action.word(),
                 rule.path,
                 peers(&rule.peers),
                 ports(&rule.ports)

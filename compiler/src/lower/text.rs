@@ -115,7 +115,7 @@ fn ruleset(ruleset: &Ruleset) -> String {
             words.push("everything".to_string());
         }
         if !items.is_empty() {
-            words.push(format!("{} rules", items.len()));
+            words.push(if items.len() == 1 { "1 rule".into() } else { format!("{} rules", items.len()) });
         }
         if !terms.server_names.is_empty() {
             words.push(format!("server names {}", terms.server_names.iter().cloned().collect::<Vec<_>>().join(",")));

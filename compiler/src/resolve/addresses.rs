@@ -76,9 +76,12 @@ pub(super) fn enabled(options: &Options, address: IpAddr) -> bool {
     if address.is_ipv4() { options.ipv4 } else { options.ipv6 }
 }
 
-/// The label that every prefix of a CIDR group has.
-pub(super) fn group_label(name: &str) -> Label {
-    Label::new("cidrgroup", format!("io.cilium.policy.cidrgroupname/{name}"), "")
+/// Beginning of the label key, source `cidrgroup`, that ends with the name of a prefix's group.
+const GROUP_NAME: &str = "io.cilium.policy.cidrgroupname/";
+
+/// Whether a prefix with this label is of the CIDR group.
+pub(super) fn is_of_group(label: &Label, name: &str) -> bool {
+    label.source == "cidrgroup" && label.key.strip_prefix(GROUP_NAME) == Some(name)
 }
 
 /// What is said of prefixes outside of the cluster (spec §4.7, items 4 to 6): labels, but for the world's.
@@ -109,7 +112,7 @@ impl Outside {
         }
         for (name, group) in &cluster.cidr_groups {
             for net in &group.prefixes {
-                add(*net, group_label(name));
+                add(*net, Label::new("cidrgroup", format!("{GROUP_NAME}{name}"), ""));
                 group.labels.iter().for_each(|(key, value)| add(*net, Label::new("cidrgroup", key, value)));
             }
         }

@@ -135,10 +135,7 @@ fn cidr_selects(cidr: &CidrPeer, labels: &LabelSet, options: &Options) -> bool {
             let world = net.prefix_len() == 0 && zero_prefix_selects(net, cidr.set, labels, options);
             world || labels.cidrs().any(|inner| net.contains(&inner))
         }
-        CidrSource::Group(name) => {
-            let of_group = addresses::group_label(name);
-            labels.iter().any(|label| *label == of_group)
-        }
+        CidrSource::Group(name) => labels.iter().any(|label| addresses::is_of_group(label, name)),
         CidrSource::Groups(selector) => selector.matches(labels),
     };
     let excepted = || labels.cidrs().any(|net| cidr.except.iter().any(|except| except.contains(&net)));

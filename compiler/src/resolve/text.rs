@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::places::area_text;
 use super::{AreaIndex, Enforcement, L4Match, PeerSet, Place, Resolved};
-use crate::ir::{Cluster, Direction, RuleAction};
+use crate::ir::{Cluster, Direction};
 
 /// One line per thing, sorted.
 pub fn print(cluster: &Cluster, resolved: &Resolved) -> String {
@@ -59,12 +59,12 @@ fn write(cluster: &Cluster, resolved: &Resolved, out: &mut String) -> std::fmt::
             for (name, tier) in [("admin", &policy.tiers.admin), ("baseline", &policy.tiers.baseline)] {
                 for rule in tier {
                     let l4: Vec<String> = rule.l4.iter().map(|l4| self::l4(*l4)).collect();
-                    let (action, peers) = (action(rule.action), peers(&rule.peers));
+                    let (action, peers) = (rule.action.word(), peers(&rule.peers));
                     writeln!(out, "    {name} rule {} {action} {peers} {}", rule.rule.0, l4.join(", "))?;
                 }
             }
             for filter in &policy.filters {
-                let action = action(filter.action);
+                let action = filter.action.word();
                 let rule = filter.rule.map_or("implicit".into(), |r| format!("rule {}", r.0));
                 let peers = peers(&filter.peers);
                 write!(out, "    {rule} {action} {peers} {}", l4(filter.l4))?;
@@ -81,14 +81,6 @@ fn write(cluster: &Cluster, resolved: &Resolved, out: &mut String) -> std::fmt::
         }
     }
     Ok(())
-}
-
-fn action(action: RuleAction) -> &'static str {
-    match action {
-        RuleAction::Allow => "allow",
-        RuleAction::Deny => "deny",
-        RuleAction::Pass => "pass",
-    }
 }
 
 fn peers(peers: &PeerSet) -> String {

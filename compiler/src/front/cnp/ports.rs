@@ -76,7 +76,7 @@ fn protocol(ctx: &mut Ctx, node: &Node<'_>, scope: Scope) -> Option<Option<Proto
     let text = ctx.text("protocol", node)?;
     let upper = text.to_ascii_uppercase();
     let word = if scope == Scope::Raw { upper.as_str() } else { text };
-    if word == "ANY" {
+    if word == "ANY" || (word.is_empty() && scope == Scope::Raw) {
         return Some(None);
     }
     if let Some(protocol) = parse::protocol(word) {

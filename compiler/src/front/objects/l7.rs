@@ -87,7 +87,8 @@ pub struct KafkaRule {
 /// One DNS item: which names may be asked for.
 pub type DnsRule = FqdnSelector;
 
-/// A name or a pattern of names, in lower case (spec §2.15).
+/// A name or a pattern of names, as [`crate::front::parse::fqdn`] gives them: in lower case, without the dot at the end
+/// (spec §2.15).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FqdnSelector {
     /// `matchName`.
