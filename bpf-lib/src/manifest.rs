@@ -76,7 +76,7 @@ impl Manifest {
         };
         match self.places.get(&address) {
             // Another identity may have the address by now.
-            Some(place) if number(place.0) == number(own) => place.0,
+            Some(place) if number(place.0).is_some_and(|number_there| number(own) == Some(number_there)) => place.0,
             Some(_) | None => own,
         }
     }
@@ -266,8 +266,29 @@ pub struct File {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
     #[test]
     fn hexadecimal_keeps_leading_zeros() {
         assert_eq!(super::hex(&[0, 0xaf]), "00af");
+    }
+
+    #[test]
+    fn a_place_is_one_of_the_same_identity() {
+        let identity = |index, number| serde_json::json!({"index": index, "identity": number, "labels": []});
+        let document = serde_json::json!({
+            "schema": SCHEMA, "digest": "", "compiler": "", "clang": {"version": "", "flags": []},
+            "kernel": {"features": []}, "maps": {}, "objects": {}, "tables": {}, "classes": [], "endpoints": {},
+            "datapath": {"ipv4": true, "ipv6": true, "world_ipv4": 9, "world_ipv6": 10},
+            "identities": [identity(1, 1), identity(256, 300), identity(257, 301), identity(258, 300)],
+            "places": {"10.0.0.1": 258}, "nodes": {}, "files": {},
+        });
+        let manifest: Manifest = serde_json::from_value(document).expect("a manifest");
+        let at = |address: &str, own| manifest.index_at(address.parse().expect("an address"), own);
+        assert_eq!(at("10.0.0.1", 256), 258);
+        // Another address of it, and another identity at the address.
+        assert_eq!(at("10.0.0.2", 256), 256);
+        assert_eq!(at("10.0.0.1", 257), 257);
+        assert_eq!(at("10.0.0.1", 0), 0);
     }
 }

@@ -302,8 +302,27 @@ mod tests {
     }
 
     #[test]
+    fn places_have_indices_of_their_own() {
+        let mut lock = Lock::default();
+        lock.allocate(&wanted(&["a"]), 0).unwrap();
+        let key = |inside: &str| ("k8s:app=a;".to_string(), vec![inside.to_string()]);
+        let one = [key("10.0.0.0/8")];
+        assert_eq!(lock.allocate_places(one.iter()).unwrap()[&one[0]], IdentityIndex(257));
+        let mut lock = Lock::parse(&lock.to_text()).unwrap();
+        // An identity that comes later takes no index of a place, nor the other way round.
+        let numbers = lock.allocate(&wanted(&["0", "a"]), 0).unwrap();
+        assert_eq!(numbers["k8s:app=0;"], (IdentityIndex(258), NumericIdentity(257)));
+        let two = [key("1.0.0.0/8"), key("10.0.0.0/8")];
+        let indices = lock.allocate_places(two.iter()).unwrap();
+        assert_eq!((indices[&two[0]], indices[&two[1]]), (IdentityIndex(259), IdentityIndex(257)));
+    }
+
+    #[test]
     fn a_bad_lock_is_refused() {
         for bad in [
+            "version: 1\nidentities: []\nplaces: [{index: 3, labels: a, inside: []}]\n",
+            "version: 1\nidentities: [{index: 300, identity: 300, labels: a}]\nplaces: [{index: 300, labels: a, inside: []}]\n",
+            "version: 1\nidentities: []\nplaces: [{index: 300, labels: a, inside: [x]}, {index: 301, labels: a, inside: [x]}]\n",
             "x",
             "version: 2\nidentities: []\n",
             "version: 1\nidentities: [{index: 3, identity: 300, labels: a}]\n",

@@ -10,7 +10,7 @@ use crate::front::np::{cidr, net};
 use crate::front::objects::{AdminPeer, PodSelector, Selector};
 use crate::front::parse;
 use crate::front::selector::{Keys, selector};
-use crate::front::yaml::Node;
+use crate::front::yaml::{Entry, Node};
 
 use super::{AdminKind, Side};
 
@@ -82,6 +82,15 @@ pub fn peer(ctx: &mut Ctx, node: &Node<'_>, kind: AdminKind, side: Side) -> Opti
 }
 
 fn namespaces_selector(ctx: &mut Ctx, node: &Node<'_>) -> Option<PodSelector> {
+    let drafted = |entry: &&Entry<'_>| entry.key.key_text() == "namespaceSelector";
+    if let Some(entry) = node.entries().unwrap_or_default().iter().find(drafted) {
+        let message = "`namespaceSelector` is not a field of `namespaces`";
+        ctx.report(
+            Diagnostic::error(codes::UNKNOWN_FIELD, entry.key.span, message)
+                .hint("so it was in drafts of the API; now `namespaces` is the selector itself"),
+        );
+        return None;
+    }
     Some(PodSelector { namespaces: selector(ctx, "namespaces", node, Keys::Policy)?, pods: None })
 }
 
