@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use super::{
-    CidrSource, Cluster, FqdnSelector, L7Rules, Peer, Peers, Port, PortMatch, Ports, ProxyPolicy, Subject,
-    Tier, TierPlace, fqdn,
+    CidrSource, Cluster, FqdnSelector, L7Rules, Peer, Peers, Port, PortMatch, Ports, ProxyPolicy, Subject, Tier,
+    TierPlace, fqdn,
 };
 
 /// One line per thing, sorted.
