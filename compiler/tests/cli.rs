@@ -316,6 +316,60 @@ fn trace_answers_with_rule_file_and_line() {
 }
 
 #[test]
+fn a_redirect_is_traced_warned_of_and_in_the_bundle() {
+    let project = Project::new();
+    project.write(
+        "in/l7.yaml",
+        "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: l7, namespace: shop}\nspec:\n  \
+         endpointSelector: {matchLabels: {app: web}}\n  ingress:\n  - authentication: {mode: required}\n    \
+         fromEntities: [remote-node]\n  - toPorts: [{ports: [{port: \"9\", protocol: TCP}], \
+         rules: {http: [{path: /a, method: GET}]}}]\n",
+    );
+    project.write(
+        "probes.tsv",
+        "shop/web\tingress\tpod:shop/cli\tTCP\t9\nshop/web\tingress\tentity:remote-node\tTCP\t9\n\
+         shop/web\tingress\tentity:remote-node\tTCP\t8\nshop/web\tingress\tentity:health\tTCP\t8\n",
+    );
+    for engine in ["model", "tables"] {
+        let trace = |more: &[&str]| {
+            let output = project.run(&[&["trace", "in", "--probes", "probes.tsv", "--engine", engine], more].concat());
+            assert_code(&output, 0);
+            String::from_utf8(output.stdout).unwrap()
+        };
+        let tsv = trace(&["-o", "tsv"]);
+        let columns: Vec<Vec<&str>> = tsv.lines().map(|line| line.split('\t').skip(5).take(3).collect()).collect();
+        let expected =
+            [["redirect", "http", "-"], ["redirect", "http", "spire"], ["allow", "-", "spire"], ["deny", "-", "-"]];
+        assert_eq!(columns, expected);
+
+        // What the policy says, and what a node without proxy and handshake does.
+        let json: serde_json::Value = serde_json::from_str(&trace(&["-o", "json", "--rules"])).unwrap();
+        let reasons: Vec<_> = (0..4).map(|n| json["flows"][n]["node"]["dropReason"].as_u64()).collect();
+        assert_eq!(reasons, [Some(178), Some(189), Some(189), Some(133)]);
+        assert_eq!(json["flows"][0]["l7"], "http");
+        let considered = json["flows"][0]["considered"].as_array().unwrap();
+        let path = |rule: &serde_json::Value| rule["rule"]["path"].as_str().map(str::to_owned);
+        let matching: Vec<_> = considered.iter().filter(|r| r["peer"] == true && r["l4"] == true).map(path).collect();
+        assert_eq!(matching, [Some("spec.ingress[1]".to_owned())]);
+        // The local host's own allow, both rules above, and that of the other policy.
+        assert_eq!(considered.len(), 4);
+    }
+
+    let output = project.run(&["build", "in", "--out", "bundle"]);
+    let err = assert_code(&output, 0);
+    assert!(err.contains("F-302") && err.contains("F-303"), "{err}");
+    let rulesets: serde_json::Value =
+        serde_json::from_slice(&fs::read(project.path("bundle/rulesets.json")).unwrap()).unwrap();
+    assert_eq!(rulesets["rulesets"][0]["id"], 1);
+    assert_eq!(rulesets["rulesets"][0]["parser"], "http");
+    let grants = &rulesets["rulesets"][0]["grants"];
+    assert_eq!(grants[0]["http"][0], serde_json::json!({ "path": "/a", "method": "GET" }));
+    // Of peers with a plain allow beside: the local host and remote nodes.
+    assert_eq!(rulesets["rulesets"][1]["grants"][0]["everything"], true);
+    assert!(rulesets["rulesets"].as_array().unwrap().len() == 2, "{rulesets:#}");
+}
+
+#[test]
 fn the_groups_file_answers_what_no_object_tells() {
     let project = Project::new();
     project.write(

@@ -45,7 +45,7 @@ fn rules(analysis: &Analysis) -> Vec<Diagnostic> {
 
     let warning = |code, rule: RuleId, message: String, hint: &str| {
         let object = analysis.cluster.policy_of(rule).object.clone();
-        Diagnostic::warning(Code(code), analysis.cluster.rule(rule).span, message).hint(hint).object(object)
+        Diagnostic::warning(code, analysis.cluster.rule(rule).span, message).hint(hint).object(object)
     };
     let mut out = Vec::new();
     for (rule, parsers) in redirects {
@@ -54,7 +54,7 @@ fn rules(analysis: &Analysis) -> Vec<Diagnostic> {
             "this rule sends traffic to a proxy ({}), which nodes do not have yet: they drop it (178)",
             words.join(", ")
         );
-        out.push(warning("F-302", rule, message, "a rule without L7 part lets the traffic pass unseen"));
+        out.push(warning(Code("F-302"), rule, message, "a rule without L7 part lets the traffic pass unseen"));
     }
     for rule in handshakes {
         let (effect, hint) = match analysis.cluster.options.audit {
@@ -62,7 +62,7 @@ fn rules(analysis: &Analysis) -> Vec<Diagnostic> {
             false => ("they drop it (189)", "a rule without `authentication` lets the traffic pass"),
         };
         let message = format!("this rule requires authentication, which nodes do not have yet: {effect}");
-        out.push(warning("F-303", rule, message, hint));
+        out.push(warning(Code("F-303"), rule, message, hint));
     }
     out
 }

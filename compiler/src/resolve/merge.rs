@@ -183,7 +183,7 @@ fn selector_text(selector: &Selector) -> String {
 fn problems(wishes: &[Wish]) -> Vec<Conflict> {
     let mut out = Vec::new();
     let rules: BTreeSet<RuleId> = wishes.iter().map(|wish| wish.rule).collect();
-    let mut found = |code, what: String| out.push(Conflict { code: Code(code), what, rules: rules.clone() });
+    let mut found = |code, what: String| out.push(Conflict { code, what, rules: rules.clone() });
     let redirects = || wishes.iter().filter_map(|wish| wish.attributes.redirect.as_ref());
 
     let parsers: BTreeSet<&Parser> = redirects().map(|redirect| &redirect.parser).collect();
@@ -193,30 +193,30 @@ fn problems(wishes: &[Wish]) -> Vec<Conflict> {
         let ranks: BTreeSet<(u8, &Parser)> = redirects().map(|r| (r.priority, &r.parser)).collect();
         let ranks: Vec<_> = ranks.into_iter().collect();
         if let Some(same) = ranks.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-            found("E-264", format!("{} and {} have one priority for one peer and port", same[0].1, same[1].1));
+            found(Code("E-264"), format!("{} and {} have one priority for one peer and port", same[0].1, same[1].1));
         }
     } else if !parsers.iter().any(|parser| parsers.iter().all(|other| parser.takes(other))) && !parsers.is_empty() {
         let words: Vec<String> = parsers.iter().map(ToString::to_string).collect();
-        found("E-260", format!("L7 rules of kind {} for one peer and port", words.join(" and ")));
+        found(Code("E-260"), format!("L7 rules of kind {} for one peer and port", words.join(" and ")));
     }
 
     let terminating: BTreeSet<_> = redirects().filter_map(|r| r.proxy.terminating_tls.as_ref()).collect();
     let originating: BTreeSet<_> = redirects().filter_map(|r| r.proxy.originating_tls.as_ref()).collect();
     for (contexts, word) in [(&terminating, "terminating"), (&originating, "originating")] {
         if contexts.len() > 1 {
-            found("E-261", format!("{} different {word} TLS contexts for one peer and port", contexts.len()));
+            found(Code("E-261"), format!("{} different {word} TLS contexts for one peer and port", contexts.len()));
         }
     }
 
     let auth: BTreeSet<&str> = wishes.iter().filter_map(|w| w.attributes.auth).map(AuthMode::word).collect();
     if auth.len() > 1 {
         let words: Vec<_> = auth.into_iter().collect();
-        found("E-262", format!("authentication {} for one peer and port", words.join(" and ")));
+        found(Code("E-262"), format!("authentication {} for one peer and port", words.join(" and ")));
     }
 
     let names = redirects().any(|r| !r.proxy.server_names.is_empty());
     if names && redirects().any(|r| r.proxy.l7.is_some()) && terminating.is_empty() {
-        found("E-263", "server names and L7 rules for one peer and port, and TLS is not terminated".into());
+        found(Code("E-263"), "server names and L7 rules for one peer and port, and TLS is not terminated".into());
     }
     out
 }
