@@ -5,7 +5,9 @@
     reason = "a test fails by panicking, and says on standard error why it skips"
 )]
 
+use std::fmt::Write;
 use std::fs;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use ciliumc::diag::Code;
@@ -15,6 +17,8 @@ use ciliumc::front::FrontOptions;
 use ciliumc::resolve::Lock;
 use ciliumc::source::{self, LoadOptions, SourceMap};
 use ciliumc::validate::tables;
+use ipnet::IpNet;
+use proptest::prelude::*;
 
 fn cases() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/cases");
@@ -160,4 +164,91 @@ fn a_place_keeps_its_index() {
     let (outside, _, _) = world(&[], lock.clone());
     assert_eq!(outside.0, 9);
     assert_eq!(world(&[deny("192.0.2.0/24", "a")], lock).0, first);
+}
+
+const NETWORKS: [&str; 12] = [
+    "0.0.0.0/0",
+    "::/0",
+    "10.0.0.0/8",
+    "10.0.0.0/29",
+    "10.0.0.2/31",
+    "10.0.0.3/32",
+    "172.18.0.0/31",
+    "192.0.2.0/24",
+    "fd00::/16",
+    "fd00::2/127",
+    "fd00:18::1/128",
+    "2001:db8::/32",
+];
+
+/// Pods (of two identities), both nodes, the world, and what lies between.
+const ADDRESSES: [&str; 16] = [
+    "10.0.0.1",
+    "10.0.0.2",
+    "10.0.0.3",
+    "10.0.0.4",
+    "fd00::1",
+    "fd00::2",
+    "fd00::3",
+    "fd00::4",
+    "172.18.0.1",
+    "172.18.0.2",
+    "fd00:18::1",
+    "fd00:18::2",
+    "192.0.2.1",
+    "10.9.9.9",
+    "2001:db8::1",
+    "2001:db9::1",
+];
+
+fn cluster() -> String {
+    let mut out = String::new();
+    for n in 1..3 {
+        let addresses =
+            format!("[{{type: InternalIP, address: 172.18.0.{n}}}, {{type: InternalIP, address: \"fd00:18::{n}\"}}]");
+        writeln!(out, "apiVersion: v1\nkind: Node\nmetadata: {{name: n{n}}}\nstatus: {{addresses: {addresses}}}\n---")
+            .unwrap();
+    }
+    for n in 1..5 {
+        let meta = format!("{{name: p{n}, namespace: ns, labels: {{app: a{}}}}}", n % 2);
+        let spec = "{nodeName: n1, containers: [{name: main, image: registry.example/a:1}]}";
+        let status = format!("{{podIPs: [{{ip: 10.0.0.{n}}}, {{ip: \"fd00::{n}\"}}]}}");
+        writeln!(out, "apiVersion: v1\nkind: Pod\nmetadata: {meta}\nspec: {spec}\nstatus: {status}\n---").unwrap();
+    }
+    out
+}
+
+fn rules() -> impl Strategy<Value = Vec<(&'static str, Vec<&'static str>)>> {
+    let networks = prop::sample::subsequence(NETWORKS.to_vec(), 1..5);
+    prop::collection::vec((prop::sample::select(vec!["Allow", "Deny", "Pass"]), networks), 1..6)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    /// Spec §6.4: networks compare addresses, whoever has them; the first match counts.
+    #[test]
+    fn networks_are_about_addresses(rules in rules()) {
+        let list: Vec<String> = rules
+            .iter()
+            .map(|(action, nets)| format!("{{action: {action}, to: [{{networks: {nets:?}}}]}}"))
+            .collect();
+        let policy = policy("a", 1, "").replace("ingress: []", &format!("egress: [{}]", list.join(", ")));
+        let text = cluster() + &policy;
+        let analysis = analyse(&SourceMap::from_texts([("a.yaml", text.as_str())]));
+        prop_assert!(!analysis.has_errors(), "{:?}", analysis.diagnostics);
+        let lowered = build::lower(&analysis).unwrap();
+        for address in ADDRESSES {
+            let parsed: IpAddr = address.parse().unwrap();
+            let first = rules.iter().find(|(_, nets)| {
+                nets.iter().any(|net| net.parse::<IpNet>().unwrap().contains(&parsed))
+            });
+            let expected = if first.is_some_and(|(action, _)| *action == "Deny") { "deny" } else { "allow" };
+            let probe = &probe::parse(&format!("ns/p1\tegress\tip:{address}\tTCP\t80\n")).unwrap()[0];
+            let model = probe::answer(&analysis.cluster, &analysis.resolved, probe).unwrap();
+            let tables = tables::answer(&analysis.cluster, &lowered, probe, model.clone());
+            prop_assert_eq!(model.decision.verdict.word(), expected, "model: {}", address);
+            prop_assert_eq!(tables.decision.verdict.word(), expected, "tables: {}", address);
+        }
+    }
 }
