@@ -11,6 +11,7 @@ mod cluster;
 mod cnp;
 mod decode;
 mod document;
+mod holders;
 mod kinds;
 mod meta;
 mod names;

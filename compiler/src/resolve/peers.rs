@@ -1,9 +1,10 @@
 //! Which identities a peer selects.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use ciliumc_abi::identity::{IdentityIndex, reserved};
+use ciliumc_abi::identity::{FIRST_DYNAMIC_INDEX, IdentityIndex, reserved};
+use ipnet::IpNet;
 
 use super::{Identity, PeerSet, Variant, VariantIndex};
 use crate::ir::labels::LabelSet;
@@ -15,6 +16,8 @@ pub struct Resolver<'a> {
     options: &'a Options,
     identities: &'a BTreeMap<IdentityIndex, Identity>,
     variants: &'a [Variant],
+    /// Identities by their `cidr` labels: thousands of prefixes must not be compared with one another.
+    prefixes: BTreeMap<IpNet, Vec<IdentityIndex>>,
     cache: HashMap<(VariantIndex, &'a Peer), Arc<[IdentityIndex]>>,
 }
 
@@ -24,7 +27,13 @@ impl<'a> Resolver<'a> {
         identities: &'a BTreeMap<IdentityIndex, Identity>,
         variants: &'a [Variant],
     ) -> Self {
-        Self { options: &cluster.options, identities, variants, cache: HashMap::new() }
+        let mut prefixes: BTreeMap<IpNet, Vec<IdentityIndex>> = BTreeMap::new();
+        for (index, identity) in identities {
+            for net in identity.labels.cidrs() {
+                prefixes.entry(net).or_default().push(*index);
+            }
+        }
+        Self { options: &cluster.options, identities, variants, prefixes, cache: HashMap::new() }
     }
 
     /// The identities that the peers of a rule select on a node of the variant.
@@ -54,17 +63,33 @@ impl<'a> Resolver<'a> {
             return known.clone();
         }
         let host = &self.variants[variant.0 as usize].host_labels;
-        let selected: Arc<[IdentityIndex]> = self
-            .identities
-            .iter()
-            .filter(|(index, identity)| {
-                let labels = if index.0 == reserved::HOST { host } else { &identity.labels };
-                selects(peer, labels, self.options)
-            })
-            .map(|(index, _)| *index)
-            .collect();
+        let selected = |(index, identity): &(&IdentityIndex, &Identity)| {
+            let labels = if index.0 == reserved::HOST { host } else { &identity.labels };
+            selects(peer, labels, self.options)
+        };
+        let selected: Arc<[IdentityIndex]> = match peer {
+            Peer::Cidr(cidr) => {
+                let candidates = self.inside(&cidr.net);
+                let known = candidates.iter().filter_map(|index| self.identities.get_key_value(index));
+                known.filter(selected).map(|(index, _)| *index).collect()
+            }
+            Peer::Labels(_) | Peer::Entity(_) => {
+                self.identities.iter().filter(selected).map(|(index, _)| *index).collect()
+            }
+        };
         self.cache.insert((variant, peer), selected.clone());
         selected
+    }
+
+    /// Every identity that a prefix may select: those of prefixes inside of it, and the reserved ones, whose labels can
+    /// differ from node to node.
+    fn inside(&self, net: &IpNet) -> BTreeSet<IdentityIndex> {
+        let reserved = self.identities.range(..IdentityIndex(FIRST_DYNAMIC_INDEX)).map(|(index, _)| *index);
+        let first = IpNet::new(net.network(), 0);
+        let last = IpNet::new(net.broadcast(), net.max_prefix_len());
+        let bounds = first.and_then(|first| Ok(first..=last?)).ok();
+        let inside = bounds.into_iter().flat_map(|bounds| self.prefixes.range(bounds));
+        reserved.chain(inside.flat_map(|(_, indices)| indices.iter().copied())).collect()
     }
 }
 

@@ -1,6 +1,6 @@
 //! The policy of one class: which rules select it, and what they say with numbers in place of names.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use ciliumc_abi::identity::{IdentityIndex, reserved};
 
@@ -214,11 +214,13 @@ pub fn warn_unresolved(cluster: &Cluster, unresolved: &Unresolved, diagnostics: 
 }
 
 /// W-501: a selector key that is no part of any identity.
-pub fn warn_filtered_keys(cluster: &Cluster, filter: &LabelFilter, diagnostics: &mut Vec<Diagnostic>) {
-    let mut warn = |policy: &Policy, selector: &Selector| {
+pub fn warn_filtered_keys<'c>(cluster: &'c Cluster, filter: &LabelFilter, diagnostics: &mut Vec<Diagnostic>) {
+    // Thousands of selectors use the same few keys, and the filter is a list of regular expressions.
+    let mut known: HashMap<&str, bool> = HashMap::new();
+    let mut warn = |policy: &Policy, selector: &'c Selector| {
         for requirement in &selector.requirements {
-            let Some(span) = requirement.span else { continue };
-            if requirement.is_k8s_or_any() && !filter.keeps("k8s", &requirement.key) {
+            let Some(span) = requirement.span.filter(|_| requirement.is_k8s_or_any()) else { continue };
+            if !*known.entry(&requirement.key).or_insert_with(|| filter.keeps("k8s", &requirement.key)) {
                 let message =
                     format!("label `{}` is not part of identities, so it can never be selected", requirement.key);
                 let hint = "select by another label, or keep this one with the option `labels`";
