@@ -39,11 +39,13 @@ pub fn page(code: &str) -> Option<&'static Page> {
 /// Codes that look like one that does not exist, the nearest first.
 pub fn near(code: &str) -> Vec<&'static str> {
     let wanted = plain(code);
-    let mut distances: Vec<(usize, &'static str)> =
-        PAGES.iter().map(|page| (differing(&wanted, &plain(page.code)), page.code)).collect();
-    // Stable, so that equal ones keep the order of the table.
-    distances.sort_by_key(|(distance, _)| *distance);
-    distances.into_iter().take_while(|(distance, _)| *distance <= NEAR_MAX).take(NEAR_COUNT).map(|(_, c)| c).collect()
+    let near = PAGES.iter().map(|page| (plain(page.code), page.code)).filter_map(|(code, name)| {
+        let differing = differing(&wanted, &code);
+        (differing <= NEAR_MAX).then(|| (differing, number(&wanted).abs_diff(number(&code)), name))
+    });
+    let mut near: Vec<_> = near.collect();
+    near.sort_unstable();
+    near.into_iter().take(NEAR_COUNT).map(|(_, _, name)| name).collect()
 }
 
 /// Letters in which a near code may differ.
@@ -54,6 +56,11 @@ const NEAR_COUNT: usize = 5;
 /// `e210` for `E-210`.
 fn plain(code: &str) -> String {
     code.trim().chars().filter(|c| c.is_ascii_alphanumeric()).map(|c| c.to_ascii_lowercase()).collect()
+}
+
+/// 210 for `e210`; 0 for what has no number.
+fn number(plain: &str) -> u32 {
+    plain.get(1..).and_then(|digits| digits.parse().ok()).unwrap_or(0)
 }
 
 /// Letters that differ, one by one; those that one of the two lacks differ.

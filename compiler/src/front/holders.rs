@@ -57,7 +57,7 @@ mod tests {
         assert_eq!(holders(text, "a"), [0]);
         assert_eq!(holders(text, "d"), [1]);
         assert_eq!(holders(text, "e"), [2]);
-        assert_eq!(holders(text, "- {b"), []);
+        assert!(holders(text, "- {b").is_empty());
     }
 
     #[test]

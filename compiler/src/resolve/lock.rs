@@ -98,6 +98,27 @@ impl Range {
     }
 }
 
+/// The highest numbers given so far: looking for them among all entries again for each new one would be quadratic.
+struct Highest {
+    index: u32,
+    /// By the first number of a range.
+    identities: BTreeMap<u32, u32>,
+}
+
+impl Highest {
+    fn of(entries: &BTreeMap<String, Numbers>) -> Self {
+        let index = entries.values().map(|n| n.index).max().unwrap_or(FIRST_DYNAMIC_INDEX - 1);
+        Self { index, identities: BTreeMap::new() }
+    }
+
+    fn identity(&mut self, range: Range, entries: &BTreeMap<String, Numbers>) -> &mut u32 {
+        self.identities.entry(range.first).or_insert_with(|| {
+            let given = entries.values().map(|n| n.identity).filter(|&identity| range.contains(identity));
+            given.max().unwrap_or(range.first - 1)
+        })
+    }
+}
+
 impl Lock {
     /// Reads a lock file.
     pub fn parse(text: &str) -> Result<Self, LockError> {
@@ -158,20 +179,31 @@ impl Lock {
                 _ => new.push((text, range)),
             }
         }
+        for (text, _) in &new {
+            self.entries.remove(*text);
+        }
+        let mut highest = Highest::of(&self.entries);
         for (text, range) in new {
-            self.entries.remove(text);
-            let numbers = self.next(text, range, wanted)?;
+            let numbers = self.next(text, range, wanted, &mut highest)?;
             self.entries.insert(text.clone(), numbers);
             out.insert(text.clone(), numbers.typed());
         }
         Ok(out)
     }
 
-    fn next(&mut self, text: &str, range: Range, wanted: &BTreeMap<String, LabelSet>) -> Result<Numbers, LockError> {
-        let taken = self.entries.values().map(|n| n.identity).filter(|&i| range.contains(i)).max();
-        let index = self.entries.values().map(|n| n.index).max().map_or(FIRST_DYNAMIC_INDEX, |i| i + 1);
-        let identity = taken.map_or(range.first, |i| i + 1);
-        if identity <= range.last && index <= INDEX_MAX {
+    fn next(
+        &mut self,
+        text: &str,
+        range: Range,
+        wanted: &BTreeMap<String, LabelSet>,
+        highest: &mut Highest,
+    ) -> Result<Numbers, LockError> {
+        let index = highest.index + 1;
+        let highest_identity = highest.identity(range, &self.entries);
+        if *highest_identity < range.last && index <= INDEX_MAX {
+            *highest_identity += 1;
+            let identity = *highest_identity;
+            highest.index = index;
             return Ok(Numbers { index, identity });
         }
         // The range is full: the lowest retired number of it is taken again, index and all.
