@@ -1,7 +1,8 @@
 //! `ciliumc`: from Kubernetes and Cilium network policies to BPF objects, in CI.
 //!
 //! The modules are the pipeline, in this order: `source → front → ir → resolve → lower → codegen → clang → object →
-//! bundle`. `eval` is the reference model that reads what `resolve` made; `driver` knows the order; `cli` prints.
+//! bundle`. `eval` is the reference model that reads what `resolve` made; `explain` has a page for each code;
+//! `driver` knows the order; `cli` prints.
 //! `ARCHITECTURE.md` beside this crate tells why.
 
 pub mod bundle;
@@ -11,6 +12,7 @@ pub mod codegen;
 pub mod diag;
 pub mod driver;
 pub mod eval;
+pub mod explain;
 pub mod front;
 pub mod ir;
 pub mod lower;

@@ -5,9 +5,11 @@
 //! touches the network of the machine itself.
 
 pub mod bench;
+pub mod bench_front;
 pub mod demo;
 pub mod error;
 pub mod flow;
+pub mod fuzz;
 pub mod lab;
 pub mod netns;
 pub mod process;

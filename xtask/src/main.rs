@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use xtask::report::{self, Report};
 use xtask::setup::Need;
-use xtask::{bench, demo, process, setup, suite};
+use xtask::{bench, bench_front, demo, fuzz, process, setup, suite};
 
 /// Chores of this project. Each one installs what it needs where it may, else says what to run.
 #[derive(Debug, Parser)]
@@ -38,9 +38,25 @@ enum Chore {
         #[arg(last = true)]
         words: Vec<String>,
     },
-    /// Measure build time and sizes against their limits
-    #[command(after_help = "Example:\n  cargo xtask bench")]
-    Bench,
+    /// Measure against what was promised: build time and sizes, or with `front` the check of 20 MB of policy
+    #[command(after_help = "Examples:\n  cargo xtask bench\n  cargo xtask bench front")]
+    Bench {
+        /// What to measure
+        #[arg(value_enum, default_value_t = Measured::Build)]
+        what: Measured,
+    },
+    /// Run the fuzz targets for a while; a finding fails
+    #[command(after_help = "Examples:\n  cargo xtask fuzz\n  cargo xtask fuzz --seconds 600 --jobs 1 documents\n\n\
+                      A finding is kept below target/fuzz/findings; what was learnt, below target/fuzz/corpus.")]
+    Fuzz(fuzz::Arguments),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Measured {
+    /// Time of `ciliumc build` and the loader's size
+    Build,
+    /// Time and memory of `ciliumc check`, beside serde_yaml
+    Front,
 }
 
 fn main() -> ExitCode {
@@ -50,7 +66,9 @@ fn main() -> ExitCode {
         Chore::Setup => setup::ensure(Need::Kernel, report),
         Chore::Demo => demo::run(report),
         Chore::Test { words } => suite::run(&words, report),
-        Chore::Bench => bench::run(report),
+        Chore::Bench { what: Measured::Build } => bench::run(report),
+        Chore::Bench { what: Measured::Front } => bench_front::run(),
+        Chore::Fuzz(arguments) => fuzz::run(&arguments, report),
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,

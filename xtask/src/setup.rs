@@ -19,6 +19,8 @@ pub const BPFFS: &str = "/sys/fs/bpf";
 pub enum Need {
     /// Build bundles.
     Build,
+    /// Build the fuzz targets too: libFuzzer is C++.
+    Fuzz,
     /// Run the tests too: headers are read through libclang.
     Test,
     /// Load bundles and send packets.
@@ -79,6 +81,9 @@ fn missing(need: Need) -> Vec<Missing> {
     let clang = CLANG_VERSIONS.into_iter().find(|&v| llvm_tool("clang", v)).unwrap_or(CLANG_INSTALLED);
     want(llvm_tool("clang", clang), "clang (16 to 21)", &format!("clang-{clang}"));
     want(llvm_tool("llvm-strip", clang), "llvm-strip", &format!("llvm-{clang}"));
+    if need == Need::Fuzz {
+        want(on_path("c++") || on_path("g++") || on_path("clang++"), "a C++ compiler", "g++");
+    }
     if need >= Need::Test {
         want(libclang(clang), "libclang", &format!("libclang1-{clang}"));
     }

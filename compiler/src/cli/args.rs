@@ -29,6 +29,13 @@ pub enum Command {
     Check(CheckArgs),
     /// Say what happens to flows, and why.
     Trace(TraceArgs),
+    /// Say what a diagnostic's code means, with an example; without a code, list all.
+    #[command(after_help = "Examples:\n  ciliumc explain E-210\n  ciliumc explain | grep -i icmp")]
+    Explain {
+        /// Codes, such as E-210, W-101 or F-014.
+        #[arg(value_name = "CODE")]
+        codes: Vec<String>,
+    },
     /// Print a completion script for a shell.
     #[command(after_help = "Example:\n  ciliumc completions bash > /etc/bash_completion.d/ciliumc")]
     Completions {

@@ -54,7 +54,11 @@ pub fn print_diagnostics(args: &InputArgs, analysis: &Analysis, sources: &Source
         .map(|(severity, word)| (count(severity), word))
         .filter(|(n, _)| *n > 0)
         .map(|(n, word)| if n == 1 { format!("1 {word}") } else { format!("{n} {word}s") });
-    eprintln!("{}", counts.collect::<Vec<_>>().join(", "));
+    let counts = counts.collect::<Vec<_>>().join(", ");
+    // One example is enough to say how to ask, and the worst is what the reader will look at.
+    let example = analysis.diagnostics.iter().min_by_key(|d| (d.severity, d.code)).map(|d| d.code);
+    let example = example.map(|code| format!("; `ciliumc explain {code}` says more about a code"));
+    eprintln!("{counts}{}", example.unwrap_or_default());
 }
 
 /// Refuses to go on with refused objects, unless told to.

@@ -8,6 +8,7 @@
 mod args;
 mod build;
 mod check;
+mod explain;
 mod inputs;
 mod man;
 mod report;
@@ -33,6 +34,7 @@ pub fn main() -> ExitCode {
         Command::Build(args) => build::run(args),
         Command::Check(args) => check::run(args),
         Command::Trace(args) => trace::run(args),
+        Command::Explain { codes } => explain::run(codes),
         Command::Completions { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "ciliumc", &mut std::io::stdout());
             Ok(0)

@@ -200,7 +200,7 @@ impl<'n, 'a> Fields<'n, 'a> {
     /// A field with its key; null counts as present.
     pub fn entry(&self, name: &'static str) -> Option<&'n Entry<'a>> {
         self.asked.borrow_mut().push(name);
-        self.entries.iter().find(|entry| entry.key.key_text() == name)
+        self.entries.iter().find(|entry| entry.key.is_key(name))
     }
 
     /// Accepts fields without reading them.

@@ -9,6 +9,7 @@ use crate::diag::{Diagnostic, ObjectRef, Span};
 use super::admin::admin_policy;
 use super::cnp::{Scope, cilium_policy, is_raw_rule, raw_rules, raw_rules_ref};
 use super::decode::Ctx;
+use super::holders::Holders;
 use super::kinds::{Class, Reader, classify};
 use super::meta::{DEFAULT_NAMESPACE, object_ref};
 use super::objects::Objects;
@@ -109,17 +110,24 @@ impl<'d, 'a> Documents<'d, 'a, '_> {
     }
 
     fn list(&mut self, list: Item<'d, 'a>, nodes: &'d [Node<'a>]) {
-        let is_of = |problem: &Diagnostic, node: &Node<'_>| problem.span.is_some_and(|span| inside(span, node.span));
-        let (of_items, own): (Vec<_>, Vec<_>) =
-            list.problems.into_iter().partition(|problem| nodes.iter().any(|node| is_of(problem, node)));
-        self.diagnostics.extend(own);
+        let holders = Holders::new(nodes);
+        let mut of_items: Vec<Vec<Diagnostic>> = vec![Vec::new(); nodes.len()];
+        for problem in list.problems {
+            let mut held = false;
+            for index in problem.span.into_iter().flat_map(|span| holders.of(span)) {
+                of_items[index].push(problem.clone());
+                held = true;
+            }
+            if !held {
+                self.diagnostics.push(problem);
+            }
+        }
         // The items of a typed list, such as NetworkPolicyList, need not say what they are.
         let (version_of_all, kind_of_all) = match list.kind.strip_suffix("List") {
             None | Some("") => ("", ""),
             Some(kind) => (list.api_version, kind),
         };
-        for node in nodes {
-            let problems = of_items.iter().filter(|problem| is_of(problem, node)).cloned().collect();
+        for (node, problems) in nodes.iter().zip(of_items) {
             let (mut api_version, mut kind) = (text(node, "apiVersion"), text(node, "kind"));
             if api_version.is_empty() && kind.is_empty() && node.entries().is_some() {
                 (api_version, kind) = (version_of_all, kind_of_all);
@@ -333,10 +341,6 @@ fn list_items<'d, 'a>(node: &'d Node<'a>, kind: &str) -> Option<&'d [Node<'a>]> 
     if items.is_null() { Some(&[]) } else { items.items() }
 }
 
-fn inside(inner: Span, outer: Span) -> bool {
-    inner.file == outer.file && inner.start >= outer.start && inner.end <= outer.end
-}
-
 fn text<'n>(node: &'n Node<'_>, name: &str) -> &'n str {
     node.get(name).and_then(Node::str).unwrap_or_default()
 }
@@ -346,7 +350,7 @@ fn field_span(node: &Node<'_>, name: &str) -> Span {
 }
 
 fn key_span(node: &Node<'_>, name: &str) -> Option<Span> {
-    node.entries()?.iter().find(|entry| entry.key.key_text() == name).map(|entry| entry.key.span)
+    node.entries()?.iter().find(|entry| entry.key.is_key(name)).map(|entry| entry.key.span)
 }
 
 /// The first key or item: a whole document is too much to show.

@@ -13,6 +13,7 @@ mod cnp;
 mod decode;
 mod document;
 mod groups_file;
+mod holders;
 mod kinds;
 mod meta;
 mod names;

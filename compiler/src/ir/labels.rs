@@ -1,7 +1,9 @@
 //! Labels and selectors (spec §0.6).
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use ipnet::IpNet;
 
@@ -132,8 +134,8 @@ pub enum Test {
     DoesNotExist,
 }
 
-/// One requirement on a label.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// One requirement on a label. Two that mean the same are equal, wherever they were written.
+#[derive(Debug, Clone)]
 pub struct Requirement {
     /// Source that the label must have; `None` is any.
     pub source: Option<String>,
@@ -145,7 +147,37 @@ pub struct Requirement {
     pub span: Option<Span>,
 }
 
+impl PartialEq for Requirement {
+    fn eq(&self, other: &Self) -> bool {
+        self.meaning() == other.meaning()
+    }
+}
+
+impl Eq for Requirement {}
+
+impl PartialOrd for Requirement {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Requirement {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.meaning().cmp(&other.meaning())
+    }
+}
+
+impl Hash for Requirement {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.meaning().hash(state);
+    }
+}
+
 impl Requirement {
+    fn meaning(&self) -> (Option<&str>, &str, &Test) {
+        (self.source.as_deref(), &self.key, &self.test)
+    }
+
     /// `k8s:key = value`, added by us.
     pub fn k8s_is(key: &str, value: &str) -> Self {
         Self { source: Some("k8s".into()), key: key.into(), test: Test::In(vec![value.into()]), span: None }

@@ -114,6 +114,22 @@ impl Range {
     }
 }
 
+/// The highest numbers given so far: looking for them among all entries again for each new one would be quadratic.
+struct Highest {
+    index: u32,
+    /// By the first number of a range.
+    identities: BTreeMap<u32, u32>,
+}
+
+impl Highest {
+    fn identity(&mut self, range: Range, entries: &BTreeMap<String, Numbers>) -> &mut u32 {
+        self.identities.entry(range.first).or_insert_with(|| {
+            let given = entries.values().map(|n| n.identity).filter(|&identity| range.contains(identity));
+            given.max().unwrap_or(range.first - 1)
+        })
+    }
+}
+
 impl Lock {
     /// Reads a lock file.
     pub fn parse(text: &str) -> Result<Self, LockError> {
@@ -188,9 +204,12 @@ impl Lock {
                 _ => new.push((text, range)),
             }
         }
+        for (text, _) in &new {
+            self.entries.remove(*text);
+        }
+        let mut highest = Highest { index: self.highest_index(), identities: BTreeMap::new() };
         for (text, range) in new {
-            self.entries.remove(text);
-            let numbers = self.next(text, range, wanted)?;
+            let numbers = self.next(text, range, wanted, &mut highest)?;
             self.entries.insert(text.clone(), numbers);
             out.insert(text.clone(), numbers.typed());
         }
@@ -203,10 +222,15 @@ impl Lock {
         wanted: impl Iterator<Item = &'k PlaceKey> + Clone,
     ) -> Result<BTreeMap<PlaceKey, IdentityIndex>, LockError> {
         let mut out = BTreeMap::new();
+        let mut highest = self.highest_index();
         for key in wanted.clone() {
             let index = match self.places.get(key) {
                 Some(index) => *index,
-                None => self.next_place(key, wanted.clone())?,
+                None if highest < INDEX_MAX => {
+                    highest += 1;
+                    highest
+                }
+                None => self.retired_place(key, wanted.clone())?,
             };
             self.places.insert(key.clone(), index);
             out.insert(key.clone(), IdentityIndex(index));
@@ -214,12 +238,12 @@ impl Lock {
         Ok(out)
     }
 
-    fn next_place<'k>(&mut self, key: &PlaceKey, wanted: impl Iterator<Item = &'k PlaceKey>) -> Result<u32, LockError> {
-        let index = self.next_index();
-        if index <= INDEX_MAX {
-            return Ok(index);
-        }
-        // As with identities: the lowest retired one is taken again.
+    /// As with identities: the lowest retired one is taken again.
+    fn retired_place<'k>(
+        &mut self,
+        key: &PlaceKey,
+        wanted: impl Iterator<Item = &'k PlaceKey>,
+    ) -> Result<u32, LockError> {
         let wanted: BTreeSet<&PlaceKey> = wanted.collect();
         let retired = self.places.iter().filter(|(key, _)| !wanted.contains(key)).min_by_key(|(_, index)| **index);
         match retired.map(|(key, index)| (key.clone(), *index)) {
@@ -231,16 +255,24 @@ impl Lock {
         }
     }
 
-    fn next_index(&self) -> u32 {
+    fn highest_index(&self) -> u32 {
         let taken = self.entries.values().map(|numbers| numbers.index).chain(self.places.values().copied());
-        taken.max().map_or(FIRST_DYNAMIC_INDEX, |index| index + 1)
+        taken.max().unwrap_or(FIRST_DYNAMIC_INDEX - 1)
     }
 
-    fn next(&mut self, text: &str, range: Range, wanted: &BTreeMap<String, LabelSet>) -> Result<Numbers, LockError> {
-        let taken = self.entries.values().map(|n| n.identity).filter(|&i| range.contains(i)).max();
-        let index = self.next_index();
-        let identity = taken.map_or(range.first, |i| i + 1);
-        if identity <= range.last && index <= INDEX_MAX {
+    fn next(
+        &mut self,
+        text: &str,
+        range: Range,
+        wanted: &BTreeMap<String, LabelSet>,
+        highest: &mut Highest,
+    ) -> Result<Numbers, LockError> {
+        let index = highest.index + 1;
+        let highest_identity = highest.identity(range, &self.entries);
+        if *highest_identity < range.last && index <= INDEX_MAX {
+            *highest_identity += 1;
+            let identity = *highest_identity;
+            highest.index = index;
             return Ok(Numbers { index, identity });
         }
         // The range is full: the lowest retired number of it is taken again, index and all.

@@ -1,6 +1,6 @@
 //! Which identities a peer selects.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use ciliumc_abi::identity::IdentityIndex;
@@ -17,6 +17,9 @@ pub struct Resolver<'a> {
     options: &'a Options,
     identities: &'a BTreeMap<IdentityIndex, Identity>,
     variants: &'a [Variant],
+    hosts: Arc<[IdentityIndex]>,
+    /// Identities by their `cidr` labels: thousands of prefixes must not be compared with one another.
+    prefixes: BTreeMap<IpNet, Vec<IdentityIndex>>,
     cache: HashMap<(VariantIndex, &'a Peer), Arc<[IdentityIndex]>>,
     /// The same for conjunctions of `requires`.
     required: HashMap<(VariantIndex, Selector), Arc<[IdentityIndex]>>,
@@ -28,7 +31,22 @@ impl<'a> Resolver<'a> {
         identities: &'a BTreeMap<IdentityIndex, Identity>,
         variants: &'a [Variant],
     ) -> Self {
-        Self { options: &cluster.options, identities, variants, cache: HashMap::new(), required: HashMap::new() }
+        let hosts = identities.iter().filter(|(_, identity)| is_host(identity.numeric)).map(|(index, _)| *index);
+        let mut prefixes: BTreeMap<IpNet, Vec<IdentityIndex>> = BTreeMap::new();
+        for (index, identity) in identities {
+            for net in identity.labels.cidrs() {
+                prefixes.entry(net).or_default().push(*index);
+            }
+        }
+        Self {
+            options: &cluster.options,
+            identities,
+            variants,
+            hosts: hosts.collect(),
+            prefixes,
+            cache: HashMap::new(),
+            required: HashMap::new(),
+        }
     }
 
     /// The identities that the peers of a rule select on a node of the variant. Label selectors select `required` ones
@@ -74,7 +92,18 @@ impl<'a> Resolver<'a> {
         if let Some(known) = self.cache.get(&(variant, peer)) {
             return known.clone();
         }
-        let selected = self.filter(variant, |labels| selects(peer, labels, self.options));
+        let is_selected = |labels: &LabelSet| selects(peer, labels, self.options);
+        let selected = match peer {
+            // A /0 selects by the label of the world too.
+            Peer::Cidr(CidrPeer { source: CidrSource::Net(net), .. }) if net.prefix_len() > 0 => {
+                let inside = self.inside(net);
+                let known = inside.iter().filter_map(|index| self.identities.get_key_value(index));
+                self.filter(known, variant, is_selected)
+            }
+            Peer::Cidr(_) | Peer::Labels(_) | Peer::Entity(_) | Peer::Fqdn(_) | Peer::Nodes(_) | Peer::Network(_) => {
+                self.filter(self.identities.iter(), variant, is_selected)
+            }
+        };
         self.cache.insert((variant, peer), selected.clone());
         selected
     }
@@ -85,23 +114,37 @@ impl<'a> Resolver<'a> {
         if let Some(known) = self.required.get(&key) {
             return known.clone();
         }
-        let matching = self.filter(variant, |labels| key.1.matches(labels));
+        let matching = self.filter(self.identities.iter(), variant, |labels| key.1.matches(labels));
         self.required.insert(key, matching.clone());
         matching
     }
 
-    /// The local host.
+    /// The local host: every index of it.
     pub fn hosts(&self) -> Arc<[IdentityIndex]> {
-        self.identities.iter().filter(|(_, identity)| is_host(identity.numeric)).map(|(index, _)| *index).collect()
+        self.hosts.clone()
     }
 
-    fn filter(&self, variant: VariantIndex, is_selected: impl Fn(&LabelSet) -> bool) -> Arc<[IdentityIndex]> {
+    fn filter<'i>(
+        &self,
+        identities: impl Iterator<Item = (&'i IdentityIndex, &'i Identity)>,
+        variant: VariantIndex,
+        is_selected: impl Fn(&LabelSet) -> bool,
+    ) -> Arc<[IdentityIndex]> {
         let host = &self.variants[variant.0 as usize].host_labels;
-        self.identities
-            .iter()
+        identities
             .filter(|(_, identity)| is_selected(if is_host(identity.numeric) { host } else { &identity.labels }))
             .map(|(index, _)| *index)
             .collect()
+    }
+
+    /// Every identity that a prefix longer than /0 may select, sorted: those of prefixes inside of it, and the host, whose
+    /// labels differ from node to node.
+    fn inside(&self, net: &IpNet) -> BTreeSet<IdentityIndex> {
+        let first = IpNet::new(net.network(), 0);
+        let last = IpNet::new(net.broadcast(), net.max_prefix_len());
+        let bounds = first.and_then(|first| Ok(first..=last?)).ok();
+        let inside = bounds.into_iter().flat_map(|bounds| self.prefixes.range(bounds));
+        self.hosts.iter().chain(inside.flat_map(|(_, indices)| indices)).copied().collect()
     }
 }
 

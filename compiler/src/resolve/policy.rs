@@ -1,6 +1,6 @@
 //! The policy of one class: which rules select it, and what they say with numbers in place of names.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use ciliumc_abi::identity::IdentityIndex;
@@ -248,20 +248,27 @@ pub fn warn_unresolved(cluster: &Cluster, unresolved: &Unresolved, diagnostics: 
 }
 
 /// W-501: a selector key that is no part of any identity.
-pub fn warn_filtered_keys(
-    cluster: &Cluster,
+pub fn warn_filtered_keys<'c>(
+    cluster: &'c Cluster,
     filter: &LabelFilter,
     node_filter: &LabelFilter,
     diagnostics: &mut Vec<Diagnostic>,
 ) {
-    let mut warn = |policy: &Policy, selector: &Selector| {
+    // Thousands of selectors use the same few keys, and the filters are lists of regular expressions.
+    let mut known: HashMap<(bool, &str), bool> = HashMap::new();
+    let mut warn = |policy: &Policy, selector: &'c Selector| {
         for requirement in &selector.requirements {
             let Some(span) = requirement.span else { continue };
-            let (dropped, option) = match requirement.source.as_deref() {
-                Some("node") => (!node_filter.keeps("node", &requirement.key), "node-labels"),
-                _ => (requirement.is_k8s_or_any() && !filter.keeps("k8s", &requirement.key), "labels"),
-            };
-            if dropped {
+            let of_node = requirement.source.as_deref() == Some("node");
+            if !of_node && !requirement.is_k8s_or_any() {
+                continue;
+            }
+            let kept = known.entry((of_node, &requirement.key)).or_insert_with(|| match of_node {
+                true => node_filter.keeps("node", &requirement.key),
+                false => filter.keeps("k8s", &requirement.key),
+            });
+            if !*kept {
+                let option = if of_node { "node-labels" } else { "labels" };
                 let message =
                     format!("label `{}` is not part of identities, so it can never be selected", requirement.key);
                 let hint = format!("select by another label, or keep this one with the option `{option}`");

@@ -20,6 +20,8 @@ pub(super) fn build(file: FileId, text: &str) -> Parsed<'_> {
         base: text.len() - body.len(),
         offsets: Offsets::new(body),
         stack: Vec::new(),
+        items: Vec::new(),
+        entries: Vec::new(),
         anchors: HashMap::new(),
         alias_nodes: 0,
         problems: Vec::new(),
@@ -36,7 +38,12 @@ struct Ctx<'a> {
     /// Bytes of the text before `body`.
     base: usize,
     offsets: Offsets,
-    stack: Vec<Frame<'a>>,
+    stack: Vec<Frame>,
+    /// Items of all open collections, those of the innermost last: a text has more collections than memory is worth asking
+    /// for twice.
+    items: Vec<Node<'a>>,
+    /// Empty between mappings; its memory is used for all.
+    entries: Vec<Entry<'a>>,
     anchors: HashMap<usize, Built<'a>>,
     alias_nodes: u64,
     problems: Vec<Diagnostic>,
@@ -52,12 +59,12 @@ struct Built<'a> {
 }
 
 /// A collection that is still open.
-struct Frame<'a> {
+struct Frame {
     mapping: bool,
     span: Span,
     anchor: usize,
-    /// Items; in a mapping keys and values in turn.
-    items: Vec<Node<'a>>,
+    /// Where its items begin in [`Ctx::items`]; in a mapping keys and values in turn.
+    first: usize,
     nodes: u64,
     height: usize,
 }
@@ -186,7 +193,7 @@ impl<'a> Ctx<'a> {
         if self.stack.len() >= DEPTH_MAX {
             return Err(Box::new(too_deep(span)));
         }
-        self.stack.push(Frame { mapping, span, anchor, items: Vec::new(), nodes: 1, height: 0 });
+        self.stack.push(Frame { mapping, span, anchor, first: self.items.len(), nodes: 1, height: 0 });
         Ok(())
     }
 
@@ -197,12 +204,12 @@ impl<'a> Ctx<'a> {
         let closing = self.span(at);
         let mut span = frame.span;
         // A block ends where its last child does; the parser reports the next token instead.
-        let last = frame.items.last().map_or(span.end, |item| item.span.end);
+        let last = self.items.get(frame.first..).and_then(<[_]>::last).map_or(span.end, |item| item.span.end);
         span.end = if closing.start < closing.end { closing.end } else { last.max(span.end) };
         let kind = if frame.mapping {
-            Kind::Mapping(self.mapping(frame.items).into())
+            Kind::Mapping(self.mapping(frame.first))
         } else {
-            Kind::Sequence(Arc::from(frame.items))
+            Kind::Sequence(self.items.drain(frame.first..).collect())
         };
         self.add(Built { node: Node { span, kind }, nodes: frame.nodes, height: frame.height + 1 }, frame.anchor);
     }
@@ -216,7 +223,7 @@ impl<'a> Ctx<'a> {
             Some(frame) => {
                 frame.nodes = frame.nodes.saturating_add(built.nodes);
                 frame.height = frame.height.max(built.height);
-                frame.items.push(built.node);
+                self.items.push(built.node);
             }
             None => {
                 let problems = std::mem::take(&mut self.problems);
@@ -226,11 +233,11 @@ impl<'a> Ctx<'a> {
     }
 
     /// Pairs keys with values, refuses equal keys, expands merge keys.
-    fn mapping(&mut self, items: Vec<Node<'a>>) -> Vec<Entry<'a>> {
-        let mut entries: Vec<Entry<'a>> = Vec::with_capacity(items.len() / 2);
+    fn mapping(&mut self, first: usize) -> Arc<[Entry<'a>]> {
+        let mut entries = std::mem::take(&mut self.entries);
         let mut keys = Keys::default();
         let mut merges = Vec::new();
-        let mut items = items.into_iter();
+        let mut items = self.items.drain(first..);
         while let (Some(key), Some(value)) = (items.next(), items.next()) {
             if is_merge(&key) {
                 merges.push(value);
@@ -246,10 +253,13 @@ impl<'a> Ctx<'a> {
                 entries.push(Entry { key, value });
             }
         }
+        drop(items);
         for merge in merges {
             self.merge(&merge, &mut entries, &mut keys);
         }
-        entries
+        let mapping = entries.drain(..).collect();
+        self.entries = entries;
+        mapping
     }
 
     fn merge(&mut self, from: &Node<'a>, entries: &mut Vec<Entry<'a>>, keys: &mut Keys) {

@@ -92,7 +92,7 @@ pub fn parse(file: FileId, text: &str) -> Parsed<'_> {
 impl<'a> Node<'a> {
     /// The value of a field of a mapping.
     pub fn get(&self, name: &str) -> Option<&Node<'a>> {
-        self.entries()?.iter().find(|entry| entry.key.key_text() == name).map(|entry| &entry.value)
+        self.entries()?.iter().find(|entry| entry.key.is_key(name)).map(|entry| &entry.value)
     }
 
     /// The fields of a mapping.
@@ -130,6 +130,12 @@ impl<'a> Node<'a> {
             Some(Value::Str(text)) => Some(text),
             _ => None,
         }
+    }
+
+    /// Whether this is the key of a field. No name of a field looks like a number or is a word such as `yes`, so it is the
+    /// key as JSON has it when it is the text as written.
+    pub fn is_key(&self, name: &str) -> bool {
+        matches!(&self.kind, Kind::Scalar(scalar) if scalar.text == name)
     }
 
     /// A key as JSON has it: text. Empty for what is no scalar.

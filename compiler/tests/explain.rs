@@ -1,0 +1,114 @@
+//! Every code has a page, every page a code, and the examples of a page do what it says.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, and says on standard error why it skips"
+)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use ciliumc::diag::{Diagnostic, Severity};
+use ciliumc::driver::{self, build};
+use ciliumc::explain::{PAGES, Page};
+use ciliumc::front::FrontOptions;
+use ciliumc::resolve::Lock;
+use ciliumc::source::SourceMap;
+use regex::Regex;
+
+/// Codes of constructs that are not understood yet. When one is reported, it leaves this list.
+const NOT_YET: &[&str] = &[
+    "E-208", "E-215", "E-216", "E-223", "E-224", "E-225", "E-226", "E-233", "E-234", "E-235", "E-240", "E-241",
+    "E-242", "E-243", "E-244", "E-245", "E-246", "E-247", "E-248", "E-249", "E-250", "E-251", "E-252", "E-253",
+    "E-254", "E-260", "E-261", "E-262", "E-263", "E-264", "E-301", "E-302", "E-303", "E-304", "E-305", "E-306",
+    "E-307", "E-308", "E-309", "E-310", "E-311", "E-312", "E-313", "W-001", "W-204", "W-206", "W-207", "W-301",
+    "W-701", "W-702", "W-703",
+];
+
+/// Codes whose example does not fit a page.
+const NOT_SHOWN: &[&str] = &["F-003"];
+
+/// Codes that the sources of the compiler use.
+fn used() -> BTreeSet<String> {
+    let code = Regex::new(r#"Code\("([A-Z]-\d+)"\)"#).unwrap();
+    let mut found = BTreeSet::new();
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                found.extend(code.captures_iter(&text).map(|code| code[1].to_owned()));
+            }
+        }
+    }
+    assert!(found.len() > 50, "only {found:?}");
+    found
+}
+
+/// What `build` reports about a text, up to the point where clang would run.
+fn reported(text: &str) -> Vec<Diagnostic> {
+    let sources = SourceMap::from_texts([("example.yaml", text)]);
+    let analysis = driver::analyse(&sources, &FrontOptions::default(), Lock::default()).unwrap();
+    let later = build::warnings(&analysis);
+    analysis.diagnostics.into_iter().chain(later).collect()
+}
+
+fn has(diagnostics: &[Diagnostic], page: &Page) -> bool {
+    diagnostics.iter().any(|diagnostic| diagnostic.code.0 == page.code)
+}
+
+#[test]
+fn codes_and_pages_are_the_same() {
+    let used = used();
+    let pages: BTreeSet<String> = PAGES.iter().map(|page| page.code.to_owned()).collect();
+    assert_eq!(pages.len(), PAGES.len(), "a page is listed twice");
+    let without_page: Vec<_> = used.difference(&pages).collect();
+    assert!(without_page.is_empty(), "write compiler/src/explain/pages/CODE.md for {without_page:?}");
+    let without_code: Vec<_> = pages.difference(&used).filter(|code| !NOT_YET.contains(&code.as_str())).collect();
+    assert!(without_code.is_empty(), "nothing reports {without_code:?}");
+    let files = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/explain/pages")).unwrap();
+    assert_eq!(files.count(), pages.len(), "a page is not in the table");
+}
+
+#[test]
+fn pages_have_their_parts() {
+    for page in PAGES {
+        assert!(page.text.starts_with(&format!("# {}: ", page.code)), "{}", page.code);
+        assert!(page.title().len() > 5 && page.title().len() < 80, "{}", page.code);
+        assert!(page.text.contains("\n\nWhy: "), "{}", page.code);
+        let examples = page.examples().count();
+        assert_eq!(examples, if NOT_SHOWN.contains(&page.code) { 0 } else { 2 }, "{}", page.code);
+        let wide = |line: &&str| line.len() > 100 && !line.starts_with(' ');
+        assert_eq!(page.text.lines().find(wide), None, "{}", page.code);
+    }
+}
+
+#[test]
+fn examples_do_what_their_page_says() {
+    let mut faults = Vec::new();
+    for page in PAGES {
+        let examples: Vec<Vec<Diagnostic>> = page.examples().map(reported).collect();
+        let [wrong, right] = examples.as_slice() else { continue };
+        if NOT_YET.contains(&page.code) {
+            if has(wrong, page) {
+                faults.push(format!("{} is reported now: take it from NOT_YET", page.code));
+            }
+            continue;
+        }
+        if !has(wrong, page) {
+            let codes: Vec<_> = wrong.iter().map(|d| (d.code.0, d.message.as_str())).collect();
+            faults.push(format!("{}: the wrong example gives {codes:?}", page.code));
+        }
+        // An error is the only one; a warning may stand beside another.
+        let errors = wrong.iter().chain(right).filter(|d| d.severity == Severity::Error && d.code.0 != page.code);
+        faults.extend(errors.map(|d| format!("{}: an example gives {} too: {}", page.code, d.code, d.message)));
+        if has(right, page) {
+            faults.push(format!("{}: the right example gives it, too", page.code));
+        }
+    }
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
