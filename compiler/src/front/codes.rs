@@ -37,10 +37,10 @@ pub const ODD_NAME: Code = Code("F-015");
 pub const NO_PORT_NUMBER: Code = Code("F-016");
 /// A field that has no effect beside another.
 pub const IGNORED: Code = Code("F-017");
-/// A peer of a tier policy by a field that this version does not know.
-pub const TIER_UNKNOWN_PEER: Code = Code("F-019");
 /// A host that is no regular expression: Cilium accepts it, the proxy does not.
 pub const HOST_REGEX: Code = Code("F-018");
+/// A peer of a tier policy by a field that this version does not know.
+pub const TIER_UNKNOWN_PEER: Code = Code("F-019");
 /// A kind that is not supported.
 pub const UNSUPPORTED: Code = Code("F-100");
 
