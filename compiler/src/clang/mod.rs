@@ -20,12 +20,12 @@ pub use toolchain::{Toolchain, Version};
 /// Flags of every run, without paths.
 ///
 /// `-g` is there for BTF, without which the maps cannot be created. `-gcodeview` says that the debug format is
-/// Windows', which no ELF file holds: so clang spends nothing on DWARF, and BTF stays as it was, columns included.
+/// Windows', which no ELF file holds: so clang spends nothing on DWARF, and BTF keeps all but columns, which the verifier's log does not show.
 /// Assignment tracking serves variables in a debugger, which nobody will see. `-O1` without aliasing by type makes code
 /// that is as fast as that of `-O2`, in less time.
 ///
 /// Paths are relative and the folder is named `.`, because BTF repeats them.
-pub const FLAGS: [&str; 29] = [
+pub const FLAGS: [&str; 28] = [
     "-target",
     "bpf",
     "-mcpu=v3",
@@ -34,7 +34,6 @@ pub const FLAGS: [&str; 29] = [
     "-fno-strict-aliasing",
     "-g",
     "-gcodeview",
-    "-gcolumn-info",
     "-Xclang",
     "-fexperimental-assignment-tracking=disabled",
     "-ffreestanding",
