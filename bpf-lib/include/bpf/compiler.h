@@ -4,7 +4,12 @@
 
 #define SEC(name) __attribute__((section(name), used))
 #define __always_inline inline __attribute__((always_inline))
-/* Verifier: a global function is walked once, for any arguments; a static one again for every path that calls it. */
-#define __global_function __attribute__((noinline))
+/*
+ * Out of line, for what few packets need: a call costs 10 to 20 ns where returns are guarded against speculation, and
+ * code that is there once compiles once. Verifier: a global function is walked once, for any arguments; a static one
+ * again for every path that calls it.
+ */
+#define __noinline __attribute__((noinline))
+#define __global_function __noinline
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "bpf/compiler.h"
+#include "bpf/helpers.h"
 #include "bpf/types.h"
 
 /* The kernel's view of a packet: names and places are its ABI. */
@@ -58,16 +59,17 @@ enum {
 	CTX_OFFSET_MAX = 0x7fff,	/* of a header that is looked at in place */
 };
 
-/* @length bytes at @offset, or NULL when they are not all in the packet's linear part. */
-static __always_inline void *ctx_at(struct __sk_buff *ctx, u32 offset, u32 length)
+/*
+ * @length bytes at @offset: in place, or in @copy when not all of them are in the packet's linear part; NULL when the
+ * packet ends before them.
+ */
+static __always_inline const void *ctx_read(struct __sk_buff *ctx, u32 offset, u32 length, void *copy)
 {
-	void *data = (void *)(unsigned long)ctx->data;
-	void *end = (void *)(unsigned long)ctx->data_end;
+	const void *data = (const void *)(unsigned long)ctx->data;
+	const void *end = (const void *)(unsigned long)ctx->data_end;
 
 	/* Verifier: "R1 offset is outside of the packet" where it lost the bounds of an offset that it spilled. */
-	if (offset > CTX_OFFSET_MAX)
-		return NULL;
-	if (data + offset + length > end)
-		return NULL;
-	return data + offset;
+	if (likely(offset <= CTX_OFFSET_MAX && data + offset + length <= end))
+		return data + offset;
+	return skb_load_bytes(ctx, offset, copy, length) ? NULL : copy;
 }

@@ -2,8 +2,9 @@
 /* The kernel helpers that the datapath calls, by their number in the kernel's ABI. */
 #pragma once
 
-#include "bpf/ctx.h"
 #include "bpf/types.h"
+
+struct __sk_buff;
 
 static void *(*const map_lookup_elem)(const void *map, const void *key) = (void *)1;
 static long (*const map_update_elem)(const void *map, const void *key, const void *value, u64 flags) = (void *)2;

@@ -21,11 +21,14 @@ enum {
 };
 
 enum {
-	CT_SWEEP_PAUSE_SECS = 2,	/* between two sweeps of a family that did not help */
+	NSEC_PER_SEC = 1000000000,
 };
 
 enum {
-	NSEC_PER_SEC = 1000000000,
+	CT_SWEEP_PAUSE_SECS = 2,	/* between two sweeps of a family */
+	CT_SWEEP_WHOLE_SECS = 32,	/* in which one sweep may walk through the whole map */
+	CT_SWEEP_VISITS_MAX = 65536,	/* entries that the others look at */
+	CT_SWEEP_REMOVALS_MAX = 16384,	/* entries that any of them removes */
 };
 
 /*
@@ -114,15 +117,16 @@ static __always_inline void ct_fill_key(union ct_key *key, const struct flow *fl
 	}
 }
 
-/* The entry of a key, expired or not, or NULL. */
-static __always_inline struct ct_entry *ct_lookup(u8 family, const union ct_key *key)
+/* Writes the key of the packet's flow; the entry that has it, expired or not, or NULL. */
+static __always_inline struct ct_entry *ct_find(const struct flow *flow, u8 direction, union ct_key *key)
 {
+	ct_fill_key(key, flow, direction);
 #if ENABLE_IPV4
-	if (family == 4)
+	if (flow->family == 4)
 		return map_lookup_elem(&conntrack4, &key->ipv4);
 #endif
 #if ENABLE_IPV6
-	if (family == 6)
+	if (flow->family == 6)
 		return map_lookup_elem(&conntrack6, &key->ipv6);
 #endif
 	return NULL;
@@ -196,20 +200,33 @@ static __always_inline void ct_refresh(struct ct_entry *entry, const struct flow
 		entry->generation = generation;
 }
 
-static long ct_sweep_entry(const void *map, const void *key, const struct ct_entry *entry, const u64 *now)
+/* One walk through a map. */
+struct ct_walk {
+	u64 now;
+	u32 visits_left;
+	u32 removals_left;
+};
+
+static long ct_sweep_entry(const void *map, const void *key, const struct ct_entry *entry, struct ct_walk *walk)
 {
-	if (entry->expires_ns <= *now)
-		map_delete_elem(map, key);
-	return 0;
+	if (entry->expires_ns <= walk->now && !map_delete_elem(map, key))
+		walk->removals_left--;
+	walk->visits_left--;
+	return !walk->visits_left || !walk->removals_left;
 }
 
 /*
- * Makes room in a full map: removes every entry that has expired. 1 when it did so, 0 when the map was swept a moment
- * ago: a walk through half a million entries takes milliseconds, so a map full of living flows is not walked for every
- * new one. Nobody else removes expired entries, and no daemon has to.
+ * Makes room in a full map: removes entries that have expired. 1 when it looked for some, 0 when somebody did so a
+ * moment ago. Nobody else removes expired entries, and no daemon has to.
+ *
+ * The packet that finds the map full pays for it, so the work has an end. A walk removes CT_SWEEP_REMOVALS_MAX entries
+ * at most; when it did, the next one need not wait, for it has made room for as many flows. It visits
+ * CT_SWEEP_VISITS_MAX entries, but for the first one in each CT_SWEEP_WHOLE_SECS: every walk begins at the same end, and
+ * behind living flows that are met first there may be expired ones. Half a million visits take 60 ms or more.
  */
 __global_function int ct_sweep(u32 family, u64 now)
 {
+	struct ct_walk walk = { .now = now, .visits_left = CT_ENTRIES_MAX, .removals_left = CT_SWEEP_REMOVALS_MAX };
 	u32 index = family == 6;
 	u64 *swept = map_lookup_elem(&ct_swept, &index);
 	u64 last;
@@ -221,19 +238,23 @@ __global_function int ct_sweep(u32 family, u64 now)
 		return 0;
 	if (__sync_val_compare_and_swap(swept, last, now) != last)
 		return 0;
+	if (now / ((u64)CT_SWEEP_WHOLE_SECS * NSEC_PER_SEC) == last / ((u64)CT_SWEEP_WHOLE_SECS * NSEC_PER_SEC))
+		walk.visits_left = CT_SWEEP_VISITS_MAX;
 #if ENABLE_IPV4
 	if (family == 4)
-		for_each_map_elem(&conntrack4, ct_sweep_entry, &now, 0);
+		for_each_map_elem(&conntrack4, ct_sweep_entry, &walk, 0);
 #endif
 #if ENABLE_IPV6
 	if (family == 6)
-		for_each_map_elem(&conntrack6, ct_sweep_entry, &now, 0);
+		for_each_map_elem(&conntrack6, ct_sweep_entry, &walk, 0);
 #endif
+	if (!walk.removals_left)
+		*swept = 0;
 	return 1;
 }
 
 /* Adds an entry, or with BPF_ANY overwrites it. */
-static __always_inline long ct_insert(u8 family, const union ct_key *key, const struct ct_entry *entry, u64 how)
+static __noinline long ct_insert(u8 family, const union ct_key *key, const struct ct_entry *entry, u64 how)
 {
 #if ENABLE_IPV4
 	if (family == 4)

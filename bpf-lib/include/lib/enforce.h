@@ -20,49 +20,48 @@ static __always_inline bool enforce_icmp_passes(struct __sk_buff *ctx, const str
 	return related_passes(ctx, flow, direction);
 }
 
+/* The first packet of a flow that policy allows: it is remembered and reported. */
+static __always_inline int enforce_begin(struct __sk_buff *ctx, const struct flow *flow, u8 direction,
+					 const union ct_key *key, bool stale, u64 now,
+					 const struct decision *decision)
+{
+	int ret = CTX_ACT_OK;
+
+	if (ct_may_create(flow))
+		ret = ct_create(key, flow, direction, stale, now);
+	if (ret == CTX_ACT_OK)
+		event_send(ctx, flow, direction, CTX_ACT_OK, decision);
+	return ret;
+}
+
 /*
  * Verdict of a packet. Replies pass; every packet of the side that began is held against policy again, so a flow ends
- * with the permission for it. @cause becomes the cause of a drop.
+ * with the permission for it. @decision is what policy said, when it was asked.
  */
-static __always_inline int enforce(struct __sk_buff *ctx, struct flow *flow, u8 direction, u32 *cause)
+static __always_inline int enforce(struct __sk_buff *ctx, struct flow *flow, u8 direction, struct decision *decision)
 {
 	u64 now = ktime_get_coarse_ns();
 	bool tracked = ct_is_tracked(flow);
 	struct ct_entry *entry = NULL;
-	struct decision decision;
 	enum ct_state state;
 	union ct_key key;
 
-	if (tracked) {
-		ct_fill_key(&key, flow, direction);
-		entry = ct_lookup(flow->family, &key);
-	}
+	if (tracked)
+		entry = ct_find(flow, direction, &key);
+	else if (enforce_icmp_passes(ctx, flow, direction))
+		return CTX_ACT_OK;
 	state = ct_classify(entry, flow, direction, now);
-	if (state == CT_REPLY) {
-		ct_refresh(entry, flow, true, now);
-		return CTX_ACT_OK;
+	if (state != CT_REPLY) {
+		flow->peer_index = identity_lookup(flow->family, flow_peer(flow, direction));
+		*decision = policy_decide(flow);
+		if (decision->verdict < 0) {
+			if (state == CT_FORWARD)
+				ct_delete(flow->family, &key);
+			return decision->verdict;
+		}
+		if (state != CT_FORWARD)
+			return enforce_begin(ctx, flow, direction, &key, state == CT_STALE, now, decision);
 	}
-	if (!tracked && enforce_icmp_passes(ctx, flow, direction))
-		return CTX_ACT_OK;
-
-	flow->peer_index = identity_lookup(flow->family, flow_peer(flow, direction));
-	decision = policy_decide(flow);
-	if (decision.verdict < 0) {
-		*cause = decision.cause;
-		if (state == CT_FORWARD)
-			ct_delete(flow->family, &key);
-		return decision.verdict;
-	}
-	if (state == CT_FORWARD) {
-		ct_refresh(entry, flow, false, now);
-		return CTX_ACT_OK;
-	}
-	if (ct_may_create(flow)) {
-		int ret = ct_create(&key, flow, direction, state == CT_STALE, now);
-
-		if (ret < 0)
-			return ret;
-	}
-	event_allow(ctx, flow, direction, &decision);
+	ct_refresh(entry, flow, state == CT_REPLY, now);
 	return CTX_ACT_OK;
 }

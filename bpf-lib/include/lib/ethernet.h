@@ -5,7 +5,6 @@
 #include "abi/drop_reason.h"
 #include "bpf/ctx.h"
 #include "bpf/endian.h"
-#include "bpf/helpers.h"
 
 enum {
 	ETH_HEADER_LEN = 14,
@@ -28,14 +27,11 @@ _Static_assert(sizeof(struct eth_header) == ETH_HEADER_LEN, "struct eth_header")
 /* L3 protocol of the frame in host order, or DROP_*. A VLAN tag is an unknown L3 protocol, wherever it stands. */
 static __always_inline int eth_protocol(struct __sk_buff *ctx)
 {
-	const struct eth_header *linear = ctx_at(ctx, 0, sizeof(*linear));
+	const struct eth_header *header;
 	struct eth_header copy;
 
 	if (ctx->vlan_present)
 		return DROP_UNKNOWN_L3;
-	if (likely(linear))
-		return ntohs(linear->protocol_be);
-	if (skb_load_bytes(ctx, 0, &copy, sizeof(copy)))
-		return DROP_INVALID_PACKET;
-	return ntohs(copy.protocol_be);
+	header = ctx_read(ctx, 0, sizeof(copy), &copy);
+	return header ? ntohs(header->protocol_be) : DROP_INVALID_PACKET;
 }

@@ -31,7 +31,7 @@ union address {
 struct flow {
 	union address source;
 	union address destination;
-	u32 length;	/* bytes from the IP header on */
+	u32 length;	/* bytes from the IP header on, 0 while unknown */
 	u32 l4_offset;	/* from the Ethernet header on */
 	u32 peer_index;	/* identity index of the other end, 0 while unknown */
 	be16 source_port_be;	/* of an echo see l4_load_head(), 0 for other ICMP */
@@ -42,6 +42,7 @@ struct flow {
 	u8 icmp_type;
 	u8 icmp_code;
 	u8 hop_limit;
+	bool first_fragment;	/* the L4 header is here, the rest of the payload is not */
 };
 
 static __always_inline bool flow_is_icmp(const struct flow *flow)

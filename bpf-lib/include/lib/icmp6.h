@@ -44,7 +44,7 @@ static __always_inline bool icmp6_is_neighbour(const struct flow *flow)
 	       (flow->icmp_type == ICMP6_NEIGHBOUR_SOLICITATION || flow->icmp_type == ICMP6_NEIGHBOUR_ADVERTISEMENT);
 }
 
-/* Whether the endpoint's kernel asks for routers, or says which groups it listens to: it does so by itself. */
+/* Whether a kernel asks its link for routers, or says which groups it listens to: it does so by itself. */
 static __always_inline bool icmp6_is_listener(const struct flow *flow)
 {
 	if (flow->family != 6 || flow->proto != PROTO_ICMP6 || flow->destination.bytes[0] != 0xff ||

@@ -25,50 +25,26 @@ struct ipv4_header {
 
 _Static_assert(sizeof(struct ipv4_header) == 20, "struct ipv4_header");
 
-/* Bytes of the header at @offset with its options, which are read into @flow; or DROP_*. */
-static __always_inline int ipv4_load(struct __sk_buff *ctx, u32 offset, struct ipv4_header *header,
-				     struct flow *flow)
+/* Reads the header at @offset into @flow; its options are stepped over. A later fragment has no ports to look at. */
+static __always_inline int ipv4_load(struct __sk_buff *ctx, u32 offset, struct flow *flow)
 {
-	const struct ipv4_header *linear = ctx_at(ctx, offset, sizeof(*linear));
+	struct ipv4_header copy;
+	const struct ipv4_header *header = ctx_read(ctx, offset, sizeof(copy), &copy);
 	u32 length;
 
-	if (likely(linear))
-		*header = *linear;
-	else if (skb_load_bytes(ctx, offset, header, sizeof(*header)))
+	if (!header)
 		return DROP_INVALID_PACKET;
 	length = (header->version_words & 15) * 4;
 	if (header->version_words >> 4 != 4 || length < sizeof(*header))
 		return DROP_INVALID_PACKET;
-	flow->family = 4;
+	if (header->fragment_be & htons(IPV4_FRAGMENT_OFFSET))
+		return DROP_FRAG_NOSUPPORT;
+	flow->first_fragment = header->fragment_be & htons(IPV4_MORE_FRAGMENTS);
 	flow->proto = header->proto;
 	flow->hop_limit = header->ttl;
 	flow->source.ipv4 = header->source_be;
 	flow->destination.ipv4 = header->destination_be;
-	return (int)length;
-}
-
-/*
- * Reads an IPv4 packet up to L4; returns the bytes that are left for it, or DROP_*. A fragment is dropped, the first
- * one too: the others have no ports that policy could look at, and the first one alone would only fill the receiver's
- * reassembly queue.
- */
-static __always_inline int ipv4_parse(struct __sk_buff *ctx, struct flow *flow)
-{
-	struct ipv4_header header;
-	u32 present = ctx->len - ETH_HEADER_LEN;
-	int ret;
-
-	ret = ipv4_load(ctx, ETH_HEADER_LEN, &header, flow);
-	if (ret < 0)
-		return ret;
-	flow->length = ntohs(header.length_be);
-	/* A packet that is not yet segmented may be longer than the field can say: then it is 0 ("BIG TCP"). */
-	if (!flow->length && ctx->gso_size)
-		flow->length = present;
-	if (flow->length < (u32)ret || flow->length > present)
-		return DROP_INVALID_PACKET;
-	if (header.fragment_be & htons(IPV4_MORE_FRAGMENTS | IPV4_FRAGMENT_OFFSET))
-		return DROP_FRAG_NOSUPPORT;
-	flow->l4_offset = ETH_HEADER_LEN + (u32)ret;
-	return (int)(flow->length - (u32)ret);
+	flow->length = ntohs(header->length_be);
+	flow->l4_offset = offset + length;
+	return CTX_ACT_OK;
 }

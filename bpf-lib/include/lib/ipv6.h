@@ -41,28 +41,6 @@ enum {
 	IPV6_FRAGMENT_BITS = 0xfff9,	/* offset and "more"; all 0 in an atomic fragment, which is whole */
 };
 
-/* Reads the header at @offset into @flow; returns the payload's length in bytes, or DROP_*. */
-static __always_inline int ipv6_load(struct __sk_buff *ctx, u32 offset, struct flow *flow)
-{
-	const struct ipv6_header *linear = ctx_at(ctx, offset, sizeof(*linear));
-	struct ipv6_header header;
-
-	if (likely(linear))
-		header = *linear;
-	else if (skb_load_bytes(ctx, offset, &header, sizeof(header)))
-		return DROP_INVALID_PACKET;
-	if ((ntohl(header.version_be) >> 28) != 6)
-		return DROP_INVALID_PACKET;
-	flow->family = 6;
-	flow->proto = header.next;
-	flow->hop_limit = header.hop_limit;
-	flow->source.hi = header.source_be[0];
-	flow->source.lo = header.source_be[1];
-	flow->destination.hi = header.destination_be[0];
-	flow->destination.lo = header.destination_be[1];
-	return ntohs(header.payload_be);
-}
-
 /* Whether a next header is one of those that ipv6_walk_extensions() steps over or refuses. */
 static __always_inline bool ipv6_is_extension(u32 next)
 {
@@ -72,7 +50,7 @@ static __always_inline bool ipv6_is_extension(u32 next)
 
 /*
  * Steps over the extension headers at @offset, the first of which is @next: offset << 8 | protocol of the L4 header,
- * or DROP_*. A fragment is dropped (see ipv4_parse()), and so is a chain that is too long. ESP ends the chain: it is
+ * or DROP_*. A fragment is dropped (see packet_parse()), and so is a chain that is too long. ESP ends the chain: it is
  * an L4 protocol of its own.
  */
 __global_function s64 ipv6_walk_extensions(struct __sk_buff *ctx, u32 offset, u32 next)
@@ -103,43 +81,30 @@ __global_function s64 ipv6_walk_extensions(struct __sk_buff *ctx, u32 offset, u3
 	return DROP_INVALID_EXTHDR;
 }
 
-/* Moves flow->proto and flow->l4_offset over the extension headers, when there are any. */
-static __always_inline int ipv6_skip_extensions(struct __sk_buff *ctx, struct flow *flow)
+/* Reads the header at @offset into @flow; extension headers are stepped over. */
+static __always_inline int ipv6_load(struct __sk_buff *ctx, u32 offset, struct flow *flow)
 {
-	s64 ret;
+	struct ipv6_header copy;
+	const struct ipv6_header *header = ctx_read(ctx, offset, sizeof(copy), &copy);
+	s64 l4;
 
+	if (!header || ntohl(header->version_be) >> 28 != 6)
+		return DROP_INVALID_PACKET;
+	flow->proto = header->next;
+	flow->hop_limit = header->hop_limit;
+	flow->source.hi = header->source_be[0];
+	flow->source.lo = header->source_be[1];
+	flow->destination.hi = header->destination_be[0];
+	flow->destination.lo = header->destination_be[1];
+	/* No payload: an empty packet, or one of more than 64 KiB. */
+	flow->length = header->payload_be ? IPV6_HEADER_LEN + ntohs(header->payload_be) : 0;
+	flow->l4_offset = offset + IPV6_HEADER_LEN;
 	if (likely(!ipv6_is_extension(flow->proto)))
 		return CTX_ACT_OK;
-	ret = ipv6_walk_extensions(ctx, flow->l4_offset, flow->proto);
-	if (ret < 0)
-		return (int)ret;
-	flow->proto = (u8)ret;
-	flow->l4_offset = (u32)(ret >> 8);
+	l4 = ipv6_walk_extensions(ctx, flow->l4_offset, flow->proto);
+	if (l4 < 0)
+		return (int)l4;
+	flow->proto = (u8)l4;
+	flow->l4_offset = (u32)(l4 >> 8);
 	return CTX_ACT_OK;
-}
-
-/* Reads an IPv6 packet up to L4; returns the bytes that are left for it, or DROP_*. */
-static __always_inline int ipv6_parse(struct __sk_buff *ctx, struct flow *flow)
-{
-	u32 present = ctx->len - ETH_HEADER_LEN;
-	u32 l3_length;
-	int ret;
-
-	ret = ipv6_load(ctx, ETH_HEADER_LEN, flow);
-	if (ret < 0)
-		return ret;
-	flow->length = IPV6_HEADER_LEN + (u32)ret;
-	/* A packet that is not yet segmented may be longer than the field can say: then it is 0 ("BIG TCP"). */
-	if (!ret && ctx->gso_size)
-		flow->length = present;
-	if (flow->length > present)
-		return DROP_INVALID_PACKET;
-	flow->l4_offset = ETH_HEADER_LEN + IPV6_HEADER_LEN;
-	ret = ipv6_skip_extensions(ctx, flow);
-	if (ret < 0)
-		return ret;
-	l3_length = flow->l4_offset - ETH_HEADER_LEN;
-	if (l3_length > flow->length)
-		return DROP_INVALID_PACKET;
-	return (int)(flow->length - l3_length);
 }

@@ -3,9 +3,13 @@
 #pragma once
 
 #include "abi/drop_reason.h"
-#include "bpf/helpers.h"
+#include "bpf/ctx.h"
 #include "config/node.h"
 #include "lib/flow.h"
+
+enum {
+	TCP_FLAGS_OFFSET = 13,
+};
 
 enum {
 	TCP_FIN = 0x01,
@@ -44,7 +48,7 @@ union l4_header {
 
 _Static_assert(sizeof(union l4_header) == 8, "union l4_header");
 
-/* Bytes of the shortest header of @proto, or DROP_CT_UNKNOWN_PROTO when policy does not know the protocol. */
+/* Bytes of the shortest header of @proto in @family, or DROP_CT_UNKNOWN_PROTO when policy does not know the protocol. */
 static __always_inline int l4_min_length(u8 family, u8 proto)
 {
 	if (proto == PROTO_TCP)
@@ -80,45 +84,35 @@ static __always_inline bool l4_is_echo_reply(const struct flow *flow)
  */
 static __always_inline int l4_load_head(struct __sk_buff *ctx, struct flow *flow)
 {
-	const union l4_header *linear = ctx_at(ctx, flow->l4_offset, sizeof(*linear));
-	union l4_header head;
+	union l4_header copy;
+	const union l4_header *head = ctx_read(ctx, flow->l4_offset, sizeof(copy), &copy);
 
-	if (likely(linear))
-		head = *linear;
-	else if (skb_load_bytes(ctx, flow->l4_offset, &head, sizeof(head)))
+	if (!head)
 		return DROP_INVALID_PACKET;
 	if (!flow_is_icmp(flow)) {
-		flow->source_port_be = head.port.source_be;
-		flow->destination_port_be = head.port.destination_be;
+		flow->source_port_be = head->port.source_be;
+		flow->destination_port_be = head->port.destination_be;
 		return CTX_ACT_OK;
 	}
-	flow->icmp_type = head.icmp.type;
-	flow->icmp_code = head.icmp.code;
+	flow->icmp_type = head->icmp.type;
+	flow->icmp_code = head->icmp.code;
 	if (l4_is_echo(flow))
-		flow->source_port_be = head.icmp.id_be;
+		flow->source_port_be = head->icmp.id_be;
 	else if (l4_is_echo_reply(flow))
-		flow->destination_port_be = head.icmp.id_be;
+		flow->destination_port_be = head->icmp.id_be;
 	return CTX_ACT_OK;
 }
 
-/* Reads the L4 header at flow->l4_offset, of which the IP header promises @length bytes. */
-static __always_inline int l4_load(struct __sk_buff *ctx, struct flow *flow, u32 length)
+/* Reads the flags of a TCP header at flow->l4_offset. */
+static __always_inline int l4_load_flags(struct __sk_buff *ctx, struct flow *flow)
 {
-	int least = l4_min_length(flow->family, flow->proto);
-	const u8 *linear;
+	u8 copy;
+	const u8 *flags = ctx_read(ctx, flow->l4_offset + TCP_FLAGS_OFFSET, sizeof(copy), &copy);
 
-	if (least < 0)
-		return least;
-	if (length < (u32)least)
+	if (!flags)
 		return DROP_INVALID_PACKET;
-	if (flow->proto == PROTO_TCP) {
-		linear = ctx_at(ctx, flow->l4_offset + 13, 1);
-		if (likely(linear))
-			flow->tcp_flags = *linear;
-		else if (skb_load_bytes(ctx, flow->l4_offset + 13, &flow->tcp_flags, 1))
-			return DROP_INVALID_PACKET;
-	}
-	return l4_load_head(ctx, flow);
+	flow->tcp_flags = *flags;
+	return CTX_ACT_OK;
 }
 
 /* Whether the packet is an ICMP error, which quotes the packet it is about. */

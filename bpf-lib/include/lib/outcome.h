@@ -7,7 +7,7 @@
 #include "lib/metrics.h"
 
 static __always_inline int outcome(struct __sk_buff *ctx, const struct flow *flow, u8 direction, int ret,
-				   u32 cause)
+				   const struct decision *decision)
 {
 	/* A packet without an IP header counts with what follows the Ethernet header. */
 	u32 bytes = flow->length ? flow->length : ctx->len - ETH_HEADER_LEN;
@@ -15,6 +15,6 @@ static __always_inline int outcome(struct __sk_buff *ctx, const struct flow *flo
 	metrics_count(ret, direction, bytes);
 	if (ret >= 0)
 		return TC_ACT_UNSPEC;
-	event_drop(ctx, flow, direction, ret, cause);
+	event_send(ctx, flow, direction, ret, decision);
 	return TC_ACT_SHOT;
 }

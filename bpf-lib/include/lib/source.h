@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Whether a packet that the endpoint sends bears the endpoint's own address. */
+/* What the source of a packet says about where it comes from. */
 #pragma once
 
 #include "lib/icmp6.h"
@@ -12,9 +12,14 @@ static __always_inline bool source_is_own(const struct flow *flow)
 	return ipv6_is_own(&flow->source);
 }
 
-/* Whether the source is one that IPv6's housekeeping may have: own, link-local, or none yet. */
+/* Whether no router forwards packets of this IPv6 source: link-local, or none yet. */
+static __always_inline bool source_is_unrouted(const struct flow *flow)
+{
+	return ipv6_is_link_local(&flow->source) || !(flow->source.hi | flow->source.lo);
+}
+
+/* Whether the source is one that the endpoint's own housekeeping may have. */
 static __always_inline bool source_is_on_link(const struct flow *flow)
 {
-	return ipv6_is_own(&flow->source) || ipv6_is_link_local(&flow->source) ||
-	       !(flow->source.hi | flow->source.lo);
+	return ipv6_is_own(&flow->source) || source_is_unrouted(flow);
 }

@@ -9,7 +9,7 @@
 #include "lib/packet.h"
 #include "lib/source.h"
 
-static __always_inline int handle_from_container(struct __sk_buff *ctx, struct flow *flow, u32 *cause)
+static __always_inline int handle_from_container(struct __sk_buff *ctx, struct flow *flow, struct decision *decision)
 {
 	int protocol = eth_protocol(ctx);
 	int ret;
@@ -29,15 +29,15 @@ static __always_inline int handle_from_container(struct __sk_buff *ctx, struct f
 		return CTX_ACT_OK;
 	if (!source_is_own(flow))
 		return DROP_INVALID_SOURCE_IP;
-	return enforce(ctx, flow, DIRECTION_EGRESS, cause);
+	return enforce(ctx, flow, DIRECTION_EGRESS, decision);
 }
 
 SEC("classifier")
 int from_container(struct __sk_buff *ctx)
 {
 	struct flow flow = {};
-	u32 cause = 0;
-	int ret = handle_from_container(ctx, &flow, &cause);
+	struct decision decision = {};
+	int ret = handle_from_container(ctx, &flow, &decision);
 
-	return outcome(ctx, &flow, DIRECTION_EGRESS, ret, cause);
+	return outcome(ctx, &flow, DIRECTION_EGRESS, ret, &decision);
 }

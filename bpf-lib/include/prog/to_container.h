@@ -4,11 +4,11 @@
 
 #include "bpf/license.h"
 #include "lib/enforce.h"
-#include "lib/icmp6.h"
 #include "lib/outcome.h"
 #include "lib/packet.h"
+#include "lib/source.h"
 
-static __always_inline int handle_to_container(struct __sk_buff *ctx, struct flow *flow, u32 *cause)
+static __always_inline int handle_to_container(struct __sk_buff *ctx, struct flow *flow, struct decision *decision)
 {
 	int protocol = eth_protocol(ctx);
 	int ret;
@@ -24,15 +24,18 @@ static __always_inline int handle_to_container(struct __sk_buff *ctx, struct flo
 		return ret;
 	if (icmp6_is_neighbour(flow))
 		return CTX_ACT_OK;
-	return enforce(ctx, flow, DIRECTION_INGRESS, cause);
+	/* The host's end of the link listens too. Nobody else can be it: no router forwards what bears these addresses. */
+	if (icmp6_is_listener(flow) && source_is_unrouted(flow))
+		return CTX_ACT_OK;
+	return enforce(ctx, flow, DIRECTION_INGRESS, decision);
 }
 
 SEC("classifier")
 int to_container(struct __sk_buff *ctx)
 {
 	struct flow flow = {};
-	u32 cause = 0;
-	int ret = handle_to_container(ctx, &flow, &cause);
+	struct decision decision = {};
+	int ret = handle_to_container(ctx, &flow, &decision);
 
-	return outcome(ctx, &flow, DIRECTION_INGRESS, ret, cause);
+	return outcome(ctx, &flow, DIRECTION_INGRESS, ret, &decision);
 }

@@ -19,15 +19,23 @@ pub use toolchain::{Toolchain, Version};
 
 /// Flags of every run, without paths.
 ///
-/// `-g` is there for BTF, without which the maps cannot be created; the DWARF that comes along is dropped.
+/// `-g` is there for BTF, without which the maps cannot be created. `-gcodeview` says that the debug format is
+/// Windows', which no ELF file holds: so clang spends nothing on DWARF, and BTF keeps all but columns, which the verifier's log does not show.
+/// Assignment tracking serves variables in a debugger, which nobody will see. `-O1` without aliasing by type makes code
+/// that is as fast as that of `-O2`, in less time.
+///
 /// Paths are relative and the folder is named `.`, because BTF repeats them.
-pub const FLAGS: [&str; 24] = [
+pub const FLAGS: [&str; 28] = [
     "-target",
     "bpf",
     "-mcpu=v3",
     "-std=gnu11",
-    "-O2",
+    "-O1",
+    "-fno-strict-aliasing",
     "-g",
+    "-gcodeview",
+    "-Xclang",
+    "-fexperimental-assignment-tracking=disabled",
     "-ffreestanding",
     "-nostdinc",
     "-fno-addrsig",
@@ -235,6 +243,8 @@ impl Workspace {
             .current_dir(&folder)
             .env_clear()
             .env("LC_ALL", "C")
+            // glibc: large pages for the heap, or a tenth of the time is spent on page faults.
+            .env("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
             .output()
             .map_err(|source| ClangError::Run { path: toolchain.path().to_owned(), source })?;
         if !output.status.success() {

@@ -1,8 +1,9 @@
 //! The clang of this machine.
 
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::{env, fmt, io};
+use std::{env, fmt, io, thread};
 
 use super::ClangError;
 
@@ -51,6 +52,13 @@ impl Toolchain {
         Self::search(&env::split_paths(&path).chain(debian).collect::<Vec<_>>())
     }
 
+    /// Begins to look for clang and goes on in the background, for clang takes its time to say its version. What this
+    /// returns waits for the answer of [`Toolchain::find`].
+    pub fn find_ahead() -> impl FnOnce() -> Result<Self, ClangError> {
+        let search = thread::spawn(Self::find);
+        move || search.join().unwrap_or_else(|panic| resume_unwind(panic))
+    }
+
     /// The clang at a path, or of a name that PATH resolves.
     pub fn at(path: &Path) -> Result<Self, ClangError> {
         let output = Command::new(path)
@@ -79,7 +87,12 @@ impl Toolchain {
         for name in &names {
             // An empty folder in PATH means the current one, whose programs we do not run.
             for folder in folders.iter().filter(|folder| !folder.as_os_str().is_empty()) {
-                match Self::at(&folder.join(name)) {
+                let path = folder.join(name);
+                // Most folders have none, and a process that cannot start is not free.
+                if !path.exists() {
+                    continue;
+                }
+                match Self::at(&path) {
                     Ok(toolchain) => return Ok(toolchain),
                     Err(ClangError::Run { source, .. }) if is_absent(&source) => {}
                     Err(error) => refused = refused.or(Some(error)),

@@ -18,6 +18,9 @@ use crate::source;
 /// Runs the command.
 pub fn run(args: &BuildArgs) -> Result<u8, Failure> {
     let begin = Instant::now();
+    let stages: Vec<Stage> = args.emit.iter().map(|stage| self::stage(*stage)).collect();
+    let needs_objects = args.out.is_some() || stages.contains(&Stage::Object);
+    let toolchain = needs_objects.then(Toolchain::find_ahead);
     let lock_text = source::optional(&args.lock).map_err(Failure::machine)?;
     let lock = match &lock_text {
         Some(text) => Lock::parse(text).map_err(|error| Failure::Input(format!("{}: {error}", args.lock.display())))?,
@@ -47,16 +50,12 @@ pub fn run(args: &BuildArgs) -> Result<u8, Failure> {
     }
 
     let lowered = build::lower(&analysis)?;
-    let stages: Vec<Stage> = args.emit.iter().map(|stage| self::stage(*stage)).collect();
-    let needs_objects = args.out.is_some() || stages.contains(&Stage::Object);
     let cache = if args.no_cache { None } else { cache_dir() };
     let options = BuildOptions { jobs: args.jobs, cache: cache.as_deref(), verify: args.verify };
     let mut objects = Vec::new();
-    let mut toolchain = None;
-    if needs_objects {
-        let found = Toolchain::find().map_err(Failure::machine)?;
-        objects = build::objects(&found, &lowered.node, build::units(&lowered), &options)?;
-        toolchain = Some(found);
+    let toolchain = toolchain.map(|found| found()).transpose().map_err(Failure::machine)?;
+    if let Some(toolchain) = &toolchain {
+        objects = build::objects(toolchain, &lowered.node, build::units(&lowered), &options)?;
     }
     for stage in &stages {
         print!("{}", build::emit(*stage, &analysis, &lowered, &objects));

@@ -5,7 +5,7 @@ use ciliumc_abi::drop_reason::{CT_MAP_INSERT_FAILED, POLICY_DENIED};
 use ciliumc_abi::names::{DIRECTION_EGRESS, DIRECTION_INGRESS};
 
 use crate::frames::*;
-use crate::machine::{GENERATION, Machine, Policy, Setup};
+use crate::machine::{GENERATION, Machine, Policy, Setup, monotonic_ns};
 use crate::policy::*;
 
 /// Egress to the peer's TCP, UDP and SCTP 80 and echo; nothing may come in.
@@ -164,6 +164,41 @@ fn a_full_map_gets_rid_of_what_has_expired() {
         }
         assert_eq!(machine.sends(&udp_frame(pod, 2002, peer, 80)), CT_MAP_INSERT_FAILED);
     }
+}
+
+#[test]
+fn a_sweep_removes_so_many_and_leaves_the_rest_to_the_next() {
+    const REMOVALS_MAX: u32 = 16_384;
+    const FULL: u32 = 20_000;
+    let Some(mut machine) = Machine::new(&Setup { ct_entries: FULL, ..client() }) else { return };
+    machine.crowd(0..FULL, true);
+    assert_eq!(machine.sends(&udp_frame(POD4, 1000, PEER4, 80)), 0);
+    assert_eq!(machine.conntrack4().len() as u32, FULL - REMOVALS_MAX + 1);
+    // Full again, before the pause is over: a sweep that found so much is followed by another one.
+    machine.crowd(FULL..FULL + REMOVALS_MAX - 1, false);
+    assert_eq!(machine.sends(&udp_frame(POD4, 1001, PEER4, 80)), 0);
+    assert_eq!(machine.conntrack4().len() as u32, REMOVALS_MAX + 1, "the living ones, and no other");
+    assert_eq!(machine.gets(&udp_frame(PEER4, 80, POD4, 1000)), 0);
+}
+
+#[test]
+fn a_sweep_looks_at_so_many_but_for_one_in_a_while() {
+    const VISITS_MAX: u32 = 65_536;
+    const WHOLE_SECS: u64 = 32;
+    let Some(mut machine) = Machine::new(&Setup { ct_entries: VISITS_MAX + 100, ..client() }) else { return };
+    assert_eq!(machine.sends(&udp_frame(POD4, 1000, PEER4, 80)), 0);
+    machine.crowd(0..VISITS_MAX + 99, false);
+    machine.expire_last();
+    // The last sweep must be over its pause and in the same stretch of time.
+    while !(4..WHOLE_SECS - 1).contains(&(monotonic_ns() / 1_000_000_000 % WHOLE_SECS)) {
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
+    machine.set_swept(3);
+    assert_eq!(machine.sends(&udp_frame(POD4, 1001, PEER4, 80)), CT_MAP_INSERT_FAILED, "out of sight");
+    assert_eq!(machine.gets(&udp_frame(PEER4, 80, POD4, 1000)), 0, "an established flow");
+    machine.set_swept(WHOLE_SECS);
+    assert_eq!(machine.sends(&udp_frame(POD4, 1001, PEER4, 80)), 0);
+    assert_eq!(machine.sends(&udp_frame(POD4, 1002, PEER4, 80)), CT_MAP_INSERT_FAILED, "there was one");
 }
 
 #[test]

@@ -93,3 +93,30 @@ fn the_kernels_own_listening_passes_on_the_link() {
         assert_eq!(machine.sends(&icmp6_frame(POD6, ALL_NODES, kind, 64, NOBODY)), POLICY_DENIED);
     }
 }
+
+#[test]
+fn the_hosts_listening_passes_and_nothing_else_in_its_guise() {
+    let Some(mut machine) = Machine::new(&Setup::new(Policy::DenyAll, Policy::DenyAll)) else { return };
+    for (kind, hop_limit) in [(133, 255), (131, 1), (132, 1), (143, 1)] {
+        let got = |source, destination, hop_limit| icmp6_frame(source, destination, kind, hop_limit, NOBODY);
+        for source in [LINK_LOCAL, NOBODY] {
+            assert_eq!(machine.gets(&got(source, ALL_NODES, hop_limit)), 0, "{kind}");
+            assert_eq!(machine.gets(&got(source, POD6, hop_limit)), POLICY_DENIED, "{kind} to the endpoint alone");
+            assert_eq!(machine.gets(&got(source, ALL_NODES, 64)), POLICY_DENIED, "{kind} from behind a router");
+        }
+        for source in [PEER6, POD6, WORLD6] {
+            assert_eq!(machine.gets(&got(source, ALL_NODES, hop_limit)), POLICY_DENIED, "{kind} from {source}");
+        }
+    }
+    for source in [LINK_LOCAL, NOBODY] {
+        for kind in [1, 100, 128, 129, 130, 134, 137, 200] {
+            for hop_limit in [1, 255] {
+                let other = icmp6_frame(source, ALL_NODES, kind, hop_limit, NOBODY);
+                assert_eq!(machine.gets(&other), POLICY_DENIED, "{kind}");
+            }
+        }
+        assert_eq!(machine.gets(&udp_frame(source, 143, ALL_NODES, 143)), POLICY_DENIED);
+    }
+    assert_eq!(machine.conntrack6().len(), 0, "it opens no way back");
+    assert_eq!(machine.sends(&echo_frame(POD6, PEER6, true, 1)), POLICY_DENIED);
+}

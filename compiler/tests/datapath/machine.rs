@@ -169,6 +169,33 @@ impl Machine {
         fill(&mut self.from, names::CT_SWEPT, &[0_u64; 2]);
     }
 
+    /// Makes the last sweep of both families one of `seconds` ago.
+    pub fn set_swept(&mut self, seconds: u64) {
+        fill(&mut self.from, names::CT_SWEPT, &[monotonic_ns() - seconds * 1_000_000_000; 2]);
+    }
+
+    /// Adds IPv4 flows of nobody, which have expired or live on.
+    pub fn crowd(&mut self, numbers: std::ops::Range<u32>, expired: bool) {
+        let expires_ns = if expired { 1 } else { monotonic_ns() + 3_600_000_000_000 };
+        let value = bytes(&CtEntry { expires_ns, packets: 1, bytes: 1, generation: 0, initiator: 0, flags: 0, pad: 0 });
+        let map = self.from.map_mut(names::CONNTRACK4).unwrap();
+        let mut map: HashMap<_, [u8; 16], [u8; 32]> = HashMap::try_from(map).unwrap();
+        for number in numbers {
+            let mut key = [0; 16];
+            key[..4].copy_from_slice(&number.to_ne_bytes());
+            map.insert(key, value, 0).unwrap();
+        }
+    }
+
+    /// Lets the IPv4 flow expire that a sweep sees last.
+    pub fn expire_last(&mut self) {
+        let map = self.from.map_mut(names::CONNTRACK4).unwrap();
+        let mut map: HashMap<_, [u8; 16], [u8; 32]> = HashMap::try_from(map).unwrap();
+        let last = map.keys().last().unwrap().unwrap();
+        let value = entry(&map.get(&last, 0).unwrap());
+        map.insert(last, bytes(&CtEntry { expires_ns: 1, ..value }), 0).unwrap();
+    }
+
     /// Rewrites the egress tables, as no loader would do while packets flow.
     pub fn set_egress(&mut self, rules: &[Rule]) {
         let tables = policy::tables(rules, false);
@@ -346,7 +373,7 @@ fn bytes(entry: &CtEntry) -> [u8; 32] {
 }
 
 /// The clock of conntrack; `/proc/uptime` has it in hundredths (and counts sleep too, which no test does).
-fn monotonic_ns() -> u64 {
+pub fn monotonic_ns() -> u64 {
     let text = std::fs::read_to_string("/proc/uptime").unwrap();
     let seconds: f64 = text.split(' ').next().unwrap().parse().unwrap();
     (seconds * 1e9) as u64
