@@ -10,9 +10,13 @@
 
 pub mod bundle;
 pub mod cli;
+pub mod conntrack;
+pub mod counters;
+pub mod deny;
 pub mod error;
 pub mod events;
 pub mod ipcache;
+pub mod labels;
 pub mod maps;
 pub mod names;
 pub mod observe;

@@ -1,9 +1,12 @@
 //! The command line: the only module that prints.
 
 mod args;
+mod batch;
 mod change;
+mod ipcache;
 mod monitor;
 mod status;
+mod table;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -12,7 +15,7 @@ use clap::Parser;
 
 use crate::error::Error;
 use crate::pins::Pins;
-use args::{Cli, Command, Endpoint};
+use args::{Cli, Command, Endpoint, Ipcache};
 
 /// The command line's description, for man pages and completions.
 pub fn command() -> clap::Command {
@@ -38,9 +41,15 @@ fn run(cli: &Cli, out: &mut dyn Write) -> Result<(), Error> {
     let pins = Pins { root: global.root.clone(), state: global.state_dir.clone() };
     match &cli.command {
         Command::Apply(apply) => change::apply(global, &pins, apply, out),
+        Command::Rollback(rollback) => change::rollback(global, &pins, rollback, out),
         Command::Endpoint(Endpoint::Add(add)) => change::add(global, &pins, add, out),
         Command::Endpoint(Endpoint::Del(del)) => change::del(global, &pins, del, out),
+        Command::Endpoint(Endpoint::Get(which)) => status::get(global, &pins, which, out),
         Command::Endpoint(Endpoint::List) => status::list(global, &pins, out),
+        Command::Ipcache(Ipcache::Get(args)) => ipcache::get(global, &pins, args, out),
+        Command::Ipcache(Ipcache::Upsert(args)) => ipcache::upsert(global, &pins, args, out),
+        Command::Ipcache(Ipcache::Delete(args)) => ipcache::delete(global, &pins, args, out),
+        Command::Ipcache(Ipcache::List) => ipcache::list(global, &pins, out),
         Command::Status => status::status(global, &pins, out),
         Command::Monitor(monitor) => monitor::run(global, &pins, monitor, out),
         Command::Unload(unload) => change::unload(global, &pins, unload, out),

@@ -2,7 +2,7 @@ use ciliumc_abi::manifest::{MANIFEST_FILE, PROVENANCE_FILE};
 
 use super::*;
 use crate::handmade;
-use crate::state::Endpoint;
+use crate::state::{Endpoint, KnownBy};
 
 fn book() -> Book {
     let files = handmade::files(80, |_| vec![]);
@@ -11,12 +11,13 @@ fn book() -> Book {
     let deathstar = Endpoint {
         id: 7,
         name: "default/deathstar".to_owned(),
+        known_by: KnownBy::Name("default/deathstar".to_owned()),
         interface: "veth1".to_owned(),
         ifindex: 3,
         netns: None,
         addresses: vec!["10.77.0.1".parse().unwrap()],
         identity: handmade::DEATHSTAR.1,
-        class: 1,
+        class: Some(1),
         generation: 3,
         tables: Default::default(),
     };

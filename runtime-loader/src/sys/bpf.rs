@@ -9,6 +9,7 @@ use std::path::Path;
 
 const MAP_CREATE: libc::c_long = 0;
 const MAP_DELETE_ELEM: libc::c_long = 3;
+const PROG_LOAD: libc::c_long = 5;
 const OBJ_PIN: libc::c_long = 6;
 const OBJ_GET: libc::c_long = 7;
 const PROG_GET_FD_BY_ID: libc::c_long = 13;
@@ -24,6 +25,8 @@ const LINK_DETACH: libc::c_long = 34;
 const BPF_F_REPLACE: u32 = 1 << 2;
 const BPF_F_BEFORE: u32 = 1 << 3;
 const BPF_LINK_TYPE_TCX: u32 = 11;
+
+const PROG_TYPE_SCHED_CLS: u32 = 3;
 
 const MAP_TYPE_HASH: u32 = 1;
 const MAP_TYPE_PERCPU_ARRAY: u32 = 6;
@@ -177,8 +180,9 @@ pub fn array_fill(map: BorrowedFd<'_>, values: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// The keys of a hash map, read in batches; entries that come and go meanwhile may be missed or seen.
-pub fn hash_keys(map: BorrowedFd<'_>) -> io::Result<Vec<Vec<u8>>> {
+/// Reads a hash map in batches: `each` gets every key with its value. Entries that come and go meanwhile may be missed
+/// or seen.
+pub fn hash_each(map: BorrowedFd<'_>, mut each: impl FnMut(&[u8], &[u8])) -> io::Result<()> {
     const BATCH: usize = 4096;
     let layout = map_layout(map)?;
     // Of these the batch token is a u32, and values are not per CPU.
@@ -188,7 +192,6 @@ pub fn hash_keys(map: BorrowedFd<'_>) -> io::Result<Vec<Vec<u8>>> {
     let (key, value) = (layout.key_size as usize, layout.value_size as usize);
     let mut keys = vec![0u8; key * BATCH];
     let mut values = vec![0u8; value * BATCH];
-    let mut found = Vec::new();
     let mut token = 0u32;
     let mut first = true;
     loop {
@@ -211,9 +214,9 @@ pub fn hash_keys(map: BorrowedFd<'_>) -> io::Result<Vec<Vec<u8>>> {
             Err(error) => return Err(error),
         };
         let count = (attr.count as usize).min(BATCH);
-        found.extend(keys.chunks_exact(key).take(count).map(<[u8]>::to_vec));
+        keys.chunks_exact(key).zip(values.chunks_exact(value)).take(count).for_each(|(key, value)| each(key, value));
         if last {
-            return Ok(found);
+            return Ok(());
         }
         (token, first) = (next, false);
     }
@@ -245,6 +248,36 @@ pub fn percpu_array_values(map: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
         Err(error) if error.raw_os_error() != Some(libc::ENOENT) => Err(error),
         _ => Ok(values),
     }
+}
+
+/// Loads a traffic-control program that needs no relocation and no verifier log.
+pub fn prog_load(code: &[u64], name: &str) -> io::Result<OwnedFd> {
+    #[repr(C)]
+    #[derive(Default)]
+    struct LoadAttr {
+        prog_type: u32,
+        insn_cnt: u32,
+        insns: u64,
+        license: u64,
+        log_level: u32,
+        log_size: u32,
+        log_buf: u64,
+        kern_version: u32,
+        prog_flags: u32,
+        prog_name: [u8; 16],
+    }
+    let mut attr = LoadAttr {
+        prog_type: PROG_TYPE_SCHED_CLS,
+        insn_cnt: code.len() as u32,
+        insns: code.as_ptr() as u64,
+        license: c"Dual BSD/GPL".as_ptr() as u64,
+        ..LoadAttr::default()
+    };
+    for (to, from) in attr.prog_name.iter_mut().take(15).zip(name.bytes()) {
+        *to = from;
+    }
+    // SAFETY: the kernel reads `insn_cnt` instructions and a terminated licence, which both outlive the call.
+    owned(unsafe { call(PROG_LOAD, &mut attr) }?)
 }
 
 /// Makes a map read-only for user space, for ever.

@@ -26,6 +26,19 @@ pub fn enter_netns(path: &Path) -> io::Result<()> {
     Err(io::Error::last_os_error())
 }
 
+/// Runs `work` on a thread in the network namespace of a file.
+pub fn in_netns<T: Send>(path: &Path, work: impl FnOnce() -> T + Send) -> io::Result<T> {
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| enter_netns(path).map(|()| work()));
+        thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread died")))
+    })
+}
+
+/// Number of an interface in the network namespace of a file; `None` when there is none of that name.
+pub fn ifindex_in(path: &Path, name: &str) -> io::Result<Option<u32>> {
+    in_netns(path, || ifindex(name))
+}
+
 /// Waits until there is something to read, at most `timeout`. True when there is.
 pub fn wait_readable(fd: BorrowedFd<'_>, timeout: Duration) -> io::Result<bool> {
     let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };

@@ -3,8 +3,9 @@
 use ciliumc_loader::bundle::Bundle;
 use ciliumc_loader::observe;
 use ciliumc_loader::pins::Pins;
-use ciliumc_loader::plan::{self, AddRequest, Plan, Scene};
+use ciliumc_loader::plan::{self, AddRequest, Scene};
 use ciliumc_loader::reconcile;
+use ciliumc_loader::state::KnownBy;
 use ciliumc_loader::sys::net;
 
 use crate::lab::{DEATHSTAR, Lab, XWING, utf8};
@@ -19,15 +20,16 @@ fn add_partly(lab: &Lab, bundle: &std::path::Path, count: usize) -> usize {
         let scene = Scene { pins: &pins, bundle: &bundle, node: None, snapshot: &snapshot };
         let request = AddRequest {
             name: DEATHSTAR.0.to_owned(),
+            known_by: KnownBy::Name(DEATHSTAR.0.to_owned()),
             interface: DEATHSTAR.1.to_owned(),
             ifindex: net::ifindex(DEATHSTAR.1).expect("interface"),
             netns: None,
             addresses: Vec::new(),
         };
-        let Plan { mut steps, notes } = plan::add(&scene, &request).expect("plan");
-        let all = steps.len();
-        steps.truncate(count);
-        reconcile::run(&pins, Some(&bundle), &Plan { steps, notes }).expect("steps");
+        let mut plan = plan::add(&scene, &request).expect("plan");
+        let all = plan.steps.len();
+        plan.steps.truncate(count);
+        reconcile::run(&pins, Some(&bundle), &plan).expect("steps");
         all
     })
 }

@@ -7,7 +7,11 @@
 mod handmade;
 mod lab;
 
+mod batch;
 mod crash;
 mod endpoint;
+mod ipcache;
 mod refuse;
+mod rollback;
 mod switch;
+mod unknown;

@@ -1,9 +1,14 @@
 //! The arguments, with an example for every command.
 
-use std::net::IpAddr;
+mod endpoint;
+mod ipcache;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use endpoint::{Add, Del, Endpoint, Which};
+pub use ipcache::{Address, Delete, Ipcache, Upsert};
 
 /// Runs a ciliumc bundle on this node.
 #[derive(Debug, Parser)]
@@ -59,6 +64,11 @@ pub enum Command {
     /// which is said.
     #[command(after_help = "Example:\n  ciliumc-loader apply --bundle out/bundle --node worker-1 --dry-run")]
     Apply(Apply),
+    /// Go back to the bundle that was in force before; once more: forth again.
+    ///
+    /// The previous generation is kept until the next one follows, with its objects and tables, so this needs no bundle.
+    #[command(after_help = "Example:\n  ciliumc-loader rollback --dry-run")]
+    Rollback(Rollback),
     /// Put endpoints under policy, or take them out.
     #[command(
         subcommand,
@@ -66,6 +76,13 @@ pub enum Command {
         after_help = "Example:\n  ciliumc-loader endpoint list -o json"
     )]
     Endpoint(Endpoint),
+    /// Who has an address: look it up, or say it for pods of other nodes.
+    #[command(
+        subcommand,
+        arg_required_else_help = true,
+        after_help = "Example:\n  ciliumc-loader ipcache get 10.0.1.7"
+    )]
+    Ipcache(Ipcache),
     /// What runs on this node.
     #[command(after_help = "Example:\n  ciliumc-loader status -o json")]
     Status,
@@ -99,59 +116,9 @@ pub struct Apply {
     pub bundle: BundleArgs,
 }
 
-/// Commands about endpoints.
-#[derive(Debug, Subcommand)]
-pub enum Endpoint {
-    /// Attach the programs of an endpoint to its interface; again: renew them.
-    #[command(after_help = "Example:\n  ciliumc-loader endpoint add --bundle out/bundle --endpoint default/xwing \
-                      --interface veth1 --address 10.0.0.3 --address fd00::3")]
-    Add(Add),
-    /// Detach an endpoint and forget it.
-    #[command(after_help = "Example:\n  ciliumc-loader endpoint del --endpoint default/xwing")]
-    Del(Del),
-    /// The endpoints of this node.
-    #[command(after_help = "Example:\n  ciliumc-loader endpoint list -o json")]
-    List,
-}
-
-/// Arguments of `endpoint add`.
+/// Arguments of `rollback`.
 #[derive(Debug, Args)]
-pub struct Add {
-    /// The bundle.
-    #[command(flatten)]
-    pub bundle: BundleArgs,
-    /// Name in the bundle.
-    #[arg(long, value_name = "NAME")]
-    pub endpoint: String,
-    /// Host side of the endpoint's veth.
-    #[arg(long, value_name = "IF")]
-    pub interface: String,
-    /// Network namespace of that interface, if it is not this one.
-    #[arg(long, value_name = "PATH")]
-    pub netns: Option<PathBuf>,
-    /// Address of the endpoint, one of each family [default: what the bundle says].
-    #[arg(long = "address", value_name = "ADDRESS")]
-    pub addresses: Vec<IpAddr>,
-}
-
-/// Arguments of `endpoint del`.
-#[derive(Debug, Args)]
-#[group(required = true, multiple = false, id = "which")]
-pub struct Which {
-    /// Name in the bundle.
-    #[arg(long, value_name = "NAME")]
-    pub endpoint: Option<String>,
-    /// Number on this node.
-    #[arg(long, value_name = "ID")]
-    pub id: Option<u16>,
-}
-
-/// Arguments of `endpoint del`.
-#[derive(Debug, Args)]
-pub struct Del {
-    /// Which endpoint.
-    #[command(flatten)]
-    pub which: Which,
+pub struct Rollback {
     /// Print the steps and take none.
     #[arg(long)]
     pub dry_run: bool,
