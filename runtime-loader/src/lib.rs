@@ -22,6 +22,7 @@ pub mod names;
 pub mod observe;
 pub mod pins;
 pub mod plan;
+pub mod policy;
 pub mod program;
 pub mod reconcile;
 pub mod state;

@@ -4,7 +4,10 @@ mod args;
 mod batch;
 mod change;
 mod ipcache;
+mod metrics;
 mod monitor;
+mod policy;
+mod show;
 mod status;
 mod table;
 
@@ -15,7 +18,7 @@ use clap::Parser;
 
 use crate::error::Error;
 use crate::pins::Pins;
-use args::{Cli, Command, Endpoint, Ipcache};
+use args::{Cli, Command, Ct, Endpoint, Identity, Ipcache, Map, Policy};
 
 /// The command line's description, for man pages and completions.
 pub fn command() -> clap::Command {
@@ -50,6 +53,13 @@ fn run(cli: &Cli, out: &mut dyn Write) -> Result<(), Error> {
         Command::Ipcache(Ipcache::Upsert(args)) => ipcache::upsert(global, &pins, args, out),
         Command::Ipcache(Ipcache::Delete(args)) => ipcache::delete(global, &pins, args, out),
         Command::Ipcache(Ipcache::List) => ipcache::list(global, &pins, out),
+        Command::Policy(Policy::Get(args)) => policy::get(global, &pins, args, out),
+        Command::Identity(Identity::List) => show::identities(global, &pins, out),
+        Command::Identity(Identity::Get(args)) => show::identity(global, &pins, args, out),
+        Command::Ct(Ct::List(args)) => show::connections(global, &pins, args, out),
+        Command::Ct(Ct::Flush(args)) => show::flush(global, &pins, args, out),
+        Command::Map(Map::List) => show::maps(global, &pins, out),
+        Command::Metrics(args) => metrics::run(global, &pins, args, out),
         Command::Status => status::status(global, &pins, out),
         Command::Monitor(monitor) => monitor::run(global, &pins, monitor, out),
         Command::Unload(unload) => change::unload(global, &pins, unload, out),

@@ -29,6 +29,7 @@ const BPF_LINK_TYPE_TCX: u32 = 11;
 const PROG_TYPE_SCHED_CLS: u32 = 3;
 
 const MAP_TYPE_HASH: u32 = 1;
+const MAP_TYPE_ARRAY: u32 = 2;
 const MAP_TYPE_PERCPU_ARRAY: u32 = 6;
 const MAP_TYPE_LRU_HASH: u32 = 9;
 const MAP_TYPE_RINGBUF: u32 = 27;
@@ -180,13 +181,30 @@ pub fn array_fill(map: BorrowedFd<'_>, values: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether a map holds keys of any kind and can be full.
+pub fn is_hash(layout: &Layout) -> bool {
+    matches!(layout.map_type, MAP_TYPE_HASH | MAP_TYPE_LRU_HASH)
+}
+
+/// The name of a map type, as bpftool prints it.
+pub fn type_name(map_type: u32) -> &'static str {
+    match map_type {
+        MAP_TYPE_HASH => "hash",
+        MAP_TYPE_ARRAY => "array",
+        MAP_TYPE_PERCPU_ARRAY => "percpu_array",
+        MAP_TYPE_LRU_HASH => "lru_hash",
+        MAP_TYPE_RINGBUF => "ringbuf",
+        _ => "other",
+    }
+}
+
 /// Reads a hash map in batches: `each` gets every key with its value. Entries that come and go meanwhile may be missed
 /// or seen.
 pub fn hash_each(map: BorrowedFd<'_>, mut each: impl FnMut(&[u8], &[u8])) -> io::Result<()> {
     const BATCH: usize = 4096;
     let layout = map_layout(map)?;
     // Of these the batch token is a u32, and values are not per CPU.
-    if !matches!(layout.map_type, MAP_TYPE_HASH | MAP_TYPE_LRU_HASH) {
+    if !is_hash(&layout) {
         return Err(io::Error::from(io::ErrorKind::InvalidInput));
     }
     let (key, value) = (layout.key_size as usize, layout.value_size as usize);
@@ -222,6 +240,15 @@ pub fn hash_each(map: BorrowedFd<'_>, mut each: impl FnMut(&[u8], &[u8])) -> io:
     }
 }
 
+/// The values of an array, one behind the other.
+pub fn array_values(map: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
+    let layout = map_layout(map)?;
+    if layout.map_type != MAP_TYPE_ARRAY {
+        return Err(io::Error::from(io::ErrorKind::InvalidInput));
+    }
+    lookup_all(map, layout.max_entries as usize, layout.value_size as usize)
+}
+
 /// The values of a per-CPU array, for each entry that of each possible CPU, each in steps of eight bytes.
 pub fn percpu_array_values(map: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
     let layout = map_layout(map)?;
@@ -229,7 +256,11 @@ pub fn percpu_array_values(map: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
         return Err(io::Error::from(io::ErrorKind::InvalidInput));
     }
     let step = (layout.value_size as usize).next_multiple_of(8) * super::probe::possible_cpus()?;
-    let count = layout.max_entries as usize;
+    lookup_all(map, layout.max_entries as usize, step)
+}
+
+/// All `count` values of an array; the kernel writes `step` bytes for each.
+fn lookup_all(map: BorrowedFd<'_>, count: usize, step: usize) -> io::Result<Vec<u8>> {
     let mut keys = vec![0u32; count];
     let mut values = vec![0u8; step * count];
     let mut next = 0u32;
@@ -238,12 +269,12 @@ pub fn percpu_array_values(map: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
         out_batch: std::ptr::from_mut(&mut next) as u64,
         keys: keys.as_mut_ptr() as u64,
         values: values.as_mut_ptr() as u64,
-        count: layout.max_entries,
+        count: count as u32,
         map_fd: raw(map),
         elem_flags: 0,
         flags: 0,
     };
-    // SAFETY: the buffers hold all entries, each value for all possible CPUs; tokens of arrays are u32.
+    // SAFETY: both callers give the capacity and the bytes of a value from the map's info; tokens of arrays are u32.
     match unsafe { call(MAP_LOOKUP_BATCH, &mut attr) } {
         Err(error) if error.raw_os_error() != Some(libc::ENOENT) => Err(error),
         _ => Ok(values),
@@ -333,6 +364,12 @@ fn info<const N: usize>(object: BorrowedFd<'_>) -> io::Result<[u32; N]> {
 pub fn map_layout(map: BorrowedFd<'_>) -> io::Result<Layout> {
     let [map_type, _id, key_size, value_size, max_entries, flags] = info::<6>(map)?;
     Ok(Layout { map_type, key_size, value_size, max_entries, flags })
+}
+
+/// Kernel id of an open map.
+pub fn map_id(map: BorrowedFd<'_>) -> io::Result<u32> {
+    let [_type, id] = info::<2>(map)?;
+    Ok(id)
 }
 
 /// Kernel id of an open program.

@@ -1,6 +1,6 @@
 //! Many endpoints in one process.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
@@ -47,7 +47,7 @@ fn a_batch_answers_every_line_and_goes_on_behind_a_bad_one() {
 }
 
 #[test]
-fn a_hundred_endpoints_take_milliseconds_each() {
+fn a_hundred_endpoints_are_added_and_moved() {
     let Some(lab) = Lab::new() else { return };
     lab.ok(&["apply", "--bundle", utf8(&lab.bundle(80))]);
     let names = interfaces(&lab, 100);
@@ -67,10 +67,8 @@ fn a_hundred_endpoints_take_milliseconds_each() {
     let answers = answers.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let mut micros: Vec<u64> = answers.map(|answer| answer["micros"].as_u64().unwrap()).collect();
     micros.sort_unstable();
+    // With --nocapture. The verifier's time is nearly all of it, so a busy machine says little: nothing is asserted.
     println!("endpoint add --batch: p50 {} us, p99 {} us", micros[50], micros[99]);
-    // Five milliseconds on an idle machine with an optimised build; this one shares its processors.
-    assert!(micros[50] < 50_000, "{micros:?}");
-
     let status: Value = serde_json::from_str(&lab.ok(&["status", "-o", "json"])).unwrap();
     let endpoints = status["endpoints"].as_array().unwrap();
     assert_eq!(endpoints.len(), 100);
@@ -82,7 +80,8 @@ fn a_hundred_endpoints_take_milliseconds_each() {
     let start = Instant::now();
     lab.ok(&["endpoint", "add", "--endpoint", DEATHSTAR.0, "--interface", DEATHSTAR.1]);
     println!("endpoint add in a process of its own, beside 100 others: {:?}", start.elapsed());
-    assert!(start.elapsed() < Duration::from_secs(2));
     lab.ok(&["apply", "--bundle", utf8(&lab.bundle(81))]);
+    let list: Value = serde_json::from_str(&lab.ok(&["endpoint", "list", "-o", "json"])).unwrap();
+    assert!(list.as_array().unwrap().iter().all(|endpoint| endpoint["record"]["generation"] == 2), "all were moved");
     assert!(!lab.connects("10.77.0.1:80"));
 }

@@ -154,7 +154,8 @@ fn manifest(sections: BTreeMap<String, Section>) -> Manifest {
         let mut maps: Vec<String> = tables.iter().chain(&common).map(|name| (*name).to_owned()).collect();
         maps.push(".rodata".to_owned());
         maps.sort();
-        let shape = BTreeMap::from([("POLICY_MODE".to_owned(), mode.to_string())]);
+        let shape = [("POLICY_MODE", mode.to_string()), ("CLASS_SHIFT", "4".to_owned())];
+        let shape = shape.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let object =
             Object { program: program.to_owned(), shape, maps, helpers: vec![], instructions: 1, verified: None };
         (path.to_owned(), object)

@@ -2,13 +2,16 @@
 
 mod endpoint;
 mod ipcache;
+mod show;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use endpoint::{Add, Del, Endpoint, Which};
 pub use ipcache::{Address, Delete, Ipcache, Upsert};
+pub use show::{Ct, CtFlush, CtList, Identity, IdentityGet, Map, Metrics, Policy, PolicyGet};
 
 /// Runs a ciliumc bundle on this node.
 #[derive(Debug, Parser)]
@@ -83,11 +86,34 @@ pub enum Command {
         after_help = "Example:\n  ciliumc-loader ipcache get 10.0.1.7"
     )]
     Ipcache(Ipcache),
+    /// What an endpoint's policy says.
+    #[command(
+        subcommand,
+        arg_required_else_help = true,
+        after_help = "Example:\n  ciliumc-loader policy get default/deathstar"
+    )]
+    Policy(Policy),
+    /// Identities and their labels.
+    #[command(subcommand, arg_required_else_help = true, after_help = "Example:\n  ciliumc-loader identity list")]
+    Identity(Identity),
+    /// Connections.
+    #[command(subcommand, arg_required_else_help = true, after_help = "Example:\n  ciliumc-loader ct list")]
+    Ct(Ct),
+    /// Pinned maps.
+    #[command(subcommand, arg_required_else_help = true, after_help = "Example:\n  ciliumc-loader map list")]
+    Map(Map),
+    /// Packets and bytes of the node by outcome.
+    #[command(after_help = "Example:\n  ciliumc-loader metrics --prometheus")]
+    Metrics(Metrics),
     /// What runs on this node.
     #[command(after_help = "Example:\n  ciliumc-loader status -o json")]
     Status,
     /// Show drops and verdicts as they happen, with the rules that decided.
-    #[command(after_help = "Example:\n  ciliumc-loader monitor --type drop --endpoint default/deathstar --timeout 10")]
+    #[command(
+        visible_alias = "events",
+        after_help = "Example:\n  ciliumc-loader monitor --type drop --endpoint default/deathstar --timeout 10\n  \
+                      ciliumc-loader events --address 10.0.0.3 --port 53 --protocol udp -o json"
+    )]
     Monitor(Monitor),
     /// Detach everything and remove all pins and state.
     #[command(after_help = "Example:\n  ciliumc-loader unload --dry-run")]
@@ -141,6 +167,15 @@ pub enum EventType {
     Verdict,
 }
 
+/// Directions of policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Direction {
+    /// Towards the endpoint.
+    Ingress,
+    /// From the endpoint.
+    Egress,
+}
+
 /// Arguments of `monitor`.
 #[derive(Debug, Args)]
 pub struct Monitor {
@@ -150,6 +185,21 @@ pub struct Monitor {
     /// Only events of this endpoint's programs: its name, or its number on this node.
     #[arg(long, value_name = "NAME|ID")]
     pub endpoint: Option<String>,
+    /// Only packets in this direction, as the endpoint sees it.
+    #[arg(long, value_enum, value_name = "DIRECTION")]
+    pub direction: Option<Direction>,
+    /// Only packets with this address at either end.
+    #[arg(long, value_name = "ADDRESS")]
+    pub address: Option<IpAddr>,
+    /// Only packets with this port at either end.
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<u16>,
+    /// Only packets of this protocol: tcp, udp, sctp, icmp, icmpv6.
+    #[arg(long, value_name = "PROTOCOL")]
+    pub protocol: Option<String>,
+    /// Only packets with this identity at either end.
+    #[arg(long, value_name = "IDENTITY")]
+    pub identity: Option<u32>,
     /// Show the labels of both ends (JSON always does).
     #[arg(long)]
     pub labels: bool,
