@@ -8,6 +8,7 @@
 //! running program is replaced in one link update. A crash at any step leaves the old programs in force, and the next
 //! run finishes.
 
+pub mod attach;
 pub mod bundle;
 pub mod cli;
 pub mod conntrack;

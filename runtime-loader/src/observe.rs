@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
+use crate::attach::{self, Mechanism};
 use crate::error::{Context, Error};
 use crate::names::Hook;
 use crate::pins::{ASIDE, Pins};
@@ -82,11 +83,8 @@ pub fn require_machine(pins: &Pins) -> Result<(), Error> {
             "`{root}` is not on a BPF file system; mount one: mount -t bpf bpf /sys/fs/bpf"
         )));
     }
-    if !bpf::has_tcx().context(|| "cannot ask the kernel for tcx".to_owned())? {
-        return Err(Error::Machine("the kernel has no tcx (attach points); Linux 6.6 or later is needed".to_owned()));
-    }
     if !bpf::has_ringbuf() {
-        return Err(Error::Machine("the kernel has no BPF ring buffer; Linux 6.6 or later is needed".to_owned()));
+        return Err(Error::Machine("the kernel has no BPF ring buffer; Linux 5.13 or later is needed".to_owned()));
     }
     Ok(())
 }
@@ -101,6 +99,12 @@ impl Snapshot {
     pub fn records(&self) -> BTreeMap<u16, &Endpoint> {
         self.endpoints.iter().filter_map(|(id, seen)| Some((*id, seen.record.as_ref()?))).collect()
     }
+}
+
+/// How to attach programs on this kernel.
+pub fn mechanism() -> Result<Mechanism, Error> {
+    let has_tcx = bpf::has_tcx().context(|| "cannot ask the kernel for tcx".to_owned())?;
+    Ok(if has_tcx { Mechanism::Tcx } else { Mechanism::Clsact })
 }
 
 /// Describes the node. Nothing is changed, and nothing has to be there.
@@ -152,7 +156,7 @@ pub fn refresh(pins: &Pins, seen: &mut Snapshot, steps: &[Step]) -> Result<(), E
             }
             Step::StoreFiles { generation, .. } => drop(seen.stored.insert(*generation)),
             Step::RecordEndpoint(record) => drop(touched.insert(record.id)),
-            Step::Attach { endpoint, .. } | Step::Switch { endpoint, .. } => drop(touched.insert(*endpoint)),
+            Step::Attach { place, .. } | Step::Switch { place, .. } => drop(touched.insert(place.endpoint)),
             Step::RemoveEndpoint(id) => {
                 touched.remove(id);
                 seen.endpoints.remove(id);
@@ -187,13 +191,11 @@ fn generation(pins: &Pins, number: u32) -> Result<Generation, Error> {
 fn endpoint(pins: &Pins, id: u16) -> Result<Seen, Error> {
     let mut seen = Seen { record: state::read(&pins.endpoint_record(id))?, ..Seen::default() };
     for hook in Hook::ALL {
-        let path = pins.link(id, hook);
-        let link = match bpf::obj_get(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-            link => link.context(|| format!("cannot open the link `{}`", path.display()))?,
+        let link = match &seen.record {
+            Some(record) => attach::find(pins, &record.place(), hook)?,
+            None => attach::tcx_link(pins, id, hook)?,
         };
-        let info = bpf::link_info(link.as_fd()).context(|| format!("cannot look at `{}`", path.display()))?;
-        seen.links.insert(hook, info);
+        seen.links.extend(link.map(|link| (hook, link)));
     }
     let here = seen.record.as_ref().filter(|record| record.netns.is_none());
     seen.ifindex = here.and_then(|record| net::ifindex(&record.interface));

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use ciliumc_abi::manifest::{IPCACHE_FILE, MANIFEST_FILE, PROVENANCE_FILE};
 use ciliumc_abi::names;
 
+use crate::attach::{self, Place};
 use crate::bundle::Bundle;
 use crate::conntrack;
 use crate::deny;
@@ -68,11 +69,11 @@ impl<'a> Session<'a> {
 }
 
 /// How to take back what a step made.
-enum Undo {
+enum Undo<'a> {
     /// Remove a file, a pin, or a folder with what is in it.
     Remove(PathBuf),
-    /// Detach a program and remove the pin of its link.
-    Detach(PathBuf),
+    /// Detach a program.
+    Detach(&'a Place, Hook),
     /// Give an address back.
     Address { generation: u32, address: IpAddr, base: u32 },
     /// What was said of other nodes' addresses.
@@ -85,13 +86,13 @@ struct Ctx<'a> {
     loader: Option<Loader<'a>>,
     /// Programs that are loaded and not attached yet.
     loaded: BTreeMap<(u16, Hook), OwnedFd>,
-    /// Kernel ids of the programs that this run put in force.
-    running: BTreeMap<(u16, Hook), u32>,
+    /// Where this run put programs, with their kernel ids.
+    running: BTreeMap<(u16, Hook), (&'a Place, u32)>,
     /// Tries that were read, by generation and family (IPv4: true).
     tries: BTreeMap<(u32, bool), Live>,
     /// Local addresses with conntrack entries when this session first looked, by family.
     connected: BTreeMap<bool, BTreeSet<IpAddr>>,
-    undo: Vec<Undo>,
+    undo: Vec<Undo<'a>>,
 }
 
 impl<'a> Ctx<'a> {
@@ -118,8 +119,8 @@ impl<'a> Ctx<'a> {
             }
             Step::Load(load) => self.load(load),
             Step::LoadDenyAll { endpoint, hook, .. } => self.load_deny_all(*endpoint, *hook),
-            Step::Attach { endpoint, hook, interface, ifindex } => self.attach(*endpoint, *hook, interface, *ifindex),
-            Step::Switch { endpoint, hook, from } => self.switch(*endpoint, *hook, *from),
+            Step::Attach { place, hook } => self.attach(place, *hook),
+            Step::Switch { place, hook, from } => self.switch(place, *hook, *from),
             Step::SetAddress { generation, address, index, base } => {
                 let (generation, address, base) = (*generation, *address, *base);
                 self.undo.push(Undo::Address { generation, address, base });
@@ -138,8 +139,12 @@ impl<'a> Ctx<'a> {
                 state::write(&pins.current(), current)
             }
             Step::RemoveEndpoint(id) => {
+                let record: Option<state::Endpoint> = state::read(&pins.endpoint_record(*id))?;
                 for hook in Hook::ALL {
-                    detach(&pins.link(*id, hook))?;
+                    match &record {
+                        Some(record) => attach::detach(pins, &record.place(), hook)?,
+                        None => attach::detach_tcx(pins, *id, hook)?,
+                    }
                 }
                 remove(&pins.endpoint(*id))?;
                 remove(&pins.endpoint_record(*id))
@@ -276,51 +281,42 @@ impl<'a> Ctx<'a> {
         Ok(())
     }
 
-    fn attach(&mut self, endpoint: u16, hook: Hook, interface: &str, ifindex: u32) -> Result<(), Error> {
-        let program = self.take(endpoint, hook)?;
-        self.runs(endpoint, hook, &program)?;
-        let path = self.pins.link(endpoint, hook);
-        // A link whose interface went away.
-        remove(&path)?;
-        let link = bpf::tcx_attach(program.as_fd(), ifindex, hook.attach_type())
-            .context(|| format!("cannot attach {hook} to {interface} ({})", hook.place()))?;
-        self.undo.push(Undo::Detach(path.clone()));
-        bpf::obj_pin(link.as_fd(), &path).context(|| format!("cannot pin the link `{}`", path.display()))?;
-        self.counters(endpoint, hook)
+    fn attach(&mut self, place: &'a Place, hook: Hook) -> Result<(), Error> {
+        let program = self.take(place.endpoint, hook)?;
+        self.runs(place, hook, &program)?;
+        self.undo.push(Undo::Detach(place, hook));
+        attach::attach(self.pins, place, hook, program.as_fd())?;
+        self.counters(place.endpoint, hook)
     }
 
-    fn switch(&mut self, endpoint: u16, hook: Hook, from: u32) -> Result<(), Error> {
-        let program = self.take(endpoint, hook)?;
-        self.runs(endpoint, hook, &program)?;
-        let path = self.pins.link(endpoint, hook);
-        let link = bpf::obj_get(&path).context(|| format!("cannot open the link `{}`", path.display()))?;
-        let old = bpf::prog_by_id(from).context(|| format!("cannot open program {from} of endpoint {endpoint}"))?;
-        bpf::link_update(link.as_fd(), program.as_fd(), old.as_fd()).context(|| {
-            format!("cannot replace {hook} of endpoint {endpoint}: somebody else may have replaced program {from}")
-        })?;
+    fn switch(&mut self, place: &'a Place, hook: Hook, from: u32) -> Result<(), Error> {
+        let program = self.take(place.endpoint, hook)?;
+        self.runs(place, hook, &program)?;
+        attach::replace(self.pins, place, hook, program.as_fd(), from)?;
         // The old program is gone: what was made for the new one is in use.
         self.undo.clear();
-        self.counters(endpoint, hook)
+        self.counters(place.endpoint, hook)
     }
 
-    fn runs(&mut self, endpoint: u16, hook: Hook, program: &OwnedFd) -> Result<(), Error> {
+    fn runs(&mut self, place: &'a Place, hook: Hook, program: &OwnedFd) -> Result<(), Error> {
+        let endpoint = place.endpoint;
         let id = bpf::prog_id(program.as_fd()).context(|| format!("cannot look at {hook} of endpoint {endpoint}"))?;
-        self.running.insert((endpoint, hook), id);
+        self.running.insert((endpoint, hook), (place, id));
         Ok(())
     }
 
     /// The kernel says that both programs of an endpoint are those of this run.
     fn verify(&self, endpoint: u16) -> Result<(), Error> {
         for hook in Hook::ALL {
-            let path = self.pins.link(endpoint, hook);
-            let link = bpf::obj_get(&path).context(|| format!("cannot open the link `{}`", path.display()))?;
-            let link = bpf::link_info(link.as_fd()).context(|| format!("cannot look at `{}`", path.display()))?;
-            let expected = self.running.get(&(endpoint, hook));
-            if link.ifindex == 0 || Some(&link.prog_id) != expected {
+            let bug = || Error::Bug(format!("{hook} of endpoint {endpoint} was not attached"));
+            let (place, expected) = *self.running.get(&(endpoint, hook)).ok_or_else(bug)?;
+            let found = attach::find(self.pins, place, hook)?.filter(|link| link.ifindex != 0);
+            let found = found.map(|link| link.prog_id);
+            if found != Some(expected) {
                 return Err(Error::Machine(format!(
-                    "{hook} of endpoint {endpoint} is not the program that was just put there (program {} is): somebody \
-                     else changed it, or its interface went away; the old generation is kept, run the command again",
-                    link.prog_id
+                    "{hook} of endpoint {endpoint} is not the program that was just put there ({}): somebody else changed \
+                     it, or its interface went away; the old generation is kept, run the command again",
+                    found.map_or("nothing is".to_owned(), |id| format!("program {id} is"))
                 )));
             }
         }
@@ -374,7 +370,7 @@ impl<'a> Ctx<'a> {
             // The error that led here is the one to tell; the next run removes what stays behind.
             let _ = match undo {
                 Undo::Remove(path) => remove(&path),
-                Undo::Detach(path) => detach(&path),
+                Undo::Detach(place, hook) => attach::detach(self.pins, place, hook),
                 Undo::Address { generation, address, base } => self.set_address(generation, address, base),
                 Undo::Remotes(None) => remove(&self.pins.remotes()),
                 Undo::Remotes(Some(old)) => {
@@ -383,18 +379,6 @@ impl<'a> Ctx<'a> {
             };
         }
     }
-}
-
-/// Takes a pinned program off its interface, and the pin away.
-fn detach(path: &Path) -> Result<(), Error> {
-    match bpf::obj_get(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        link => {
-            let link = link.context(|| format!("cannot open the link `{}`", path.display()))?;
-            bpf::link_detach(link.as_fd()).context(|| format!("cannot detach `{}`", path.display()))?;
-        }
-    }
-    remove(path)
 }
 
 fn remove(path: &Path) -> Result<(), Error> {

@@ -10,6 +10,7 @@ use ciliumc_abi::provenance::Provenance;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::attach::{Mechanism, Place};
 use crate::bundle;
 use crate::error::{Context, Error};
 use crate::labels::Labels;
@@ -48,6 +49,9 @@ pub struct Endpoint {
     /// Namespace file of that interface, when it is not in the loader's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub netns: Option<String>,
+    /// How its programs are attached.
+    #[serde(default)]
+    pub attached_by: Mechanism,
     /// Its addresses, at most one of each family.
     pub addresses: Vec<IpAddr>,
     /// Identity in Cilium's encoding; 0 (unknown) when the bundle knows none.
@@ -58,6 +62,19 @@ pub struct Endpoint {
     pub generation: u32,
     /// Published tables of each program that reads any.
     pub tables: BTreeMap<Hook, String>,
+}
+
+impl Endpoint {
+    /// Where its programs are attached.
+    pub fn place(&self) -> Place {
+        Place {
+            endpoint: self.id,
+            mechanism: self.attached_by,
+            interface: self.interface.clone(),
+            ifindex: self.ifindex,
+            netns: self.netns.clone(),
+        }
+    }
 }
 
 /// A published bundle.

@@ -14,6 +14,7 @@ use serde_json::json;
 use super::args::{Format, Global};
 use super::change::{Target, no_interface};
 use super::print;
+use crate::attach::Mechanism;
 use crate::error::{Context, Error};
 use crate::labels::Labels;
 use crate::observe;
@@ -72,7 +73,14 @@ pub fn lines(path: &Path) -> Result<Box<dyn Iterator<Item = Result<String, Error
     Ok(Box::new(lines.filter(|line| line.as_ref().map_or(true, |text| !text.trim().is_empty()))))
 }
 
-pub fn add(global: &Global, pins: &Pins, mut target: Target, path: &Path, out: &mut dyn Write) -> Result<(), Error> {
+pub fn add(
+    global: &Global,
+    pins: &Pins,
+    mut target: Target,
+    path: &Path,
+    attach_by: Mechanism,
+    out: &mut dyn Write,
+) -> Result<(), Error> {
     let mut lines = lines(path)?.peekable();
     let mut failed = Failed::default();
     while lines.peek().is_some() {
@@ -82,7 +90,7 @@ pub fn add(global: &Global, pins: &Pins, mut target: Target, path: &Path, out: &
         for (cell, line) in plans.iter().zip(&mut lines) {
             let line = line?;
             let start = Instant::now();
-            let result = request(&line).and_then(|request| {
+            let result = request(&line, attach_by).and_then(|request| {
                 let scene = plan::Scene { pins, bundle, node: node.as_deref(), snapshot };
                 let plan = plan::add(&scene, &request)?;
                 let plan = cell.get_or_init(|| plan);
@@ -99,7 +107,7 @@ pub fn add(global: &Global, pins: &Pins, mut target: Target, path: &Path, out: &
     failed.end()
 }
 
-fn request(line: &str) -> Result<AddRequest, Error> {
+fn request(line: &str, attach_by: Mechanism) -> Result<AddRequest, Error> {
     let line: Line = serde_json::from_str(line).map_err(|error| Error::Usage(format!("line refused: {error}")))?;
     let known_by = match (&line.endpoint, &line.labels) {
         (Some(name), None) => KnownBy::Name(name.clone()),
@@ -116,7 +124,7 @@ fn request(line: &str) -> Result<AddRequest, Error> {
             .context(|| format!("cannot look into the network namespace `{path}`"))?,
     };
     let ifindex = ifindex.ok_or_else(|| no_interface(&interface))?;
-    Ok(AddRequest { name, known_by, interface, ifindex, netns: line.netns, addresses: line.addresses })
+    Ok(AddRequest { name, known_by, interface, ifindex, netns: line.netns, attach_by, addresses: line.addresses })
 }
 
 fn answer(

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::args::{Add, Apply, Del, Format, Global, Rollback, Unload, Which};
+use super::args::{Add, Apply, Attach, Del, Format, Global, Rollback, Unload, Which};
 use super::print;
+use crate::attach::Mechanism;
 use crate::bundle::Bundle;
 use crate::error::{Context, Error};
 use crate::labels::Labels;
@@ -48,8 +49,9 @@ pub fn add(global: &Global, pins: &Pins, args: &Add, out: &mut dyn Write) -> Res
     let given = args.bundle.as_ref().map(|path| Bundle::open(path)).transpose()?;
     let _lock = begin(global, pins, args.dry_run, "endpoint add")?;
     let target = target(pins, given, args.node.as_deref())?;
+    let attach_by = mechanism(args.attach)?;
     if let Some(batch) = &args.batch {
-        return super::batch::add(global, pins, target, batch, out);
+        return super::batch::add(global, pins, target, batch, attach_by, out);
     }
     let known_by = match &args.endpoint {
         Some(name) => KnownBy::Name(name.clone()),
@@ -72,11 +74,24 @@ pub fn add(global: &Global, pins: &Pins, args: &Add, out: &mut dyn Write) -> Res
         interface: interface.clone(),
         ifindex,
         netns: args.netns.as_ref().map(|path| path.display().to_string()),
+        attach_by,
         addresses: args.addresses.clone(),
     };
     let plan = plan::add(&target.scene(pins), &request)?;
     let done = format!("{name} on {interface} is under policy");
     finish(global, pins, Some(&target.bundle), &plan, args.dry_run, &done, out)
+}
+
+/// How to attach programs here.
+fn mechanism(asked: Attach) -> Result<Mechanism, Error> {
+    match (asked, observe::mechanism()?) {
+        (Attach::Auto, found) => Ok(found),
+        (Attach::Clsact, _) => Ok(Mechanism::Clsact),
+        (Attach::Tcx, Mechanism::Tcx) => Ok(Mechanism::Tcx),
+        (Attach::Tcx, Mechanism::Clsact) => {
+            Err(Error::Machine("the kernel has no tcx (Linux 6.6 has); use --attach clsact".to_owned()))
+        }
+    }
 }
 
 /// An interface that is asked for and not there.

@@ -66,6 +66,7 @@ pub fn status(global: &Global, pins: &Pins, out: &mut dyn Write) -> Result<(), E
 /// An endpoint and its two programs.
 fn show(pins: &Pins, id: u16, seen: &Seen, out: &mut dyn Write) -> Result<(), Error> {
     print(out, row(id, seen))?;
+    let mechanism = seen.record.as_ref().map(|record| record.attached_by).unwrap_or_default();
     for hook in Hook::ALL {
         let totals = counters::sum(&counters::read(&pins.counters(id, hook))?);
         let program = seen.links.get(&hook).map_or("no program".to_owned(), |l| format!("program {}", l.prog_id));
@@ -73,7 +74,10 @@ fn show(pins: &Pins, id: u16, seen: &Seen, out: &mut dyn Write) -> Result<(), Er
         let Counter { packets, bytes } = totals;
         print(
             out,
-            format_args!("    {hook} ({}): {state}, {program}, {packets} packets, {bytes} bytes", hook.place()),
+            format_args!(
+                "    {hook} ({mechanism} {}): {state}, {program}, {packets} packets, {bytes} bytes",
+                hook.side()
+            ),
         )?;
     }
     Ok(())

@@ -1,6 +1,7 @@
 use ciliumc_abi::manifest::{MANIFEST_FILE, PROVENANCE_FILE};
 
 use super::*;
+use crate::attach::Mechanism;
 use crate::handmade;
 use crate::state::{Endpoint, KnownBy};
 
@@ -15,6 +16,7 @@ fn book() -> Book {
         interface: "veth1".to_owned(),
         ifindex: 3,
         netns: None,
+        attached_by: Mechanism::Tcx,
         addresses: vec!["10.77.0.1".parse().unwrap()],
         identity: handmade::DEATHSTAR.1,
         class: Some(1),

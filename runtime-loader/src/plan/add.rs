@@ -8,6 +8,7 @@ use std::net::IpAddr;
 
 use super::apply::in_force;
 use super::{Plan, Scene, Step, addresses, garbage, publish, who};
+use crate::attach::Mechanism;
 use crate::error::Error;
 use crate::names::Hook;
 use crate::observe::{Seen, Snapshot};
@@ -26,6 +27,8 @@ pub struct AddRequest {
     pub ifindex: u32,
     /// Namespace file of that interface, when it is not in the loader's own.
     pub netns: Option<String>,
+    /// How to attach its programs.
+    pub attach_by: Mechanism,
     /// Its addresses; empty: those of the bundle.
     pub addresses: Vec<IpAddr>,
 }
@@ -78,6 +81,7 @@ pub fn add(scene: &Scene<'_>, request: &AddRequest) -> Result<Plan, Error> {
         interface: request.interface.clone(),
         ifindex: request.ifindex,
         netns: request.netns.clone(),
+        attached_by: attach_by(seen, request),
         addresses: own.clone(),
         identity: publish::numeric(scene, index),
         class: class.as_ref().ok().map(|class| class.id),
@@ -120,6 +124,12 @@ pub fn add(scene: &Scene<'_>, request: &AddRequest) -> Result<Plan, Error> {
         format!("{why}; {interface} drops everything (deny-all, endpoint {id}) until it is added again or a bundle that knows it is applied")
     });
     Ok(plan)
+}
+
+/// What runs is replaced where it is; only where nothing runs the request decides.
+fn attach_by(seen: Option<&Seen>, request: &AddRequest) -> Mechanism {
+    let running = seen.filter(|seen| seen.any_attached()).and_then(|seen| seen.record.as_ref());
+    running.map_or(request.attach_by, |record| record.attached_by)
 }
 
 /// Number and present state of the endpoint that is asked for: the same name on the same interface, or a new one.

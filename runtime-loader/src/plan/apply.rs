@@ -103,12 +103,11 @@ fn stays(id: u16, record: &Endpoint) -> String {
 
 /// Attaching where nothing runs, replacing where something does.
 pub fn in_force(seen: &Seen, record: &Endpoint) -> Vec<Step> {
-    let endpoint = record.id;
-    let step = |hook| match seen.links.get(&hook) {
-        Some(link) if link.ifindex != 0 => Step::Switch { endpoint, hook, from: link.prog_id },
-        _ => {
-            let (interface, ifindex) = (record.interface.clone(), record.ifindex);
-            Step::Attach { endpoint, hook, interface, ifindex }
+    let step = |hook| {
+        let place = record.place();
+        match seen.links.get(&hook) {
+            Some(link) if link.ifindex != 0 => Step::Switch { place, hook, from: link.prog_id },
+            _ => Step::Attach { place, hook },
         }
     };
     Hook::ALL.into_iter().map(step).collect()

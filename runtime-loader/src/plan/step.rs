@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use ciliumc_abi::manifest::Section;
 
+use crate::attach::Place;
 use crate::ipcache::Tries;
 use crate::names::Hook;
 use crate::program::{Binding, Scalars};
@@ -57,19 +58,15 @@ pub enum Step {
     },
     /// Attach a loaded program.
     Attach {
-        /// Endpoint.
-        endpoint: u16,
+        /// Where.
+        place: Place,
         /// Which program.
         hook: Hook,
-        /// Interface, for the reader.
-        interface: String,
-        /// Interface, for the kernel.
-        ifindex: u32,
     },
     /// Put a loaded program in the place of the one that runs.
     Switch {
-        /// Endpoint.
-        endpoint: u16,
+        /// Where.
+        place: Place,
         /// Which program.
         hook: Hook,
         /// The program that must run until then.
@@ -181,11 +178,13 @@ impl fmt::Display for Step {
             Self::LoadDenyAll { endpoint, name, hook } => {
                 write!(f, "load {hook} of endpoint {endpoint} {name}: deny-all")
             }
-            Self::Attach { endpoint, hook, interface, ifindex: _ } => {
-                write!(f, "attach {hook} of endpoint {endpoint} to {interface}, {}", hook.place())
+            Self::Attach { place, hook } => {
+                let (endpoint, interface) = (place.endpoint, &place.interface);
+                let (mechanism, side) = (place.mechanism, hook.side());
+                write!(f, "attach {hook} of endpoint {endpoint} to {interface}, {mechanism} {side}")
             }
-            Self::Switch { endpoint, hook, from } => {
-                write!(f, "replace {hook} of endpoint {endpoint} (program {from})")
+            Self::Switch { place, hook, from } => {
+                write!(f, "replace {hook} of endpoint {} (program {from})", place.endpoint)
             }
             Self::Verify(endpoints) => write!(f, "verify the programs of {} endpoints", endpoints.len()),
             Self::SetRemotes(remotes) => write!(f, "record {} addresses of other nodes", remotes.len()),

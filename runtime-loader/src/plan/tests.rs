@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use ciliumc_abi::manifest::{Manifest, Node};
 
 use super::*;
+use crate::attach::Mechanism;
 use crate::handmade;
 use crate::labels::Labels;
 use crate::names::Hook;
@@ -21,7 +22,7 @@ fn pins() -> Pins {
 fn request(name: &str, interface: &str) -> AddRequest {
     let (name, interface) = (name.to_owned(), interface.to_owned());
     let known_by = KnownBy::Name(name.clone());
-    AddRequest { name, known_by, interface, ifindex: 7, netns: None, addresses: Vec::new() }
+    AddRequest { name, known_by, interface, ifindex: 7, netns: None, attach_by: Mechanism::Tcx, addresses: Vec::new() }
 }
 
 fn lines(plan: &Plan) -> Vec<String> {
@@ -56,14 +57,14 @@ fn after(pins: &Pins, bundle: &Bundle, before: &Snapshot, plan: &Plan) -> Snapsh
                 seen.ifindex = Some(record.ifindex);
                 seen.record = Some(record.clone());
             }
-            Step::Attach { endpoint, hook, ifindex, .. } => {
+            Step::Attach { place, hook } => {
                 programs += 1;
-                let link = Link { ifindex: *ifindex, prog_id: programs };
-                snapshot.endpoints.entry(*endpoint).or_default().links.insert(*hook, link);
+                let link = Link { ifindex: place.ifindex, prog_id: programs };
+                snapshot.endpoints.entry(place.endpoint).or_default().links.insert(*hook, link);
             }
-            Step::Switch { endpoint, hook, from } => {
+            Step::Switch { place, hook, from } => {
                 programs += 1;
-                let link = snapshot.endpoints.get_mut(endpoint).unwrap().links.get_mut(hook).unwrap();
+                let link = snapshot.endpoints.get_mut(&place.endpoint).unwrap().links.get_mut(hook).unwrap();
                 assert_eq!(link.prog_id, *from, "the program that runs is the one that is replaced");
                 link.prog_id = programs;
             }

@@ -8,3 +8,4 @@ pub mod lock;
 pub mod mapping;
 pub mod net;
 pub mod probe;
+pub mod tc;

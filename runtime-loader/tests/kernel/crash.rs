@@ -1,5 +1,6 @@
 //! A process that dies between two steps: the next run finishes.
 
+use ciliumc_loader::attach::Mechanism;
 use ciliumc_loader::bundle::Bundle;
 use ciliumc_loader::observe;
 use ciliumc_loader::pins::Pins;
@@ -24,6 +25,7 @@ fn add_partly(lab: &Lab, bundle: &std::path::Path, count: usize) -> usize {
             interface: DEATHSTAR.1.to_owned(),
             ifindex: net::ifindex(DEATHSTAR.1).expect("interface"),
             netns: None,
+            attach_by: Mechanism::Tcx,
             addresses: Vec::new(),
         };
         let mut plan = plan::add(&scene, &request).expect("plan");

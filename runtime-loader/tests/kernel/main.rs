@@ -10,6 +10,7 @@ mod handmade;
 mod lab;
 
 mod batch;
+mod clsact;
 mod crash;
 mod endpoint;
 mod ipcache;

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 /// Commands about endpoints.
 #[derive(Debug, Subcommand)]
@@ -34,6 +34,17 @@ pub enum Endpoint {
     List,
 }
 
+/// How to attach programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Attach {
+    /// tcx where the kernel has it.
+    Auto,
+    /// tcx, or fail.
+    Tcx,
+    /// clsact, even where the kernel has tcx.
+    Clsact,
+}
+
 /// Arguments of `endpoint add`.
 #[derive(Debug, Args)]
 pub struct Add {
@@ -46,6 +57,9 @@ pub struct Add {
     /// Print the steps and take none.
     #[arg(long, conflicts_with = "batch")]
     pub dry_run: bool,
+    /// How to attach programs: tcx (Linux 6.6 and later) or filters of the clsact qdisc.
+    #[arg(long, value_enum, default_value_t = Attach::Auto, value_name = "HOW")]
+    pub attach: Attach,
     /// Read many endpoints, one JSON object on a line; `-` is standard input.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["endpoint", "labels", "namespace", "name", "interface", "netns", "addresses"])]
     pub batch: Option<PathBuf>,

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use endpoint::{Add, Del, Endpoint, Which};
+pub use endpoint::{Add, Attach, Del, Endpoint, Which};
 pub use ipcache::{Address, Delete, Ipcache, Upsert};
 pub use show::{Ct, CtFlush, CtList, Identity, IdentityGet, Map, Metrics, Policy, PolicyGet};
 
