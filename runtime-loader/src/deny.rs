@@ -11,7 +11,8 @@ use ciliumc_abi::names::{DIRECTION_EGRESS, DIRECTION_INGRESS};
 
 use crate::error::{Context, Error};
 use crate::names::Hook;
-use crate::sys::bpf::{self, Layout};
+use crate::sys::bpf::Layout;
+use crate::sys::load;
 
 /// Layout of its counters: one for all packets.
 pub const COUNTERS: Layout =
@@ -27,7 +28,8 @@ const ETHERNET: i32 = 14;
 /// Loads the program of `hook`.
 pub fn load(hook: Hook, metrics: BorrowedFd<'_>, counters: BorrowedFd<'_>) -> Result<OwnedFd, Error> {
     let code = program(hook, metrics.as_raw_fd(), counters.as_raw_fd());
-    bpf::prog_load(&code, "deny_all").context(|| format!("cannot load the program that drops all of {hook}"))
+    let loaded = load::program(&code, "deny_all", None).map_err(|refused| refused.source);
+    loaded.context(|| format!("cannot load the program that drops all of {hook}"))
 }
 
 fn program(hook: Hook, metrics: i32, counters: i32) -> Vec<u64> {

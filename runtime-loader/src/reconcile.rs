@@ -45,7 +45,7 @@ impl<'a> Session<'a> {
         let ctx = Ctx {
             pins,
             bundle,
-            loader: None,
+            loader: Loader::default(),
             loaded: BTreeMap::new(),
             running: BTreeMap::new(),
             tries: BTreeMap::new(),
@@ -56,7 +56,7 @@ impl<'a> Session<'a> {
     }
 
     /// Takes the steps of a plan in order.
-    pub fn run(&mut self, plan: &'a Plan) -> Result<(), Error> {
+    pub fn run(&mut self, plan: &Plan) -> Result<(), Error> {
         let result = plan.steps.iter().try_for_each(|step| self.ctx.step(step));
         if result.is_err() {
             self.ctx.undo();
@@ -69,11 +69,11 @@ impl<'a> Session<'a> {
 }
 
 /// How to take back what a step made.
-enum Undo<'a> {
+enum Undo {
     /// Remove a file, a pin, or a folder with what is in it.
     Remove(PathBuf),
     /// Detach a program.
-    Detach(&'a Place, Hook),
+    Detach(Place, Hook),
     /// Give an address back.
     Address { generation: u32, address: IpAddr, base: u32 },
     /// What was said of other nodes' addresses.
@@ -83,20 +83,20 @@ enum Undo<'a> {
 struct Ctx<'a> {
     pins: &'a Pins,
     bundle: Option<&'a Bundle>,
-    loader: Option<Loader<'a>>,
+    loader: Loader,
     /// Programs that are loaded and not attached yet.
     loaded: BTreeMap<(u16, Hook), OwnedFd>,
     /// Where this run put programs, with their kernel ids.
-    running: BTreeMap<(u16, Hook), (&'a Place, u32)>,
+    running: BTreeMap<(u16, Hook), (Place, u32)>,
     /// Tries that were read, by generation and family (IPv4: true).
     tries: BTreeMap<(u32, bool), Live>,
     /// Local addresses with conntrack entries when this session first looked, by family.
     connected: BTreeMap<bool, BTreeSet<IpAddr>>,
-    undo: Vec<Undo<'a>>,
+    undo: Vec<Undo>,
 }
 
 impl<'a> Ctx<'a> {
-    fn step(&mut self, step: &'a Step) -> Result<(), Error> {
+    fn step(&mut self, step: &Step) -> Result<(), Error> {
         let pins = self.pins;
         match step {
             Step::RemoveLeftover(path) => remove(path),
@@ -264,32 +264,27 @@ impl<'a> Ctx<'a> {
         Ok(())
     }
 
-    fn load(&mut self, load: &'a Load) -> Result<(), Error> {
+    fn load(&mut self, load: &Load) -> Result<(), Error> {
         self.folder(&self.pins.endpoint(load.endpoint))?;
         if let Some(layout) = &load.counters {
             self.create_counters(load.endpoint, load.hook, layout)?;
         }
-        // aya makes a map whose pin it cannot open: whatever is missing has to be found here.
-        for binding in &load.bindings {
-            maps::open(&binding.path)?;
-        }
         let bundle = self.bundle()?;
         let object = bundle.file(&load.object)?;
-        let loader = self.loader.get_or_insert_with(Loader::default);
-        let program = loader.load(&load.object, object, load.hook.program(), &load.scalars, &load.bindings)?;
+        let program = self.loader.load(&load.object, object, load.hook.program(), &load.scalars, &load.bindings)?;
         self.loaded.insert((load.endpoint, load.hook), program);
         Ok(())
     }
 
-    fn attach(&mut self, place: &'a Place, hook: Hook) -> Result<(), Error> {
+    fn attach(&mut self, place: &Place, hook: Hook) -> Result<(), Error> {
         let program = self.take(place.endpoint, hook)?;
         self.runs(place, hook, &program)?;
-        self.undo.push(Undo::Detach(place, hook));
+        self.undo.push(Undo::Detach(place.clone(), hook));
         attach::attach(self.pins, place, hook, program.as_fd())?;
         self.counters(place.endpoint, hook)
     }
 
-    fn switch(&mut self, place: &'a Place, hook: Hook, from: u32) -> Result<(), Error> {
+    fn switch(&mut self, place: &Place, hook: Hook, from: u32) -> Result<(), Error> {
         let program = self.take(place.endpoint, hook)?;
         self.runs(place, hook, &program)?;
         attach::replace(self.pins, place, hook, program.as_fd(), from)?;
@@ -298,10 +293,10 @@ impl<'a> Ctx<'a> {
         self.counters(place.endpoint, hook)
     }
 
-    fn runs(&mut self, place: &'a Place, hook: Hook, program: &OwnedFd) -> Result<(), Error> {
+    fn runs(&mut self, place: &Place, hook: Hook, program: &OwnedFd) -> Result<(), Error> {
         let endpoint = place.endpoint;
         let id = bpf::prog_id(program.as_fd()).context(|| format!("cannot look at {hook} of endpoint {endpoint}"))?;
-        self.running.insert((endpoint, hook), (place, id));
+        self.running.insert((endpoint, hook), (place.clone(), id));
         Ok(())
     }
 
@@ -309,10 +304,10 @@ impl<'a> Ctx<'a> {
     fn verify(&self, endpoint: u16) -> Result<(), Error> {
         for hook in Hook::ALL {
             let bug = || Error::Bug(format!("{hook} of endpoint {endpoint} was not attached"));
-            let (place, expected) = *self.running.get(&(endpoint, hook)).ok_or_else(bug)?;
+            let (place, expected) = self.running.get(&(endpoint, hook)).ok_or_else(bug)?;
             let found = attach::find(self.pins, place, hook)?.filter(|link| link.ifindex != 0);
             let found = found.map(|link| link.prog_id);
-            if found != Some(expected) {
+            if found != Some(*expected) {
                 return Err(Error::Machine(format!(
                     "{hook} of endpoint {endpoint} is not the program that was just put there ({}): somebody else changed \
                      it, or its interface went away; the old generation is kept, run the command again",
@@ -370,7 +365,7 @@ impl<'a> Ctx<'a> {
             // The error that led here is the one to tell; the next run removes what stays behind.
             let _ = match undo {
                 Undo::Remove(path) => remove(&path),
-                Undo::Detach(place, hook) => attach::detach(self.pins, place, hook),
+                Undo::Detach(place, hook) => attach::detach(self.pins, &place, hook),
                 Undo::Address { generation, address, base } => self.set_address(generation, address, base),
                 Undo::Remotes(None) => remove(&self.pins.remotes()),
                 Undo::Remotes(Some(old)) => {

@@ -1,6 +1,5 @@
 //! `endpoint add --batch`: many endpoints in one process, each answered by a line.
 
-use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
@@ -19,14 +18,10 @@ use crate::error::{Context, Error};
 use crate::labels::Labels;
 use crate::observe;
 use crate::pins::Pins;
-use crate::plan::{self, AddRequest, Plan};
+use crate::plan::{self, AddRequest, Scene};
 use crate::reconcile::Session;
 use crate::state::KnownBy;
 use crate::sys::net;
-
-/// Endpoints that share one loader. It borrows their plans for as long as it lives, so a bound is a bound of memory;
-/// making one takes as long as a few endpoints do.
-const PER_LOADER: usize = 64;
 
 /// One line.
 #[derive(Debug, Deserialize)]
@@ -81,28 +76,22 @@ pub fn add(
     attach_by: Mechanism,
     out: &mut dyn Write,
 ) -> Result<(), Error> {
-    let mut lines = lines(path)?.peekable();
     let mut failed = Failed::default();
-    while lines.peek().is_some() {
-        let plans: [OnceCell<Plan>; PER_LOADER] = std::array::from_fn(|_| OnceCell::new());
-        let Target { bundle, node, snapshot } = &mut target;
-        let mut session = Session::new(pins, Some(bundle));
-        for (cell, line) in plans.iter().zip(&mut lines) {
-            let line = line?;
-            let start = Instant::now();
-            let result = request(&line, attach_by).and_then(|request| {
-                let scene = plan::Scene { pins, bundle, node: node.as_deref(), snapshot };
-                let plan = plan::add(&scene, &request)?;
-                let plan = cell.get_or_init(|| plan);
-                let done = session.run(plan);
-                // What a failed one left is looked at, too.
-                observe::refresh(pins, snapshot, &plan.steps)?;
-                done.and_then(|()| plan.refused.clone().map_or(Ok(request), |why| Err(Error::Refused(why))))
-            });
-            let micros = start.elapsed().as_micros();
-            answer(global, &line, &result, micros, out)?;
-            failed.count(&result);
-        }
+    let Target { bundle, node, snapshot } = &mut target;
+    let mut session = Session::new(pins, Some(bundle));
+    for line in lines(path)? {
+        let line = line?;
+        let start = Instant::now();
+        let result = request(&line, attach_by).and_then(|request| {
+            let scene = Scene { pins, bundle, node: node.as_deref(), snapshot };
+            let plan = plan::add(&scene, &request)?;
+            let done = session.run(&plan);
+            // What a failed one left is looked at, too.
+            observe::refresh(pins, snapshot, &plan.steps)?;
+            done.and_then(|()| plan.refused.map_or(Ok(request), |why| Err(Error::Refused(why))))
+        });
+        answer(global, &line, &result, start.elapsed().as_micros(), out)?;
+        failed.count(&result);
     }
     failed.end()
 }

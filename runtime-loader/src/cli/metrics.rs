@@ -65,6 +65,9 @@ fn text(reason: u8) -> &'static str {
     drop_reason::text(reason)
 }
 
+/// One of the two numbers of a counter.
+type Value64 = fn(&Counter) -> u64;
+
 /// Prometheus' text format. Names and labels are Cilium's where the meaning is the same.
 fn prometheus(snapshot: &Snapshot, rows: &[Row], maps: &[PinnedMap]) -> String {
     let mut out = String::new();
@@ -76,7 +79,7 @@ fn prometheus(snapshot: &Snapshot, rows: &[Row], maps: &[PinnedMap]) -> String {
         }
     };
     let direction = |row: &Row| if row.ingress { "INGRESS" } else { "EGRESS" };
-    let count = |dropped: bool, value: fn(&Counter) -> u64| {
+    let count = |dropped: bool, value: Value64| {
         let rows = rows.iter().filter(|row| (row.reason != 0) == dropped);
         let labels = |row: &Row| match dropped {
             true => format!("{{direction=\"{}\",reason=\"{}\"}}", direction(row), text(row.reason)),
@@ -84,7 +87,7 @@ fn prometheus(snapshot: &Snapshot, rows: &[Row], maps: &[PinnedMap]) -> String {
         };
         rows.map(|row| (labels(row), value(&row.counter).to_string())).collect::<Vec<_>>()
     };
-    let (packets, bytes): (fn(&Counter) -> u64, fn(&Counter) -> u64) = (|c| c.packets, |c| c.bytes);
+    let (packets, bytes): (Value64, Value64) = (|counter| counter.packets, |counter| counter.bytes);
     family("cilium_drop_count_total", "counter", "Total dropped packets", count(true, packets));
     family("cilium_drop_bytes_total", "counter", "Total dropped bytes", count(true, bytes));
     family("cilium_forward_count_total", "counter", "Total forwarded packets", count(false, packets));

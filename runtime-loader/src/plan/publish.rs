@@ -241,20 +241,14 @@ fn bind(
 ) -> Result<Binding, Error> {
     let pins = scene.pins;
     let bug = || Error::Bug(format!("map `{name}` of endpoint {} has no pin", record.name));
-    let (path, max_entries) = match map.scope {
-        Scope::Node => (pins.node().join(name), map.max_entries),
-        // aya writes this into its own copy of the map's description; the pin decides.
-        Scope::Generation => (pins.generation(record.generation).join(name), map.max_entries.max(1)),
-        Scope::Class => {
-            let digest = record.tables.get(&hook).ok_or_else(bug)?;
-            let file = direction.tables.as_ref().ok_or_else(bug)?;
-            (pins.class(digest).join(name), scene.bundle.table(file, name)?.0.entries)
-        }
+    let path = match map.scope {
+        Scope::Node => pins.node().join(name),
+        Scope::Generation => pins.generation(record.generation).join(name),
+        Scope::Class => pins.class(record.tables.get(&hook).ok_or_else(bug)?).join(name),
         Scope::Endpoint => {
-            let max_entries = scene.bundle.counters(direction);
-            load.counters = Some(Layout { max_entries, ..maps::layout(map) });
-            (pins::aside(&pins.counters(record.id, hook)), max_entries)
+            load.counters = Some(Layout { max_entries: scene.bundle.counters(direction), ..maps::layout(map) });
+            pins::aside(&pins.counters(record.id, hook))
         }
     };
-    Ok(Binding { map: name.to_owned(), path, max_entries })
+    Ok(Binding { map: name.to_owned(), path })
 }

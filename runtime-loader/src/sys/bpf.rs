@@ -9,7 +9,6 @@ use std::path::Path;
 
 const MAP_CREATE: libc::c_long = 0;
 const MAP_DELETE_ELEM: libc::c_long = 3;
-const PROG_LOAD: libc::c_long = 5;
 const OBJ_PIN: libc::c_long = 6;
 const OBJ_GET: libc::c_long = 7;
 const PROG_GET_FD_BY_ID: libc::c_long = 13;
@@ -25,8 +24,6 @@ const LINK_DETACH: libc::c_long = 34;
 const BPF_F_REPLACE: u32 = 1 << 2;
 const BPF_F_BEFORE: u32 = 1 << 3;
 const BPF_LINK_TYPE_TCX: u32 = 11;
-
-const PROG_TYPE_SCHED_CLS: u32 = 3;
 
 const MAP_TYPE_HASH: u32 = 1;
 const MAP_TYPE_ARRAY: u32 = 2;
@@ -65,13 +62,13 @@ pub struct Link {
 
 /// # Safety
 /// `attr` must be the attribute struct of `cmd`, with pointers that live through the call.
-unsafe fn call<T>(cmd: libc::c_long, attr: &mut T) -> io::Result<libc::c_long> {
+pub(super) unsafe fn call<T>(cmd: libc::c_long, attr: &mut T) -> io::Result<libc::c_long> {
     // SAFETY: the caller vouches for `attr`; the kernel reads and writes at most `size_of::<T>()` bytes of it.
     let ret = unsafe { libc::syscall(libc::SYS_bpf, cmd, std::ptr::from_mut(attr), size_of::<T>()) };
     if ret < 0 { Err(io::Error::last_os_error()) } else { Ok(ret) }
 }
 
-fn owned(fd: libc::c_long) -> io::Result<OwnedFd> {
+pub(super) fn owned(fd: libc::c_long) -> io::Result<OwnedFd> {
     let fd = i32::try_from(fd).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
     // SAFETY: the kernel just gave us this descriptor, and nobody else has it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
@@ -279,36 +276,6 @@ fn lookup_all(map: BorrowedFd<'_>, count: usize, step: usize) -> io::Result<Vec<
         Err(error) if error.raw_os_error() != Some(libc::ENOENT) => Err(error),
         _ => Ok(values),
     }
-}
-
-/// Loads a traffic-control program that needs no relocation and no verifier log.
-pub fn prog_load(code: &[u64], name: &str) -> io::Result<OwnedFd> {
-    #[repr(C)]
-    #[derive(Default)]
-    struct LoadAttr {
-        prog_type: u32,
-        insn_cnt: u32,
-        insns: u64,
-        license: u64,
-        log_level: u32,
-        log_size: u32,
-        log_buf: u64,
-        kern_version: u32,
-        prog_flags: u32,
-        prog_name: [u8; 16],
-    }
-    let mut attr = LoadAttr {
-        prog_type: PROG_TYPE_SCHED_CLS,
-        insn_cnt: code.len() as u32,
-        insns: code.as_ptr() as u64,
-        license: c"Dual BSD/GPL".as_ptr() as u64,
-        ..LoadAttr::default()
-    };
-    for (to, from) in attr.prog_name.iter_mut().take(15).zip(name.bytes()) {
-        *to = from;
-    }
-    // SAFETY: the kernel reads `insn_cnt` instructions and a terminated licence, which both outlive the call.
-    owned(unsafe { call(PROG_LOAD, &mut attr) }?)
 }
 
 /// Makes a map read-only for user space, for ever.

@@ -4,6 +4,7 @@
 
 pub mod bpf;
 pub mod files;
+pub mod load;
 pub mod lock;
 pub mod mapping;
 pub mod net;

@@ -13,10 +13,10 @@ fn interfaces(lab: &Lab, count: usize) -> Vec<String> {
     let script: String =
         (0..count).map(|n| format!("link add vb{n} type veth peer name vp{n}\nlink set vb{n} up\n")).collect();
     let file = lab.state().with_file_name("links");
-    std::fs::write(&file, script).unwrap();
+    std::fs::write(&file, script).expect("file");
     let node = lab.node().to_owned();
     let args = ["-n".to_owned(), node, "-batch".to_owned(), utf8(&file).to_owned()];
-    assert!(std::process::Command::new("ip").args(args).status().unwrap().success());
+    assert!(std::process::Command::new("ip").args(args).status().expect("ip").success());
     names
 }
 

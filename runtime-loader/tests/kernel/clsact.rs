@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use ciliumc_loader::sys::{bpf, net, tc};
+use ciliumc_loader::sys::{load, net, tc};
 use serde_json::Value;
 
 use crate::lab::{DEATHSTAR, Lab, XWING, utf8};
@@ -29,8 +29,8 @@ fn filters(lab: &Lab, interface: &str) -> String {
 
 fn program(lab: &Lab) -> u64 {
     let get = lab.ok(&["endpoint", "get", "--endpoint", DEATHSTAR.0, "-o", "json"]);
-    let get: Value = serde_json::from_str(&get).unwrap();
-    get["programs"]["to_container"]["program"].as_u64().unwrap()
+    let get: Value = serde_json::from_str(&get).expect("JSON");
+    get["programs"]["to_container"]["program"].as_u64().expect("a program")
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn a_foreign_filter_is_neither_replaced_nor_removed() {
     lab.inside_node(|| {
         let ifindex = net::ifindex(DEATHSTAR.1).unwrap();
         // Returns TC_ACT_UNSPEC: everything passes.
-        let passes = bpf::prog_load(&[0xffff_ffff_0000_00b7, 0x95], "passes").unwrap();
+        let passes = load::program(&[0xffff_ffff_0000_00b7, 0x95], "passes", None).unwrap();
         tc::ensure_qdisc(ifindex).unwrap();
         tc::replace(ifindex, tc::EGRESS, passes.as_fd(), "somebody").unwrap();
     });

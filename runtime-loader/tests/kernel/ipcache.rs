@@ -9,7 +9,8 @@ use crate::lab::{DEATHSTAR, Lab, utf8};
 /// A bundle without xwing's addresses: its packets come from the world.
 fn strangers(lab: &Lab, name: &str, port: u8) -> std::path::PathBuf {
     let mut files = handmade::files(port, |path| crate::lab::objects()[path].clone());
-    let mut manifest: ciliumc_abi::manifest::Manifest = serde_json::from_slice(&files["manifest.json"]).unwrap();
+    let manifest = serde_json::from_slice(&files["manifest.json"]);
+    let mut manifest: ciliumc_abi::manifest::Manifest = manifest.expect("manifest");
     files.insert("tables/ipcache.bin".to_owned(), Vec::new());
     let empty = ciliumc_abi::manifest::File { sha256: handmade::sha256(b""), size: 0 };
     manifest.files.insert("tables/ipcache.bin".to_owned(), empty);

@@ -5,12 +5,12 @@ use serde_json::Value;
 use crate::lab::{DEATHSTAR, Lab, XWING};
 
 fn json(lab: &Lab, args: &[&str]) -> Value {
-    serde_json::from_str(&lab.ok(&[args, &["-o", "json"]].concat())).unwrap()
+    serde_json::from_str(&lab.ok(&[args, &["-o", "json"]].concat())).expect("JSON")
 }
 
 /// The one element that fits.
 fn find(list: &Value, fits: impl Fn(&Value) -> bool) -> Value {
-    let found: Vec<_> = list.as_array().unwrap().iter().filter(|one| fits(one)).collect();
+    let found: Vec<_> = list.as_array().expect("a list").iter().filter(|one| fits(one)).collect();
     assert_eq!(found.len(), 1, "{list}");
     found[0].clone()
 }

@@ -6,7 +6,7 @@ use crate::handmade;
 use crate::lab::{DEATHSTAR, Lab, XWING, utf8};
 
 fn json(text: &str) -> Value {
-    serde_json::from_str(text).unwrap()
+    serde_json::from_str(text).expect("JSON")
 }
 
 #[test]

@@ -39,6 +39,9 @@ pub fn files(port: u8, object: impl Fn(&str) -> Vec<u8>) -> BTreeMap<String, Vec
         files.insert(path.to_owned(), object(path));
     }
     let mut manifest = manifest(sections);
+    for (path, _, _) in OBJECTS {
+        add_maps(&mut manifest, path, &files[path]);
+    }
     for (path, bytes) in &files {
         manifest.files.insert(path.clone(), File { sha256: sha256(bytes), size: bytes.len() as u64 });
     }
@@ -117,6 +120,21 @@ fn provenance(port: u8) -> Provenance {
         log: None,
     };
     Provenance { rules: vec![rule], causes: vec![vec![], vec![0]] }
+}
+
+/// Maps that a real object has and this file does not know live with the node.
+fn add_maps(manifest: &mut Manifest, path: &str, bytes: &[u8]) {
+    let Ok(object) = aya_obj::Object::parse(bytes) else { return };
+    let entry = manifest.objects.get_mut(path).expect("object");
+    for (name, found) in object.maps.iter().filter(|(name, _)| !name.starts_with('.')) {
+        if !entry.maps.contains(name) {
+            entry.maps.push(name.clone());
+        }
+        let (key, value, entries) = (found.key_size(), found.value_size(), found.max_entries());
+        let map = map(found.map_type(), key, value, entries, found.map_flags(), Scope::Node);
+        manifest.maps.entry(name.clone()).or_insert(map);
+    }
+    entry.maps.sort();
 }
 
 fn map(map_type: u32, key_size: u32, value_size: u32, max_entries: u32, flags: u32, scope: Scope) -> Map {

@@ -22,7 +22,7 @@ pub enum Endpoint {
                       --interface veth2 --address 10.0.0.4\n  \
                       echo '{\"labels\":[\"app=web\"],\"namespace\":\"shop\",\"interface\":\"veth2\",\"addresses\":[\"10.0.0.4\"]}' \
                       | ciliumc-loader endpoint add --batch -")]
-    Add(Add),
+    Add(Box<Add>),
     /// Detach an endpoint and forget it.
     #[command(after_help = "Example:\n  ciliumc-loader endpoint del --endpoint default/xwing")]
     Del(Del),
