@@ -4,6 +4,8 @@
 //! lead from one to the other (pure, printable), [`reconcile`] takes them. [`sys`] is the only module that makes
 //! system calls; only [`cli`] prints.
 //!
+//! [`labels`] finds an endpoint's identity, [`policy`] reads tables back, [`attach`] hides how programs are attached.
+//!
 //! **Invariant:** new maps are complete before a program reads them, a program is loaded before it is attached, and a
 //! running program is replaced in one link update. A crash at any step leaves the old programs in force, and the next
 //! run finishes.

@@ -73,3 +73,22 @@ fn print(out: &mut dyn Write, text: impl std::fmt::Display) -> Result<(), Error>
         _ => Error::Io { what: "cannot write the report".to_owned(), source },
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::command;
+
+    fn examples(command: &clap::Command, path: &str) {
+        let path = format!("{path} {}", command.get_name());
+        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        assert!(help.contains("Example"), "`{path}` has no example");
+        command.get_subcommands().for_each(|command| examples(command, &path));
+    }
+
+    #[test]
+    fn every_command_has_an_example() {
+        let command = command();
+        command.clone().debug_assert();
+        examples(&command, "");
+    }
+}
