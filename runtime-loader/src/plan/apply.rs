@@ -28,11 +28,22 @@ pub fn apply(scene: &Scene<'_>) -> Result<Plan, Error> {
         };
         let class = who::class(scene, &record.known_by);
         let index = class.as_ref().map_or_else(|_| who::index(scene, record), |class| class.identity.0);
+        let mut record = record.clone();
+        if record.addresses.is_empty() {
+            record.addresses = who::addresses(scene, &record.known_by).to_vec();
+        }
         hosts.extend(record.addresses.iter().map(|&address| (address, index)));
         let Ok(class) = class else {
-            plan.notes.push(stays(*id, record));
+            plan.notes.push(stays(*id, &record));
             continue;
         };
+        if record.addresses.is_empty() {
+            plan.notes.push(format!(
+                "endpoint {id} {} has no address: everything of it stays dropped; add it again with --address",
+                record.name
+            ));
+            continue;
+        }
         if !seen.any_attached() && seen.ifindex != Some(record.ifindex) {
             plan.notes.push(format!(
                 "endpoint {id} {}: its interface {} is gone; `endpoint del --id {id}` forgets it",
@@ -59,7 +70,7 @@ pub fn apply(scene: &Scene<'_>) -> Result<Plan, Error> {
     for (id, seen, record, class) in moved {
         let tables = publish::class(scene, class, &mut planned, &mut plan)?;
         let identity = publish::numeric(scene, class.identity.0);
-        let record = Endpoint { class: Some(class.id), identity, generation: number, tables, ..record.clone() };
+        let record = Endpoint { class: Some(class.id), identity, generation: number, tables, ..record };
         let whole = Hook::ALL.into_iter().all(|hook| seen.attached(hook));
         if whole && seen.record.as_ref() == Some(&record) {
             continue;

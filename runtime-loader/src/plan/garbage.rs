@@ -21,7 +21,9 @@ pub fn collect(snapshot: &Snapshot, records: &BTreeMap<u16, &Endpoint>, current:
     let under_policy = records.values().filter(|record| record.class.is_some());
     let generations: BTreeSet<u32> =
         under_policy.map(|record| record.generation).chain(reachable.iter().copied()).collect();
-    let unused = snapshot.generations.keys().filter(|number| !generations.contains(number));
+    // A later one is that of an `apply` that died: programs may run in it already, and addresses must reach them.
+    let is_over = |number: &&u32| reachable.last().is_some_and(|newest| *number < newest);
+    let unused = snapshot.generations.keys().filter(|number| !generations.contains(number) && is_over(number));
     plan.steps.extend(unused.map(|number| Step::RemoveGeneration(*number)));
 
     let kept = current.into_iter().flat_map(|current| &current.kept);
@@ -31,7 +33,8 @@ pub fn collect(snapshot: &Snapshot, records: &BTreeMap<u16, &Endpoint>, current:
 
     let oldest = reachable.last().copied().unwrap_or(0).saturating_sub(DOCUMENTS_KEPT);
     let is_past = |number: &&u32| **number < oldest && !generations.contains(number);
-    let files = snapshot.stored.iter().filter(|number| !reachable.contains(number) && !is_past(number));
+    let is_unused = |number: &&u32| !reachable.contains(number) && is_over(number) && !is_past(number);
+    let files = snapshot.stored.iter().filter(is_unused);
     plan.steps.extend(files.map(|number| Step::RemoveFiles(*number)));
     let past = snapshot.documents.iter().filter(is_past);
     plan.steps.extend(past.map(|number| Step::RemoveDocuments(*number)));

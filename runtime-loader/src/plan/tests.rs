@@ -266,7 +266,7 @@ fn an_unknown_endpoint_is_refused_and_cut_off() {
     ];
     assert_eq!(lines(&plan), expected);
 
-    // A bundle that knows it sets it free.
+    // A bundle that knows it sets it free, with the bundle's addresses when it came without any.
     let snapshot = after(&pins, &bundle, &snapshot, &plan);
     let mut files = handmade::files(81, |path| path.as_bytes().to_vec());
     let mut manifest: Manifest = serde_json::from_slice(&files["manifest.json"]).unwrap();
@@ -278,6 +278,11 @@ fn an_unknown_endpoint_is_refused_and_cut_off() {
     let plan = apply(&scene).unwrap();
     let end = after(&pins, &new, &snapshot, &plan);
     assert_eq!(end.records()[&2].class, Some(0));
+    let mut nameless = snapshot.clone();
+    nameless.endpoints.get_mut(&2).unwrap().record.as_mut().unwrap().addresses.clear();
+    let scene = Scene { snapshot: &nameless, ..scene };
+    let known = after(&pins, &new, &nameless, &apply(&scene).unwrap());
+    assert_eq!(known.records()[&2].addresses, new.endpoint(XWING.0).unwrap().addresses);
     assert!(lines(&plan).contains(&"verify the programs of 2 endpoints".to_owned()));
 }
 
@@ -368,6 +373,27 @@ fn an_apply_that_died_between_two_endpoints_goes_on() {
         let generations = end.endpoints.values().map(|seen| seen.record.as_ref().unwrap().generation);
         assert_eq!(generations.collect::<Vec<_>>(), [2, 2], "after {count} steps");
     }
+}
+
+#[test]
+fn an_unfinished_generation_is_not_removed_by_another_command() {
+    let (pins, old, new) = (pins(), bundle(80), bundle(81));
+    let snapshot = node_with(&pins, &old, &[DEATHSTAR, XWING]);
+    let scene = Scene { pins: &pins, bundle: &new, node: None, snapshot: &snapshot };
+    let whole = apply(&scene).unwrap();
+    let switched = whole.steps.iter().position(|step| matches!(step, Step::Switch { .. })).unwrap();
+    let partly = Plan { steps: whole.steps[..=switched].to_vec(), ..Plan::default() };
+    let snapshot = after(&pins, &new, &snapshot, &partly);
+    let plan = del(&pins, &snapshot, &Which::Name(XWING.0.to_owned())).unwrap();
+    let lines = lines(&plan);
+    assert!(lines.iter().all(|line| !line.contains("of generation 2")), "{lines:#?}");
+    assert!(lines.iter().any(|line| line.starts_with("set 10.77.0.3") && line.ends_with("generation 2")), "{lines:#?}");
+    // Another bundle instead of the one that was not finished: then it goes.
+    let third = bundle(82);
+    let scene = Scene { pins: &pins, bundle: &third, node: None, snapshot: &snapshot };
+    let end = after(&pins, &third, &snapshot, &apply(&scene).unwrap());
+    assert_eq!(end.generations.keys().collect::<Vec<_>>(), [&1, &3]);
+    assert_eq!(end.current.unwrap().previous, Some(1));
 }
 
 #[test]

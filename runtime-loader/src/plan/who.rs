@@ -1,5 +1,7 @@
 //! Which class an endpoint has, by its name in the bundle or by its labels.
 
+use std::net::IpAddr;
+
 use ciliumc_abi::manifest::Class;
 
 use super::Scene;
@@ -17,6 +19,14 @@ pub fn class<'a>(scene: &Scene<'a>, known_by: &KnownBy) -> Result<&'a Class, Str
             })
         }
         KnownBy::Labels(labels) => by_labels(scene, labels),
+    }
+}
+
+/// The addresses that the bundle gives an endpoint.
+pub fn addresses<'a>(scene: &Scene<'a>, known_by: &KnownBy) -> &'a [IpAddr] {
+    match known_by {
+        KnownBy::Name(name) => scene.bundle.endpoint(name).map_or(&[], |entry| entry.addresses.as_slice()),
+        KnownBy::Labels(_) => &[],
     }
 }
 
