@@ -52,7 +52,7 @@ impl Labels {
             _ => Ok(()),
         };
         for item in items.into_iter().map(str::trim).filter(|item| !item.is_empty()) {
-            let (key, value) = item.split_once('=').unwrap_or((item, ""));
+            let (key, value) = split(item);
             let key = if key.contains(':') { key.to_owned() } else { format!("{DEFAULT_SOURCE}:{key}") };
             if key.ends_with(':') || key.starts_with(':') {
                 return Err(format!("`{item}` is no label; write key=value or source:key=value"));
@@ -70,11 +70,9 @@ impl Labels {
 
     /// Exactly the labels of an identity.
     pub fn of(identity: &Identity) -> Self {
-        let split = |label: &String| {
-            let (key, value) = label.split_once('=').unwrap_or((label, ""));
-            (key.to_owned(), value.to_owned())
-        };
-        Self { given: identity.labels.iter().map(split).collect(), derived_missing: false }
+        let given = identity.labels.iter().map(|label| split(label));
+        let given = given.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+        Self { given, derived_missing: false }
     }
 
     /// The one identity of these labels; the error says why there is none.
@@ -96,15 +94,14 @@ impl Labels {
 
     fn fits(&self, manifest: &Manifest, identity: &Identity) -> bool {
         let has = |label: &str| {
-            let (key, value) = label.split_once('=').unwrap_or((label, ""));
+            let (key, value) = split(label);
             match self.given.get(key) {
                 Some(given) => given == value,
                 None => self.derived_missing && key.starts_with(DERIVED),
             }
         };
         let known = |key: &str| {
-            let own = |label: &String| label.split_once('=').map_or(label.as_str(), |(key, _)| key) == key;
-            identity.labels.iter().any(own) || (left_out(key) && !has_key(manifest, key))
+            has_key(identity, key) || (left_out(key) && !manifest.identities.iter().any(|i| has_key(i, key)))
         };
         identity.labels.iter().all(|label| has(label)) && self.given.keys().all(|key| known(key))
     }
@@ -133,21 +130,26 @@ impl fmt::Display for Labels {
     }
 }
 
+/// Key, with its source, and value.
+fn split(label: &str) -> (&str, &str) {
+    label.split_once('=').unwrap_or((label, ""))
+}
+
 fn label(key: &str, value: &str) -> String {
     if value.is_empty() { key.to_owned() } else { format!("{key}={value}") }
 }
 
-/// Whether the default filter leaves a label out; its key comes with its source.
+/// Whether the default filter leaves a label out; its key comes with its source. A filter of the cluster's own that
+/// keeps such a key shows in the identities, which then have it.
 fn left_out(key: &str) -> bool {
     let Some(plain) = key.strip_prefix("k8s:") else { return false };
     key != NAMESPACE_LABEL
         && (LEFT_OUT.iter().any(|start| plain.starts_with(start)) || plain.contains("beta.kubernetes.io"))
 }
 
-/// Whether any identity has a label of this key: the cluster's own filter keeps it then.
-fn has_key(manifest: &Manifest, key: &str) -> bool {
-    let own = |label: &String| label.split_once('=').map_or(label.as_str(), |(key, _)| key) == key;
-    manifest.identities.iter().any(|identity| identity.labels.iter().any(own))
+/// Whether an identity has a label of this key.
+fn has_key(identity: &Identity, key: &str) -> bool {
+    identity.labels.iter().any(|label| split(label).0 == key)
 }
 
 #[cfg(test)]

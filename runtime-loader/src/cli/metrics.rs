@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::Write;
+use std::net::TcpListener;
 
 use ciliumc_abi::counter::Counter;
 use ciliumc_abi::drop_reason;
@@ -12,9 +13,10 @@ use super::args::{Format, Global, Metrics};
 use super::show::{self, PinnedMap};
 use super::{print, status, table};
 use crate::counters;
-use crate::error::Error;
-use crate::observe::Snapshot;
+use crate::error::{Context, Error};
+use crate::observe::{self, Snapshot};
 use crate::pins::Pins;
+use crate::sys::net;
 
 /// One counter of the `metrics` map that counted something.
 struct Row {
@@ -24,12 +26,18 @@ struct Row {
 }
 
 pub fn run(global: &Global, pins: &Pins, args: &Metrics, out: &mut dyn Write) -> Result<(), Error> {
-    let snapshot = status::observe_node(pins)?;
-    let rows = rows(pins)?;
-    if args.prometheus {
-        let text = prometheus(&snapshot, &rows, &show::pinned_maps(pins, &snapshot)?);
-        return print(out, text.trim_end());
+    if let Some(address) = args.listen {
+        observe::require_machine(pins)?;
+        let cannot = || format!("cannot listen at {address}");
+        let listener = TcpListener::bind(address).context(cannot)?;
+        print(out, format_args!("listening at {}", listener.local_addr().context(cannot)?))?;
+        return net::serve(&listener, || text_now(pins).map_err(|error| error.to_string())).context(cannot);
     }
+    if args.prometheus {
+        return print(out, text_now(pins)?.trim_end());
+    }
+    observe::require_machine(pins)?;
+    let rows = rows(pins)?;
     let direction = |row: &Row| if row.ingress { "Ingress" } else { "Egress" };
     if global.output == Format::Json {
         let rows = rows.iter().map(|row| {
@@ -49,6 +57,12 @@ pub fn run(global: &Global, pins: &Pins, args: &Metrics, out: &mut dyn Write) ->
         ]
     });
     table::print(out, &["REASON", "DIRECTION", "PACKETS", "BYTES"], rows.collect())
+}
+
+/// Prometheus text of this moment.
+fn text_now(pins: &Pins) -> Result<String, Error> {
+    let snapshot = status::observe_node(pins)?;
+    Ok(prometheus(&snapshot, &rows(pins)?, &show::pinned_maps(pins, &snapshot)?))
 }
 
 fn rows(pins: &Pins) -> Result<Vec<Row>, Error> {

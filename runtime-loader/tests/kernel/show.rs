@@ -1,5 +1,9 @@
 //! The commands that look: what they say is what happened.
 
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Command, Stdio};
+
 use serde_json::Value;
 
 use crate::lab::{DEATHSTAR, Lab, XWING};
@@ -97,4 +101,38 @@ fn drops_and_identities_have_names() {
         assert!(!lab.connects("10.77.0.1:81"));
         assert!(!some(&[&["--type", "drop"], &bad[..]].concat()), "{bad:?}");
     }
+}
+
+#[test]
+fn metrics_are_served_until_the_end() {
+    let Some(lab) = Lab::new() else { return };
+    lab.add(&lab.bundle(80), DEATHSTAR);
+    let (root, state) = (lab.root(), lab.state());
+    let (mut server, address) = lab.inside_node(move || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ciliumc-loader"));
+        command.arg("--root").arg(root).arg("--state-dir").arg(state);
+        command.args(["metrics", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped());
+        let mut server = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        (server, line.trim().strip_prefix("listening at ").unwrap().to_owned())
+    });
+    let ask = |request: &'static str| {
+        let address = address.clone();
+        lab.inside_node(move || {
+            let mut stream = TcpStream::connect(address).unwrap();
+            stream.write_all(request.as_bytes()).unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            answer
+        })
+    };
+    for _ in 0..2 {
+        let answer = ask("GET /metrics HTTP/1.1\r\nHost: node\r\n\r\n");
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.contains("\ncilium_endpoint 1\n"), "{answer}");
+    }
+    lab.ok(&["endpoint", "del", "--id", "1"]);
+    assert!(ask("GET / HTTP/1.0\r\n\r\n").contains("\ncilium_endpoint 0\n"), "it is read anew each time");
+    server.kill().unwrap();
+    server.wait().unwrap();
 }

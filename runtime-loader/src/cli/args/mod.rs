@@ -64,7 +64,7 @@ pub enum Command {
     /// Publish a bundle and move every endpoint of this node to it.
     ///
     /// Nothing is attached: `endpoint add` does that. An endpoint that the bundle does not know keeps its old policy,
-    /// which is said.
+    /// which is said. What was in force before is kept for `rollback`.
     #[command(after_help = "Example:\n  ciliumc-loader apply --bundle out/bundle --node worker-1 --dry-run")]
     Apply(Apply),
     /// Go back to the bundle that was in force before; once more: forth again.
@@ -103,7 +103,7 @@ pub enum Command {
     #[command(subcommand, arg_required_else_help = true, after_help = "Example:\n  ciliumc-loader map list")]
     Map(Map),
     /// Packets and bytes of the node by outcome.
-    #[command(after_help = "Example:\n  ciliumc-loader metrics --prometheus")]
+    #[command(after_help = "Example:\n  ciliumc-loader metrics --listen 127.0.0.1:9962")]
     Metrics(Metrics),
     /// What runs on this node.
     #[command(after_help = "Example:\n  ciliumc-loader status -o json")]

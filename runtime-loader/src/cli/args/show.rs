@@ -1,6 +1,6 @@
 //! Arguments of the commands that look at policy, identities, connections, maps and counters.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use clap::{Args, Subcommand};
 
@@ -86,4 +86,7 @@ pub struct Metrics {
     /// Prometheus text, with Cilium's names where the meaning is the same.
     #[arg(long)]
     pub prometheus: bool,
+    /// Answer HTTP requests at this address with Prometheus text, until killed.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Option<SocketAddr>,
 }
