@@ -65,6 +65,13 @@ impl Seen {
         self.links.get(&hook).is_some_and(|link| link.ifindex != 0)
     }
 
+    /// Whether both programs judge packets, and are those that the record is about.
+    pub fn as_recorded(&self) -> bool {
+        let recorded = |hook| self.record.as_ref().and_then(|record| record.programs.get(&hook));
+        let runs = |hook| self.links.get(&hook).filter(|link| link.ifindex != 0).map(|link| &link.prog_id);
+        Hook::ALL.into_iter().all(|hook| runs(hook).is_some() && runs(hook) == recorded(hook))
+    }
+
     /// Whether any program judges packets.
     pub fn any_attached(&self) -> bool {
         Hook::ALL.into_iter().any(|hook| self.attached(hook))

@@ -115,7 +115,10 @@ impl<'a> Ctx<'a> {
                 if !path.exists() {
                     self.undo.push(Undo::Remove(path.clone()));
                 }
-                state::write(&path, record)
+                let mut record = record.clone();
+                let running = Hook::ALL.map(|hook| Some((hook, self.running.get(&(record.id, hook))?.1)));
+                record.programs.extend(running.into_iter().flatten());
+                state::write(&path, &record)
             }
             Step::Load(load) => self.load(load),
             Step::LoadDenyAll { endpoint, hook, .. } => self.load_deny_all(*endpoint, *hook),

@@ -62,6 +62,10 @@ pub struct Endpoint {
     pub generation: u32,
     /// Published tables of each program that reads any.
     pub tables: BTreeMap<Hook, String>,
+    /// Kernel ids of the programs that all this is about. A process that died between replacing a program and writing
+    /// this down leaves another one running.
+    #[serde(default)]
+    pub programs: BTreeMap<Hook, u32>,
 }
 
 impl Endpoint {

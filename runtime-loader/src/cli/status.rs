@@ -153,6 +153,7 @@ fn ready(seen: &Seen, record: &Endpoint) -> &'static str {
     let whole = Hook::ALL.into_iter().all(|hook| seen.attached(hook));
     match record.class {
         _ if !whole => "NOT ATTACHED",
+        _ if !seen.as_recorded() => "unfinished",
         Some(_) => "ready",
         None => "deny-all",
     }

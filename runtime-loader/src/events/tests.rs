@@ -22,6 +22,7 @@ fn book() -> Book {
         class: Some(1),
         generation: 3,
         tables: Default::default(),
+        programs: Default::default(),
     };
     Book::of(3, &manifest, provenance, vec![deathstar])
 }

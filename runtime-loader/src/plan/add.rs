@@ -87,6 +87,7 @@ pub fn add(scene: &Scene<'_>, request: &AddRequest) -> Result<Plan, Error> {
         class: class.as_ref().ok().map(|class| class.id),
         generation: number,
         tables,
+        programs: Default::default(),
     };
     let old = seen.and_then(|seen| seen.record.as_ref());
     // Before anything is attached, so that a crash leaves nothing that nobody knows.
@@ -107,9 +108,7 @@ pub fn add(scene: &Scene<'_>, request: &AddRequest) -> Result<Plan, Error> {
     let dropped = old.into_iter().flat_map(|old| &old.addresses).filter(|address| !own.contains(address));
     plan.steps.extend(dropped.flat_map(|&address| addresses::withdraw(snapshot, address)));
     plan.steps.extend(own.iter().flat_map(|&address| addresses::assign(scene, address, index)));
-    if old.is_some_and(|old| *old != record) {
-        plan.steps.push(Step::RecordEndpoint(record.clone()));
-    }
+    plan.steps.push(Step::RecordEndpoint(record.clone()));
     let mut current = snapshot.current.clone();
     if snapshot.in_force() != Some(number) {
         let first = Current { generation: number, previous: None, kept: BTreeSet::new() };

@@ -71,8 +71,7 @@ pub fn apply(scene: &Scene<'_>) -> Result<Plan, Error> {
         let tables = publish::class(scene, class, &mut planned, &mut plan)?;
         let identity = publish::numeric(scene, class.identity.0);
         let record = Endpoint { class: Some(class.id), identity, generation: number, tables, ..record };
-        let whole = Hook::ALL.into_iter().all(|hook| seen.attached(hook));
-        if whole && seen.record.as_ref() == Some(&record) {
+        if seen.as_recorded() && seen.record.as_ref() == Some(&record) {
             continue;
         }
         loads.extend(publish::loads(scene, class, &record)?);

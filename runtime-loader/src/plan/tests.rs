@@ -55,7 +55,8 @@ fn after(pins: &Pins, bundle: &Bundle, before: &Snapshot, plan: &Plan) -> Snapsh
             Step::RecordEndpoint(record) => {
                 let seen = snapshot.endpoints.entry(record.id).or_default();
                 seen.ifindex = Some(record.ifindex);
-                seen.record = Some(record.clone());
+                let programs = seen.links.iter().map(|(hook, link)| (*hook, link.prog_id)).collect();
+                seen.record = Some(Endpoint { programs, ..record.clone() });
             }
             Step::Attach { place, hook } => {
                 programs += 1;
@@ -144,6 +145,7 @@ fn a_first_add_makes_maps_then_programs_then_links() {
         "load to_container of endpoint 1 default/deathstar from objects/to-tables.o".to_owned(),
         "attach from_container of endpoint 1 to veth1, tcx ingress".to_owned(),
         "attach to_container of endpoint 1 to veth1, tcx egress".to_owned(),
+        "record endpoint 1 default/deathstar on veth1 in generation 1".to_owned(),
         "make generation 1 the current one".to_owned(),
     ];
     assert_eq!(lines(&plan), expected);
@@ -187,6 +189,7 @@ fn adding_again_replaces_programs_and_nothing_else() {
         "replace to_container of endpoint 1 (program 102)",
         "set 10.77.0.1 to identity index 257 in generation 1",
         "set fd77::1 to identity index 257 in generation 1",
+        "record endpoint 1 default/deathstar on veth1 in generation 1",
     ];
     assert_eq!(lines(&plan), expected);
 }
@@ -263,6 +266,7 @@ fn an_unknown_endpoint_is_refused_and_cut_off() {
         "attach from_container of endpoint 2 to veth9, tcx ingress",
         "attach to_container of endpoint 2 to veth9, tcx egress",
         "set 10.77.0.9 to identity index 0 in generation 1",
+        "record endpoint 2 default/droid on veth9 in generation 1",
     ];
     assert_eq!(lines(&plan), expected);
 
@@ -372,6 +376,27 @@ fn an_apply_that_died_between_two_endpoints_goes_on() {
         assert_eq!(end.generations.len(), 2, "after {count} steps");
         let generations = end.endpoints.values().map(|seen| seen.record.as_ref().unwrap().generation);
         assert_eq!(generations.collect::<Vec<_>>(), [2, 2], "after {count} steps");
+    }
+}
+
+#[test]
+fn the_old_bundle_after_a_switch_that_died_takes_every_program_back() {
+    let (pins, old, new) = (pins(), bundle(80), bundle(81));
+    let before = node_with(&pins, &old, &[DEATHSTAR, XWING]);
+    let scene = Scene { pins: &pins, bundle: &new, node: None, snapshot: &before };
+    let whole = apply(&scene).unwrap();
+    for count in 0..whole.steps.len() {
+        let partly = Plan { steps: whole.steps[..count].to_vec(), ..Plan::default() };
+        let snapshot = after(&pins, &new, &before, &partly);
+        let scene = Scene { pins: &pins, bundle: &old, node: None, snapshot: &snapshot };
+        let back = lines(&apply(&scene).unwrap());
+        for (id, seen) in &snapshot.endpoints {
+            let strange = Hook::ALL.into_iter().filter(|hook| seen.links[hook] != before.endpoints[id].links[hook]);
+            for hook in strange {
+                let line = format!("replace {hook} of endpoint {id} (program {})", seen.links[&hook].prog_id);
+                assert!(back.contains(&line), "after {count} steps, {line}: {back:#?}");
+            }
+        }
     }
 }
 
