@@ -33,15 +33,15 @@ pub fn rollback(global: &Global, pins: &Pins, args: &Rollback, out: &mut dyn Wri
     let _lock = begin(global, pins, args.dry_run, "rollback")?;
     let snapshot = observe::snapshot(pins)?;
     let previous = snapshot.current.as_ref().and_then(|current| current.previous);
-    let previous = previous.ok_or_else(|| {
+    let number = args.to.or(previous).ok_or_else(|| {
         Error::Refused(
             "there is no generation to go back to: nothing was applied here before the one in force".to_owned(),
         )
     })?;
-    let target = stored(pins, snapshot, previous)?;
+    let target = stored(pins, snapshot, number)?;
     let plan = plan::apply(&target.scene(pins))?;
     let digest = plan::step::short(&target.bundle.digest);
-    let done = format!("generation {previous} (bundle {digest}) is in force again");
+    let done = format!("generation {number} (bundle {digest}) is in force again");
     finish(global, pins, Some(&target.bundle), &plan, args.dry_run, &done, out)
 }
 

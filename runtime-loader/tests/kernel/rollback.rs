@@ -26,6 +26,12 @@ fn a_rollback_brings_the_old_policy_back_without_its_bundle() {
     assert!(lab.connects("10.77.0.1:80") && !lab.connects("10.77.0.1:81"));
     lab.ok(&["rollback"]);
     assert!(lab.connects("10.77.0.1:81") && !lab.connects("10.77.0.1:80"), "and forth again");
+    for _ in 0..2 {
+        lab.ok(&["rollback", "--to", "1"]);
+        assert!(lab.connects("10.77.0.1:80") && !lab.connects("10.77.0.1:81"), "said twice it is still there");
+    }
+    lab.fails(3, &["rollback", "--to", "9"]);
+    lab.ok(&["rollback", "--to", "2"]);
     // What comes after a rollback needs no bundle either.
     lab.ok(&["endpoint", "del", "--endpoint", XWING.0]);
     lab.ok(&["endpoint", "add", "--endpoint", XWING.0, "--interface", XWING.1]);

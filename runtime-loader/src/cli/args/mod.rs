@@ -70,7 +70,7 @@ pub enum Command {
     /// Go back to the bundle that was in force before; once more: forth again.
     ///
     /// The previous generation is kept until the next one follows, with its objects and tables, so this needs no bundle.
-    #[command(after_help = "Example:\n  ciliumc-loader rollback --dry-run")]
+    #[command(after_help = "Examples:\n  ciliumc-loader rollback --dry-run\n  ciliumc-loader rollback --to 7")]
     Rollback(Rollback),
     /// Put endpoints under policy, or take them out.
     #[command(
@@ -145,6 +145,9 @@ pub struct Apply {
 /// Arguments of `rollback`.
 #[derive(Debug, Args)]
 pub struct Rollback {
+    /// Generation to go to, of the two that `status` names; said twice it changes nothing more [default: the previous].
+    #[arg(long, value_name = "GENERATION")]
+    pub to: Option<u32>,
     /// Print the steps and take none.
     #[arg(long)]
     pub dry_run: bool,
