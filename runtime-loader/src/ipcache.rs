@@ -24,8 +24,15 @@ pub struct Tries {
     pub v6: Trie6,
 }
 
-/// Builds the tries from the bundle's prefixes, the node's own addresses, and those of the endpoints that run.
-pub fn build(manifest: &Manifest, records: &[Record], node: Option<&Node>, hosts: &[(IpAddr, u32)]) -> Tries {
+/// Builds the tries from the bundle's prefixes, the addresses of other nodes' pods, the node's own, and those of the
+/// endpoints that run.
+pub fn build(
+    manifest: &Manifest,
+    records: &[Record],
+    remotes: &[(IpAddr, u32)],
+    node: Option<&Node>,
+    hosts: &[(IpAddr, u32)],
+) -> Tries {
     let (mut v4, mut v6) = (Vec::new(), Vec::new());
     for record in records {
         match *record {
@@ -35,7 +42,7 @@ pub fn build(manifest: &Manifest, records: &[Record], node: Option<&Node>, hosts
     }
     // Of equal prefixes the last one wins: the node is host to itself, whatever the shared table says.
     let own = node.into_iter().flat_map(|node| &node.addresses).map(|&address| (address, reserved::HOST));
-    for (address, index) in own.chain(hosts.iter().copied()) {
+    for (address, index) in remotes.iter().copied().chain(own).chain(hosts.iter().copied()) {
         let index = manifest.index_at(address, index);
         match address {
             IpAddr::V4(address) => v4.push((address, 32, index)),
@@ -104,35 +111,57 @@ fn page6(words: &[u32]) -> Option<Page6> {
     })
 }
 
-/// Sets one host address in a live trie: pages that nobody reaches yet, then the one cell. The error says what is
-/// wrong with the map, without its name; nothing was written then.
-pub fn set_host(map: &Mapping, address: IpAddr, index: u32) -> Result<(), String> {
-    match address {
-        IpAddr::V4(address) => {
-            let mut trie = read4(map)?;
-            if trie.lookup(address) == index {
-                return Ok(());
-            }
-            let update = trie.set_host(address, index);
-            write(map, &update, 0, |page| trie.pages().get(page).map(|page| page.cell.to_vec()))
-        }
-        IpAddr::V6(address) => {
-            let mut trie = read6(map)?;
-            if trie.lookup(address) == index {
-                return Ok(());
-            }
-            let update = trie.set_host(address, index);
-            write(map, &update, HEADER6, |page| trie.pages().get(page).map(words6))
-        }
-    }
+/// A trie that programs read, with what it holds: nobody else writes it while the lock is held.
+#[derive(Debug)]
+pub struct Live {
+    map: Mapping,
+    trie: Trie,
 }
 
-/// The answer of a live trie.
-pub fn lookup(map: &Mapping, address: IpAddr) -> Result<u32, String> {
-    Ok(match address {
-        IpAddr::V4(address) => read4(map)?.lookup(address),
-        IpAddr::V6(address) => read6(map)?.lookup(address),
-    })
+#[derive(Debug)]
+enum Trie {
+    V4(Trie4),
+    V6(Trie6),
+}
+
+impl Live {
+    /// Reads a trie. Errors say what is wrong with the map, without its name.
+    pub fn read(map: Mapping, is_ipv4: bool) -> Result<Self, String> {
+        let trie = if is_ipv4 { Trie::V4(read4(&map)?) } else { Trie::V6(read6(&map)?) };
+        Ok(Self { map, trie })
+    }
+
+    /// The identity index of an address; 0 for one of the other family.
+    pub fn lookup(&self, address: IpAddr) -> u32 {
+        match (&self.trie, address) {
+            (Trie::V4(trie), IpAddr::V4(address)) => trie.lookup(address),
+            (Trie::V6(trie), IpAddr::V6(address)) => trie.lookup(address),
+            _ => 0,
+        }
+    }
+
+    /// Sets one host address: pages that nobody reaches yet, then the one cell. Nothing was written when it fails.
+    pub fn set_host(&mut self, address: IpAddr, index: u32) -> Result<(), String> {
+        if self.lookup(address) == index {
+            return Ok(());
+        }
+        let set = match (&mut self.trie, address) {
+            (Trie::V4(trie), IpAddr::V4(address)) => {
+                let update = trie.set_host(address, index);
+                write(&self.map, &update, 0, |page| trie.pages().get(page).map(|page| page.cell.to_vec()))
+            }
+            (Trie::V6(trie), IpAddr::V6(address)) => {
+                let update = trie.set_host(address, index);
+                write(&self.map, &update, HEADER6, |page| trie.pages().get(page).map(words6))
+            }
+            _ => Err("it is of the other family".to_owned()),
+        };
+        if set.is_err() {
+            // What is here now is not what the map holds.
+            self.trie = if address.is_ipv4() { Trie::V4(read4(&self.map)?) } else { Trie::V6(read6(&self.map)?) };
+        }
+        set
+    }
 }
 
 fn write(
@@ -143,7 +172,7 @@ fn write(
 ) -> Result<(), String> {
     let last = update.pages.last().copied().unwrap_or(0).max(update.cell.0) as usize;
     if last >= map.entries() {
-        return Err(format!("all {} pages are in use; `apply` the bundle again to get a larger one", map.entries()));
+        return Err(format!("all {} pages are in use; the next bundle that is applied gets new ones", map.entries()));
     }
     let damaged = || "an update does not fit".to_owned();
     for &page in &update.pages {

@@ -12,9 +12,9 @@ use crate::sys::bpf;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Hook {
-    /// Packets that the endpoint sends: tcx ingress of the host side.
+    /// Packets that the endpoint sends: ingress of the host side.
     FromContainer,
-    /// Packets to the endpoint: tcx egress of the host side.
+    /// Packets to the endpoint: egress of the host side.
     ToContainer,
 }
 
@@ -30,7 +30,7 @@ impl Hook {
         }
     }
 
-    /// The kernel's attach type.
+    /// The kernel's attach type for tcx.
     pub fn attach_type(self) -> u32 {
         match self {
             Self::FromContainer => bpf::TCX_INGRESS,
@@ -38,11 +38,11 @@ impl Hook {
         }
     }
 
-    /// Where that is, in words.
-    pub fn place(self) -> &'static str {
+    /// Side of the interface, in words.
+    pub fn side(self) -> &'static str {
         match self {
-            Self::FromContainer => "tcx ingress",
-            Self::ToContainer => "tcx egress",
+            Self::FromContainer => "ingress",
+            Self::ToContainer => "egress",
         }
     }
 

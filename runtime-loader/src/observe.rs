@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
+use crate::attach::{self, Mechanism};
 use crate::error::{Context, Error};
 use crate::names::Hook;
 use crate::pins::{ASIDE, Pins};
-use crate::state::{self, Current, Documents, Endpoint};
+use crate::plan::Step;
+use crate::state::{self, Current, Documents, Endpoint, Remotes};
 use crate::sys::bpf::{self, Layout, Link};
 use crate::sys::{files, net, probe};
 
@@ -25,8 +27,12 @@ pub struct Snapshot {
     pub generations: BTreeMap<u32, Generation>,
     /// Generations of which there are documents, published or past.
     pub documents: BTreeSet<u32>,
-    /// The generation in force.
-    pub current: Option<u32>,
+    /// Generations whose objects and tables are stored: endpoints may get them.
+    pub stored: BTreeSet<u32>,
+    /// The generation in force, and the one before it.
+    pub current: Option<Current>,
+    /// Addresses of other nodes.
+    pub remotes: Remotes,
     /// Endpoints, by number.
     pub endpoints: BTreeMap<u16, Seen>,
     /// What a crash left unfinished.
@@ -59,6 +65,13 @@ impl Seen {
         self.links.get(&hook).is_some_and(|link| link.ifindex != 0)
     }
 
+    /// Whether both programs judge packets, and are those that the record is about.
+    pub fn as_recorded(&self) -> bool {
+        let recorded = |hook| self.record.as_ref().and_then(|record| record.programs.get(&hook));
+        let runs = |hook| self.links.get(&hook).filter(|link| link.ifindex != 0).map(|link| &link.prog_id);
+        Hook::ALL.into_iter().all(|hook| runs(hook).is_some() && runs(hook) == recorded(hook))
+    }
+
     /// Whether any program judges packets.
     pub fn any_attached(&self) -> bool {
         Hook::ALL.into_iter().any(|hook| self.attached(hook))
@@ -77,13 +90,28 @@ pub fn require_machine(pins: &Pins) -> Result<(), Error> {
             "`{root}` is not on a BPF file system; mount one: mount -t bpf bpf /sys/fs/bpf"
         )));
     }
-    if !bpf::has_tcx().context(|| "cannot ask the kernel for tcx".to_owned())? {
-        return Err(Error::Machine("the kernel has no tcx (attach points); Linux 6.6 or later is needed".to_owned()));
-    }
     if !bpf::has_ringbuf() {
-        return Err(Error::Machine("the kernel has no BPF ring buffer; Linux 6.6 or later is needed".to_owned()));
+        return Err(Error::Machine("the kernel has no BPF ring buffer; Linux 5.13 or later is needed".to_owned()));
     }
     Ok(())
+}
+
+impl Snapshot {
+    /// Number of the generation in force.
+    pub fn in_force(&self) -> Option<u32> {
+        self.current.as_ref().map(|current| current.generation)
+    }
+
+    /// The records of all endpoints that have one.
+    pub fn records(&self) -> BTreeMap<u16, &Endpoint> {
+        self.endpoints.iter().filter_map(|(id, seen)| Some((*id, seen.record.as_ref()?))).collect()
+    }
+}
+
+/// How to attach programs on this kernel.
+pub fn mechanism() -> Result<Mechanism, Error> {
+    let has_tcx = bpf::has_tcx().context(|| "cannot ask the kernel for tcx".to_owned())?;
+    Ok(if has_tcx { Mechanism::Tcx } else { Mechanism::Clsact })
 }
 
 /// Describes the node. Nothing is changed, and nothing has to be there.
@@ -96,39 +124,89 @@ pub fn snapshot(pins: &Pins) -> Result<Snapshot, Error> {
         seen.classes.insert(digest.clone(), maps_in(&pins.class(&digest))?);
     }
     for number in numbers(&pins.generations())? {
-        let documents = state::documents(pins, number)?;
-        seen.generations.insert(number, Generation { maps: maps_in(&pins.generation(number))?, documents });
+        seen.generations.insert(number, generation(pins, number)?);
     }
     seen.documents = numbers(&pins.all_documents())?;
-    seen.current = state::read::<Current>(&pins.current())?.map(|current| current.generation);
-    endpoints(pins, &mut seen)?;
+    for number in &seen.documents {
+        leftovers(&pins.documents(*number), &mut seen.leftovers)?;
+        if pins.files(*number).exists() {
+            seen.stored.insert(*number);
+        }
+    }
+    seen.current = state::read(&pins.current())?;
+    seen.remotes = state::read(&pins.remotes())?.unwrap_or_default();
+    let mut ids = numbers::<u16>(&pins.endpoints())?;
+    ids.extend(
+        names(&pins.endpoint_records())?.iter().filter_map(|file| file.strip_suffix(".json")?.parse::<u16>().ok()),
+    );
+    for id in ids {
+        leftovers(&pins.endpoint(id), &mut seen.leftovers)?;
+        seen.endpoints.insert(id, endpoint(pins, id)?);
+    }
     Ok(seen)
 }
 
-fn endpoints(pins: &Pins, seen: &mut Snapshot) -> Result<(), Error> {
-    for id in numbers::<u16>(&pins.endpoints())? {
-        let entry = seen.endpoints.entry(id).or_default();
-        leftovers(&pins.endpoint(id), &mut seen.leftovers)?;
-        for hook in Hook::ALL {
-            let path = pins.link(id, hook);
-            let link = match bpf::obj_get(&path) {
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-                link => link.context(|| format!("cannot open the link `{}`", path.display()))?,
-            };
-            let info = bpf::link_info(link.as_fd()).context(|| format!("cannot look at `{}`", path.display()))?;
-            entry.links.insert(hook, info);
+/// Brings a snapshot up to date behind steps that were taken: what they touched is looked at again, nothing else is.
+pub fn refresh(pins: &Pins, seen: &mut Snapshot, steps: &[Step]) -> Result<(), Error> {
+    let mut touched = BTreeSet::new();
+    for step in steps {
+        match step {
+            Step::RemoveLeftover(path) => seen.leftovers.retain(|left| left != path),
+            Step::CreateNodeMap { .. } => seen.node = maps_in(&pins.node())?,
+            Step::PublishClass { digest, .. } => {
+                seen.classes.insert(digest.clone(), maps_in(&pins.class(digest))?);
+            }
+            Step::PublishGeneration(publication) => {
+                let number = publication.generation.number;
+                seen.generations.insert(number, generation(pins, number)?);
+                seen.documents.insert(number);
+            }
+            Step::StoreFiles { generation, .. } => drop(seen.stored.insert(*generation)),
+            Step::RecordEndpoint(record) => drop(touched.insert(record.id)),
+            Step::Attach { place, .. } | Step::Switch { place, .. } => drop(touched.insert(place.endpoint)),
+            Step::RemoveEndpoint(id) => {
+                touched.remove(id);
+                seen.endpoints.remove(id);
+            }
+            Step::SetRemotes(remotes) => seen.remotes.clone_from(remotes),
+            Step::SetCurrent(current) => seen.current = Some(current.clone()),
+            Step::RemoveClass(digest) => drop(seen.classes.remove(digest)),
+            Step::RemoveGeneration(number) => drop(seen.generations.remove(number)),
+            Step::RemoveFiles(number) => drop(seen.stored.remove(number)),
+            Step::RemoveDocuments(number) => {
+                seen.documents.remove(number);
+                seen.stored.remove(number);
+            }
+            Step::RemoveNode { .. } => *seen = Snapshot::default(),
+            Step::Load(_)
+            | Step::LoadDenyAll { .. }
+            | Step::Verify(_)
+            | Step::SetAddress { .. }
+            | Step::ForgetConnections(_) => {}
         }
     }
-    for file in names(&pins.endpoint_records())? {
-        let Some(id) = file.strip_suffix(".json").and_then(|id| id.parse::<u16>().ok()) else {
-            continue;
-        };
-        let entry = seen.endpoints.entry(id).or_default();
-        entry.record = state::read(&pins.endpoint_record(id))?;
-        let here = entry.record.as_ref().filter(|record| record.netns.is_none());
-        entry.ifindex = here.and_then(|record| net::ifindex(&record.interface));
+    for id in touched {
+        seen.endpoints.insert(id, endpoint(pins, id)?);
     }
     Ok(())
+}
+
+fn generation(pins: &Pins, number: u32) -> Result<Generation, Error> {
+    Ok(Generation { maps: maps_in(&pins.generation(number))?, documents: state::documents(pins, number)? })
+}
+
+fn endpoint(pins: &Pins, id: u16) -> Result<Seen, Error> {
+    let mut seen = Seen { record: state::read(&pins.endpoint_record(id))?, ..Seen::default() };
+    for hook in Hook::ALL {
+        let link = match &seen.record {
+            Some(record) => attach::find(pins, &record.place(), hook)?,
+            None => attach::tcx_link(pins, id, hook)?,
+        };
+        seen.links.extend(link.map(|link| (hook, link)));
+    }
+    let here = seen.record.as_ref().filter(|record| record.netns.is_none());
+    seen.ifindex = here.and_then(|record| net::ifindex(&record.interface));
+    Ok(seen)
 }
 
 fn names(folder: &Path) -> Result<Vec<String>, Error> {

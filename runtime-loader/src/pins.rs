@@ -6,8 +6,9 @@
 //! ROOT/generations/N/{ipcache4,ipcache6,identities}      once per published bundle
 //! ROOT/endpoints/ID/{from_container,to_container}        links
 //! ROOT/endpoints/ID/{from_container,to_container}_counters
-//! STATE/lock  STATE/current.json  STATE/endpoints/ID.json
+//! STATE/lock  STATE/current.json  STATE/ipcache.json  STATE/endpoints/ID.json
 //! STATE/generations/N/{generation.json,manifest.json,provenance.json,ipcache.bin}
+//! STATE/generations/N/files/{objects,tables}/*                of the current and the previous generation
 //! ```
 //!
 //! Names that end in [`ASIDE`] are unfinished: a rename commits them, and a crash leaves them for the next run to remove.
@@ -84,6 +85,11 @@ impl Pins {
         self.state.join("current.json")
     }
 
+    /// Addresses of other nodes.
+    pub fn remotes(&self) -> PathBuf {
+        self.state.join("ipcache.json")
+    }
+
     /// Folder of the records of endpoints.
     pub fn endpoint_records(&self) -> PathBuf {
         self.state.join("endpoints")
@@ -102,6 +108,11 @@ impl Pins {
     /// Folder of a generation's documents.
     pub fn documents(&self, number: u32) -> PathBuf {
         self.all_documents().join(number.to_string())
+    }
+
+    /// Folder of the objects and tables of a generation that endpoints may still get.
+    pub fn files(&self, number: u32) -> PathBuf {
+        self.documents(number).join("files")
     }
 }
 

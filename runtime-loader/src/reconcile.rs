@@ -4,18 +4,21 @@
 //! running program was replaced there is no way back that cuts nobody, so from then on what was made stays, and the
 //! next run goes on from there.
 
-use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use ciliumc_abi::conntrack::{CtKey4, CtKey6};
 use ciliumc_abi::manifest::{IPCACHE_FILE, MANIFEST_FILE, PROVENANCE_FILE};
 use ciliumc_abi::names;
 
+use crate::attach::{self, Place};
 use crate::bundle::Bundle;
+use crate::conntrack;
+use crate::deny;
 use crate::error::{Context, Error};
-use crate::ipcache;
+use crate::ipcache::{self, Live};
 use crate::maps::{self, Writable};
 use crate::names::Hook;
 use crate::pins::{Pins, aside};
@@ -28,36 +31,72 @@ use crate::sys::mapping::Mapping;
 
 /// Takes the steps in order. `bundle` is the one that the plan was made from; `del` and `unload` have none.
 pub fn run(pins: &Pins, bundle: Option<&Bundle>, plan: &Plan) -> Result<(), Error> {
-    let mut ctx = Ctx { pins, bundle, loader: None, loaded: BTreeMap::new(), undo: Vec::new() };
-    for step in &plan.steps {
-        if let Err(error) = ctx.step(step) {
-            ctx.undo();
-            return Err(error);
-        }
+    Session::new(pins, bundle).run(plan)
+}
+
+/// Takes several plans of one bundle: what takes long to make is made once.
+pub struct Session<'a> {
+    ctx: Ctx<'a>,
+}
+
+impl<'a> Session<'a> {
+    /// A session in which nothing was done yet.
+    pub fn new(pins: &'a Pins, bundle: Option<&'a Bundle>) -> Self {
+        let ctx = Ctx {
+            pins,
+            bundle,
+            loader: Loader::default(),
+            loaded: BTreeMap::new(),
+            running: BTreeMap::new(),
+            tries: BTreeMap::new(),
+            connected: BTreeMap::new(),
+            undo: Vec::new(),
+        };
+        Self { ctx }
     }
-    Ok(())
+
+    /// Takes the steps of a plan in order.
+    pub fn run(&mut self, plan: &Plan) -> Result<(), Error> {
+        let result = plan.steps.iter().try_for_each(|step| self.ctx.step(step));
+        if result.is_err() {
+            self.ctx.undo();
+        }
+        self.ctx.undo.clear();
+        self.ctx.loaded.clear();
+        self.ctx.running.clear();
+        result
+    }
 }
 
 /// How to take back what a step made.
 enum Undo {
     /// Remove a file, a pin, or a folder with what is in it.
     Remove(PathBuf),
-    /// Detach a program and remove the pin of its link.
-    Detach(PathBuf),
+    /// Detach a program.
+    Detach(Place, Hook),
     /// Give an address back.
     Address { generation: u32, address: IpAddr, base: u32 },
+    /// What was said of other nodes' addresses.
+    Remotes(Option<Vec<u8>>),
 }
 
 struct Ctx<'a> {
     pins: &'a Pins,
     bundle: Option<&'a Bundle>,
-    loader: Option<Loader<'a>>,
+    loader: Loader,
+    /// Programs that are loaded and not attached yet.
     loaded: BTreeMap<(u16, Hook), OwnedFd>,
+    /// Where this run put programs, with their kernel ids.
+    running: BTreeMap<(u16, Hook), (Place, u32)>,
+    /// Tries that were read, by generation and family (IPv4: true).
+    tries: BTreeMap<(u32, bool), Live>,
+    /// Local addresses with conntrack entries when this session first looked, by family.
+    connected: BTreeMap<bool, BTreeSet<IpAddr>>,
     undo: Vec<Undo>,
 }
 
 impl<'a> Ctx<'a> {
-    fn step(&mut self, step: &'a Step) -> Result<(), Error> {
+    fn step(&mut self, step: &Step) -> Result<(), Error> {
         let pins = self.pins;
         match step {
             Step::RemoveLeftover(path) => remove(path),
@@ -69,36 +108,56 @@ impl<'a> Ctx<'a> {
             }
             Step::PublishClass { digest, file, tables } => self.publish_class(digest, file, tables),
             Step::PublishGeneration(publication) => self.publish_generation(publication),
+            Step::StoreFiles { generation, files } => self.store_files(*generation, files),
             Step::RecordEndpoint(record) => {
                 let path = pins.endpoint_record(record.id);
                 self.folder(&pins.endpoint_records())?;
                 if !path.exists() {
                     self.undo.push(Undo::Remove(path.clone()));
                 }
-                state::write(&path, record)
+                let mut record = record.clone();
+                let running = Hook::ALL.map(|hook| Some((hook, self.running.get(&(record.id, hook))?.1)));
+                record.programs.extend(running.into_iter().flatten());
+                state::write(&path, &record)
             }
             Step::Load(load) => self.load(load),
-            Step::Attach { endpoint, hook, interface, ifindex } => self.attach(*endpoint, *hook, interface, *ifindex),
-            Step::Switch { endpoint, hook, from } => self.switch(*endpoint, *hook, *from),
+            Step::LoadDenyAll { endpoint, hook, .. } => self.load_deny_all(*endpoint, *hook),
+            Step::Attach { place, hook } => self.attach(place, *hook),
+            Step::Switch { place, hook, from } => self.switch(place, *hook, *from),
             Step::SetAddress { generation, address, index, base } => {
                 let (generation, address, base) = (*generation, *address, *base);
                 self.undo.push(Undo::Address { generation, address, base });
-                set_address(pins, generation, address, *index)
+                self.set_address(generation, address, *index)
             }
-            Step::ForgetConnections(address) => forget_connections(pins, *address),
-            Step::SetCurrent(generation) => {
+            Step::SetRemotes(remotes) => {
+                let path = pins.remotes();
+                let old = files::read_optional(&path).context(|| format!("cannot read `{}`", path.display()))?;
+                self.undo.push(Undo::Remotes(old));
+                state::write(&path, remotes)
+            }
+            Step::Verify(endpoints) => endpoints.iter().try_for_each(|id| self.verify(*id)),
+            Step::ForgetConnections(address) => self.forget_connections(*address),
+            Step::SetCurrent(current) => {
                 self.folder(&pins.state)?;
-                state::write(&pins.current(), &state::Current { generation: *generation })
+                state::write(&pins.current(), current)
             }
             Step::RemoveEndpoint(id) => {
+                let record: Option<state::Endpoint> = state::read(&pins.endpoint_record(*id))?;
                 for hook in Hook::ALL {
-                    detach(&pins.link(*id, hook))?;
+                    match &record {
+                        Some(record) => attach::detach(pins, &record.place(), hook)?,
+                        None => attach::detach_tcx(pins, *id, hook)?,
+                    }
                 }
                 remove(&pins.endpoint(*id))?;
                 remove(&pins.endpoint_record(*id))
             }
             Step::RemoveClass(digest) => remove(&pins.class(digest)),
-            Step::RemoveGeneration(number) => remove(&pins.generation(*number)),
+            Step::RemoveGeneration(number) => {
+                self.tries.retain(|(generation, _), _| generation != number);
+                remove(&pins.generation(*number))
+            }
+            Step::RemoveFiles(number) => remove(&pins.files(*number)),
             Step::RemoveDocuments(number) => remove(&pins.documents(*number)),
             Step::RemoveNode { folders } => {
                 folders.iter().try_for_each(|folder| remove(folder))?;
@@ -179,49 +238,114 @@ impl<'a> Ctx<'a> {
         self.commit(&path)
     }
 
-    fn load(&mut self, load: &'a Load) -> Result<(), Error> {
+    fn store_files(&mut self, generation: u32, paths: &[String]) -> Result<(), Error> {
+        let path = self.pins.files(generation);
+        let folder = self.folder_aside(&path)?;
+        let bundle = self.bundle()?;
+        for relative in paths {
+            let path = folder.join(relative);
+            let cannot = || format!("cannot write `{}`", path.display());
+            files::make_folder(path.parent().unwrap_or(&folder)).context(cannot)?;
+            files::write(&path, bundle.file(relative)?).context(cannot)?;
+        }
+        self.commit(&path)
+    }
+
+    fn create_counters(&mut self, endpoint: u16, hook: Hook, layout: &bpf::Layout) -> Result<OwnedFd, Error> {
+        let path = aside(&self.pins.counters(endpoint, hook));
+        remove(&path)?;
+        self.undo.push(Undo::Remove(path.clone()));
+        maps::create(&path, names::COUNTERS, layout, &[], Writable::Later)
+    }
+
+    fn load_deny_all(&mut self, endpoint: u16, hook: Hook) -> Result<(), Error> {
+        self.folder(&self.pins.endpoint(endpoint))?;
+        let counters = self.create_counters(endpoint, hook, &deny::COUNTERS)?;
+        let metrics = maps::open(&self.pins.node().join(names::METRICS))?;
+        let program = deny::load(hook, metrics.as_fd(), counters.as_fd())?;
+        self.loaded.insert((endpoint, hook), program);
+        Ok(())
+    }
+
+    fn load(&mut self, load: &Load) -> Result<(), Error> {
         self.folder(&self.pins.endpoint(load.endpoint))?;
         if let Some(layout) = &load.counters {
-            let path = aside(&self.pins.counters(load.endpoint, load.hook));
-            remove(&path)?;
-            self.undo.push(Undo::Remove(path.clone()));
-            maps::create(&path, names::COUNTERS, layout, &[], Writable::Later)?;
-        }
-        // aya makes a map whose pin it cannot open: whatever is missing has to be found here.
-        for binding in &load.bindings {
-            maps::open(&binding.path)?;
+            self.create_counters(load.endpoint, load.hook, layout)?;
         }
         let bundle = self.bundle()?;
         let object = bundle.file(&load.object)?;
-        let loader = self.loader.get_or_insert_with(Loader::default);
-        let program = loader.load(&load.object, object, load.hook.program(), &load.scalars, &load.bindings)?;
+        let program = self.loader.load(&load.object, object, load.hook.program(), &load.scalars, &load.bindings)?;
         self.loaded.insert((load.endpoint, load.hook), program);
         Ok(())
     }
 
-    fn attach(&mut self, endpoint: u16, hook: Hook, interface: &str, ifindex: u32) -> Result<(), Error> {
-        let program = self.take(endpoint, hook)?;
-        let path = self.pins.link(endpoint, hook);
-        // A link whose interface went away.
-        remove(&path)?;
-        let link = bpf::tcx_attach(program.as_fd(), ifindex, hook.attach_type())
-            .context(|| format!("cannot attach {hook} to {interface} ({})", hook.place()))?;
-        self.undo.push(Undo::Detach(path.clone()));
-        bpf::obj_pin(link.as_fd(), &path).context(|| format!("cannot pin the link `{}`", path.display()))?;
-        self.counters(endpoint, hook)
+    fn attach(&mut self, place: &Place, hook: Hook) -> Result<(), Error> {
+        let program = self.take(place.endpoint, hook)?;
+        self.runs(place, hook, &program)?;
+        self.undo.push(Undo::Detach(place.clone(), hook));
+        attach::attach(self.pins, place, hook, program.as_fd())?;
+        self.counters(place.endpoint, hook)
     }
 
-    fn switch(&mut self, endpoint: u16, hook: Hook, from: u32) -> Result<(), Error> {
-        let program = self.take(endpoint, hook)?;
-        let path = self.pins.link(endpoint, hook);
-        let link = bpf::obj_get(&path).context(|| format!("cannot open the link `{}`", path.display()))?;
-        let old = bpf::prog_by_id(from).context(|| format!("cannot open program {from} of endpoint {endpoint}"))?;
-        bpf::link_update(link.as_fd(), program.as_fd(), old.as_fd()).context(|| {
-            format!("cannot replace {hook} of endpoint {endpoint}: somebody else may have replaced program {from}")
-        })?;
+    fn switch(&mut self, place: &Place, hook: Hook, from: u32) -> Result<(), Error> {
+        let program = self.take(place.endpoint, hook)?;
+        self.runs(place, hook, &program)?;
+        attach::replace(self.pins, place, hook, program.as_fd(), from)?;
         // The old program is gone: what was made for the new one is in use.
         self.undo.clear();
-        self.counters(endpoint, hook)
+        self.counters(place.endpoint, hook)
+    }
+
+    fn runs(&mut self, place: &Place, hook: Hook, program: &OwnedFd) -> Result<(), Error> {
+        let endpoint = place.endpoint;
+        let id = bpf::prog_id(program.as_fd()).context(|| format!("cannot look at {hook} of endpoint {endpoint}"))?;
+        self.running.insert((endpoint, hook), (place.clone(), id));
+        Ok(())
+    }
+
+    /// The kernel says that both programs of an endpoint are those of this run.
+    fn verify(&self, endpoint: u16) -> Result<(), Error> {
+        for hook in Hook::ALL {
+            let bug = || Error::Bug(format!("{hook} of endpoint {endpoint} was not attached"));
+            let (place, expected) = self.running.get(&(endpoint, hook)).ok_or_else(bug)?;
+            let found = attach::find(self.pins, place, hook)?.filter(|link| link.ifindex != 0);
+            let found = found.map(|link| link.prog_id);
+            if found != Some(*expected) {
+                return Err(Error::Machine(format!(
+                    "{hook} of endpoint {endpoint} is not the program that was just put there ({}): somebody else changed \
+                     it, or its interface went away; the old generation is kept, run the command again",
+                    found.map_or("nothing is".to_owned(), |id| format!("program {id} is"))
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    fn set_address(&mut self, generation: u32, address: IpAddr, index: u32) -> Result<(), Error> {
+        let name = if address.is_ipv4() { names::IPCACHE4 } else { names::IPCACHE6 };
+        let path = self.pins.generation(generation).join(name);
+        let wrong = |what| Error::Machine(format!("cannot set {address} in `{}`: {what}", path.display()));
+        let live = match self.tries.entry((generation, address.is_ipv4())) {
+            Entry::Occupied(read) => read.into_mut(),
+            Entry::Vacant(place) => {
+                let map = maps::open(&path)?;
+                let mapping = Mapping::new(map.as_fd());
+                let mapping = mapping.context(|| format!("cannot map `{}` into memory", path.display()))?;
+                place.insert(Live::read(mapping, address.is_ipv4()).map_err(wrong)?)
+            }
+        };
+        live.set_host(address, index).map_err(wrong)
+    }
+
+    /// Removes the entries whose local end is `address`: a new owner must not inherit connections.
+    ///
+    /// Reading a large map takes long, so a session looks once: later entries are those of endpoints that run.
+    fn forget_connections(&mut self, address: IpAddr) -> Result<(), Error> {
+        let known = match self.connected.entry(address.is_ipv4()) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => place.insert(conntrack::local_addresses(self.pins, address.is_ipv4())?),
+        };
+        if known.remove(&address) { conntrack::forget(self.pins, address).map(drop) } else { Ok(()) }
     }
 
     /// The counters of the program that runs now take the place of the old ones.
@@ -240,27 +364,19 @@ impl<'a> Ctx<'a> {
     }
 
     fn undo(&mut self) {
-        for undo in self.undo.drain(..).rev() {
+        for undo in std::mem::take(&mut self.undo).into_iter().rev() {
             // The error that led here is the one to tell; the next run removes what stays behind.
             let _ = match undo {
                 Undo::Remove(path) => remove(&path),
-                Undo::Detach(path) => detach(&path),
-                Undo::Address { generation, address, base } => set_address(self.pins, generation, address, base),
+                Undo::Detach(place, hook) => attach::detach(self.pins, &place, hook),
+                Undo::Address { generation, address, base } => self.set_address(generation, address, base),
+                Undo::Remotes(None) => remove(&self.pins.remotes()),
+                Undo::Remotes(Some(old)) => {
+                    files::write_atomic(&self.pins.remotes(), &old).context(|| "cannot write".to_owned())
+                }
             };
         }
     }
-}
-
-/// Takes a pinned program off its interface, and the pin away.
-fn detach(path: &Path) -> Result<(), Error> {
-    match bpf::obj_get(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        link => {
-            let link = link.context(|| format!("cannot open the link `{}`", path.display()))?;
-            bpf::link_detach(link.as_fd()).context(|| format!("cannot detach `{}`", path.display()))?;
-        }
-    }
-    remove(path)
 }
 
 fn remove(path: &Path) -> Result<(), Error> {
@@ -269,40 +385,4 @@ fn remove(path: &Path) -> Result<(), Error> {
 
 fn rename(from: &Path, to: &Path) -> Result<(), Error> {
     files::rename(from, to).context(|| format!("cannot rename `{}` to `{}`", from.display(), to.display()))
-}
-
-fn set_address(pins: &Pins, generation: u32, address: IpAddr, index: u32) -> Result<(), Error> {
-    let name = if address.is_ipv4() { names::IPCACHE4 } else { names::IPCACHE6 };
-    let path = pins.generation(generation).join(name);
-    let map = maps::open(&path)?;
-    let mapping = Mapping::new(map.as_fd()).context(|| format!("cannot map `{}` into memory", path.display()))?;
-    ipcache::set_host(&mapping, address, index)
-        .map_err(|what| Error::Machine(format!("cannot set {address} in `{}`: {what}", path.display())))
-}
-
-/// Removes the entries whose local end is `address`: a new owner must not inherit connections.
-fn forget_connections(pins: &Pins, address: IpAddr) -> Result<(), Error> {
-    let (name, local): (_, Vec<u8>) = match address {
-        IpAddr::V4(address) => (names::CONNTRACK4, address.octets().to_vec()),
-        IpAddr::V6(address) => (names::CONNTRACK6, address.octets().to_vec()),
-    };
-    const { assert!(std::mem::offset_of!(CtKey4, local_be) == 0 && std::mem::offset_of!(CtKey6, local) == 0) };
-    let path = pins.node().join(name);
-    if !path.exists() {
-        // The bundle has this family switched off.
-        return Ok(());
-    }
-    let map = maps::open(&path)?;
-    let keys = bpf::hash_keys(map.as_fd()).context(|| format!("cannot read `{}`", path.display()))?;
-    for key in keys.iter().filter(|key| key.starts_with(&local)) {
-        match bpf::map_delete(map.as_fd(), key) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(error)
-                    .context(|| format!("cannot remove a connection of {address} from `{}`", path.display()));
-            }
-            // Gone by itself meanwhile is as good.
-            _ => {}
-        }
-    }
-    Ok(())
 }

@@ -7,27 +7,39 @@
 mod check;
 pub mod tar;
 
-use std::collections::BTreeMap;
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ciliumc_abi::ipcache::{RECORD_LEN, Record};
 use ciliumc_abi::manifest::{self, Class, Direction, Endpoint, Manifest, Section};
 use ciliumc_abi::provenance::Provenance;
 use sha2::{Digest, Sha256};
 
+use crate::state::Documents;
 use crate::sys::files::{self, Tree};
 
 /// A bundle whose digests and references are right.
 #[derive(Debug)]
 pub struct Bundle {
     /// The manifest.
-    pub manifest: Manifest,
+    pub manifest: Arc<Manifest>,
     /// SHA-256 of the manifest, which holds the digests of all else: the name of the bundle.
     pub digest: String,
     /// The addresses that every node knows.
-    pub records: Vec<Record>,
-    files: BTreeMap<String, Vec<u8>>,
+    pub records: Arc<[Record]>,
+    files: Files,
+}
+
+/// Where the bytes are.
+#[derive(Debug)]
+enum Files {
+    /// All in memory.
+    Read(BTreeMap<String, Vec<u8>>),
+    /// In a folder of the node's state, each read and checked when it is first asked for.
+    Stored(PathBuf, BTreeMap<String, OnceCell<Vec<u8>>>),
 }
 
 /// Why a bundle is refused.
@@ -128,13 +140,47 @@ impl Bundle {
 
         let provenance: Provenance = json(manifest::PROVENANCE_FILE, bytes_of(&files, manifest::PROVENANCE_FILE)?)?;
         check::provenance(&provenance)?;
-        let records = records(bytes_of(&files, manifest::IPCACHE_FILE)?)?;
-        Ok(Self { manifest, digest, records, files })
+        let records = records(bytes_of(&files, manifest::IPCACHE_FILE)?)?.into();
+        Ok(Self { manifest: Arc::new(manifest), digest, records, files: Files::Read(files) })
+    }
+
+    /// The bundle of a published generation, of which the node keeps what its endpoints may need.
+    pub fn stored(documents: &Documents, folder: PathBuf) -> Result<Self, BundleError> {
+        check::manifest(&documents.manifest)?;
+        let cells = documents.manifest.files.keys().map(|path| (path.clone(), OnceCell::new())).collect();
+        Ok(Self {
+            manifest: documents.manifest.clone(),
+            digest: documents.generation.bundle.clone(),
+            records: documents.records.clone(),
+            files: Files::Stored(folder, cells),
+        })
     }
 
     /// A file, by its path in the manifest.
     pub fn file(&self, path: &str) -> Result<&[u8], BundleError> {
-        bytes_of(&self.files, path)
+        match &self.files {
+            Files::Read(files) => bytes_of(files, path),
+            Files::Stored(folder, cells) => {
+                let cell = cells.get(path).ok_or_else(|| BundleError::Missing { path: path.to_owned() })?;
+                if let Some(bytes) = cell.get() {
+                    return Ok(bytes);
+                }
+                check::path(path)?;
+                let full = folder.join(path);
+                let read = files::read_optional(&full);
+                let read = read.map_err(|source| BundleError::Read { path: full, source })?;
+                let bytes = read.ok_or_else(|| BundleError::Missing { path: path.to_owned() })?;
+                check_file(&self.manifest, path, &bytes)?;
+                Ok(cell.get_or_init(|| bytes))
+            }
+        }
+    }
+
+    /// Paths of what endpoints on nodes of a variant may need: objects and tables.
+    pub fn needed(&self, variant: u32) -> BTreeSet<&str> {
+        let classes = self.manifest.classes.iter().filter(|class| class.variant == variant);
+        let directions = classes.flat_map(|class| [&class.ingress, &class.egress]);
+        directions.flat_map(|one| [Some(one.object.as_str()), one.tables.as_deref()]).flatten().collect()
     }
 
     /// One table of a table file, with its place.
@@ -232,27 +278,33 @@ fn read_manifest(text: &[u8]) -> Result<Manifest, BundleError> {
 
 /// Every listed file is there with its size and digest, and no other.
 fn check_files(manifest: &Manifest, files: &BTreeMap<String, Vec<u8>>) -> Result<(), BundleError> {
-    for (path, listed) in &manifest.files {
+    for path in manifest.files.keys() {
         check::path(path)?;
-        let bytes = bytes_of(files, path)?;
-        // The manifest's own digest leaves this entry out, so either side of the comparison may be the damaged one.
-        let named = match path.as_str() {
-            manifest::PROVENANCE_FILE => format!("{path} (or its entry in {})", manifest::MANIFEST_FILE),
-            _ => path.clone(),
-        };
-        let damaged = |found, expected| Err(BundleError::Damaged { path: named, found, expected });
-        if bytes.len() as u64 != listed.size {
-            return damaged(format!("{} bytes", bytes.len()), format!("{} bytes", listed.size));
-        }
-        let found = sha256_hex(bytes);
-        if found != listed.sha256 {
-            return damaged(format!("SHA-256 {found}"), format!("SHA-256 {}", listed.sha256));
-        }
+        check_file(manifest, path, bytes_of(files, path)?)?;
     }
     match files.keys().find(|path| *path != manifest::MANIFEST_FILE && !manifest.files.contains_key(*path)) {
         Some(path) => Err(BundleError::Unlisted { path: path.clone() }),
         None => Ok(()),
     }
+}
+
+/// The bytes of a file are those that the manifest lists.
+fn check_file(manifest: &Manifest, path: &str, bytes: &[u8]) -> Result<(), BundleError> {
+    let listed = manifest.files.get(path).ok_or_else(|| BundleError::Unlisted { path: path.to_owned() })?;
+    // The manifest's own digest leaves this entry out, so either side of the comparison may be the damaged one.
+    let named = match path {
+        manifest::PROVENANCE_FILE => format!("{path} (or its entry in {})", manifest::MANIFEST_FILE),
+        _ => path.to_owned(),
+    };
+    let damaged = |found, expected| Err(BundleError::Damaged { path: named, found, expected });
+    if bytes.len() as u64 != listed.size {
+        return damaged(format!("{} bytes", bytes.len()), format!("{} bytes", listed.size));
+    }
+    let found = sha256_hex(bytes);
+    if found != listed.sha256 {
+        return damaged(format!("SHA-256 {found}"), format!("SHA-256 {}", listed.sha256));
+    }
+    Ok(())
 }
 
 /// Reads the records of [`manifest::IPCACHE_FILE`].

@@ -5,12 +5,16 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::args::{Add, Apply, BundleArgs, Del, Format, Global, Unload};
+use super::args::{Add, Apply, Attach, Del, Format, Global, Rollback, Unload, Which};
 use super::print;
+use crate::attach::Mechanism;
 use crate::bundle::Bundle;
 use crate::error::{Context, Error};
+use crate::labels::Labels;
+use crate::observe::Snapshot;
 use crate::pins::Pins;
 use crate::plan::{self, AddRequest, Plan, Scene, Step};
+use crate::state::KnownBy;
 use crate::sys::lock::{self, Lock, LockError};
 use crate::sys::{files, net};
 use crate::{observe, reconcile};
@@ -18,37 +22,94 @@ use crate::{observe, reconcile};
 pub fn apply(global: &Global, pins: &Pins, args: &Apply, out: &mut dyn Write) -> Result<(), Error> {
     let bundle = Bundle::open(&args.bundle.bundle)?;
     let _lock = begin(global, pins, args.bundle.dry_run, "apply")?;
-    let plan = with_scene(pins, &bundle, &args.bundle, plan::apply)?;
-    let done = format!("bundle {} is in force", plan::step::short(&bundle.digest));
-    finish(global, pins, Some(&bundle), &plan, args.bundle.dry_run, &done, out)
+    let node = plan::choose_node(&bundle.manifest, args.bundle.node.as_deref())?;
+    let target = Target { bundle, node, snapshot: observe::snapshot(pins)? };
+    let plan = plan::apply(&target.scene(pins))?;
+    let done = format!("bundle {} is in force", plan::step::short(&target.bundle.digest));
+    finish(global, pins, Some(&target.bundle), &plan, args.bundle.dry_run, &done, out)
+}
+
+pub fn rollback(global: &Global, pins: &Pins, args: &Rollback, out: &mut dyn Write) -> Result<(), Error> {
+    let _lock = begin(global, pins, args.dry_run, "rollback")?;
+    let snapshot = observe::snapshot(pins)?;
+    let previous = snapshot.current.as_ref().and_then(|current| current.previous);
+    let number = args.to.or(previous).ok_or_else(|| {
+        Error::Refused(
+            "there is no generation to go back to: nothing was applied here before the one in force".to_owned(),
+        )
+    })?;
+    let target = stored(pins, snapshot, number)?;
+    let plan = plan::apply(&target.scene(pins))?;
+    let digest = plan::step::short(&target.bundle.digest);
+    let done = format!("generation {number} (bundle {digest}) is in force again");
+    finish(global, pins, Some(&target.bundle), &plan, args.dry_run, &done, out)
 }
 
 pub fn add(global: &Global, pins: &Pins, args: &Add, out: &mut dyn Write) -> Result<(), Error> {
-    let bundle = Bundle::open(&args.bundle.bundle)?;
-    let _lock = begin(global, pins, args.bundle.dry_run, "endpoint add")?;
+    let given = args.bundle.as_ref().map(|path| Bundle::open(path)).transpose()?;
+    let _lock = begin(global, pins, args.dry_run, "endpoint add")?;
+    let target = target(pins, given, args.node.as_deref())?;
+    let attach_by = mechanism(args.attach)?;
+    if let Some(batch) = &args.batch {
+        return super::batch::add(global, pins, target, batch, attach_by, out);
+    }
+    let known_by = match &args.endpoint {
+        Some(name) => KnownBy::Name(name.clone()),
+        None => {
+            let labels = args.labels.iter().map(String::as_str);
+            KnownBy::Labels(Labels::parse(labels, args.namespace.as_deref()).map_err(Error::Usage)?)
+        }
+    };
+    let name = args.name.as_ref().or(args.endpoint.as_ref());
+    let (Some(name), Some(interface)) = (name, &args.interface) else {
+        return Err(Error::Usage("give --endpoint or --name, and --interface".to_owned()));
+    };
     if let Some(netns) = &args.netns {
         net::enter_netns(netns).context(|| format!("cannot enter the network namespace `{}`", netns.display()))?;
     }
-    let ifindex = net::ifindex(&args.interface)
-        .ok_or_else(|| Error::Machine(format!("there is no interface `{}` here; see `ip link`", args.interface)))?;
+    let ifindex = net::ifindex(interface).ok_or_else(|| no_interface(interface))?;
     let request = AddRequest {
-        name: args.endpoint.clone(),
-        interface: args.interface.clone(),
+        name: name.clone(),
+        known_by,
+        interface: interface.clone(),
         ifindex,
         netns: args.netns.as_ref().map(|path| path.display().to_string()),
+        attach_by,
         addresses: args.addresses.clone(),
     };
-    let plan = with_scene(pins, &bundle, &args.bundle, |scene| plan::add(scene, &request))?;
-    let done = format!("{} on {} is under policy", args.endpoint, args.interface);
-    finish(global, pins, Some(&bundle), &plan, args.bundle.dry_run, &done, out)
+    let plan = plan::add(&target.scene(pins), &request)?;
+    let done = format!("{name} on {interface} is under policy");
+    finish(global, pins, Some(&target.bundle), &plan, args.dry_run, &done, out)
+}
+
+/// How to attach programs here.
+fn mechanism(asked: Attach) -> Result<Mechanism, Error> {
+    match (asked, observe::mechanism()?) {
+        (Attach::Auto, found) => Ok(found),
+        (Attach::Clsact, _) => Ok(Mechanism::Clsact),
+        (Attach::Tcx, Mechanism::Tcx) => Ok(Mechanism::Tcx),
+        (Attach::Tcx, Mechanism::Clsact) => {
+            Err(Error::Machine("the kernel has no tcx (Linux 6.6 has); use --attach clsact".to_owned()))
+        }
+    }
+}
+
+/// An interface that is asked for and not there.
+pub fn no_interface(interface: &str) -> Error {
+    Error::Machine(format!("there is no interface `{interface}` here; see `ip link`"))
+}
+
+/// The endpoint that the arguments name.
+pub fn which(args: &Which) -> Result<plan::Which, Error> {
+    match (&args.endpoint, args.id) {
+        (Some(name), _) => Ok(plan::Which::Name(name.clone())),
+        (None, Some(id)) => Ok(plan::Which::Id(id)),
+        (None, None) => Err(Error::Usage("give --endpoint or --id".to_owned())),
+    }
 }
 
 pub fn del(global: &Global, pins: &Pins, args: &Del, out: &mut dyn Write) -> Result<(), Error> {
-    let which = match (&args.which.endpoint, args.which.id) {
-        (Some(name), _) => plan::Which::Name(name.clone()),
-        (None, Some(id)) => plan::Which::Id(id),
-        (None, None) => return Err(Error::Usage("give --endpoint or --id".to_owned())),
-    };
+    let which = which(&args.which)?;
     let _lock = begin(global, pins, args.dry_run, "endpoint del")?;
     let plan = plan::del(pins, &observe::snapshot(pins)?, &which)?;
     let done = match which {
@@ -77,7 +138,7 @@ pub fn unload(global: &Global, pins: &Pins, args: &Unload, out: &mut dyn Write) 
 }
 
 /// Checks the machine and takes the lock; a dry run reads only, and takes none.
-fn begin(global: &Global, pins: &Pins, dry_run: bool, command: &str) -> Result<Option<Lock>, Error> {
+pub fn begin(global: &Global, pins: &Pins, dry_run: bool, command: &str) -> Result<Option<Lock>, Error> {
     observe::require_machine(pins)?;
     if dry_run {
         return Ok(None);
@@ -97,19 +158,46 @@ fn begin(global: &Global, pins: &Pins, dry_run: bool, command: &str) -> Result<O
     }
 }
 
-fn with_scene(
-    pins: &Pins,
-    bundle: &Bundle,
-    args: &BundleArgs,
-    make: impl FnOnce(&Scene<'_>) -> Result<Plan, Error>,
-) -> Result<Plan, Error> {
-    let node = plan::choose_node(&bundle.manifest, args.node.as_deref())?;
+/// A bundle, this node in it, and what the node has.
+pub struct Target {
+    pub bundle: Bundle,
+    pub node: Option<String>,
+    pub snapshot: Snapshot,
+}
+
+impl Target {
+    /// What plans start from.
+    pub fn scene<'a>(&'a self, pins: &'a Pins) -> Scene<'a> {
+        Scene { pins, bundle: &self.bundle, node: self.node.as_deref(), snapshot: &self.snapshot }
+    }
+}
+
+/// The bundle that was given, or the one in force.
+pub fn target(pins: &Pins, given: Option<Bundle>, node: Option<&str>) -> Result<Target, Error> {
     let snapshot = observe::snapshot(pins)?;
-    make(&Scene { pins, bundle, node: node.as_deref(), snapshot: &snapshot })
+    match (given, snapshot.in_force()) {
+        (Some(bundle), _) => {
+            let node = plan::choose_node(&bundle.manifest, node)?;
+            Ok(Target { bundle, node, snapshot })
+        }
+        (None, Some(number)) => stored(pins, snapshot, number),
+        (None, None) => Err(Error::Usage("no bundle is in force here; `apply` one, or give --bundle".to_owned())),
+    }
+}
+
+/// The bundle of a published generation, from the node's own state.
+fn stored(pins: &Pins, snapshot: Snapshot, number: u32) -> Result<Target, Error> {
+    let documents = snapshot.generations.get(&number).and_then(|seen| seen.documents.as_ref());
+    let documents = documents.filter(|_| snapshot.stored.contains(&number)).ok_or_else(|| {
+        Error::Refused(format!("what generation {number} was made from is not there any more; `apply` its bundle"))
+    })?;
+    let bundle = Bundle::stored(documents, pins.files(number))?;
+    let node = documents.generation.node.clone();
+    Ok(Target { bundle, node, snapshot })
 }
 
 /// Takes the steps, or prints them.
-fn finish(
+pub fn finish(
     global: &Global,
     pins: &Pins,
     bundle: Option<&Bundle>,
@@ -123,18 +211,25 @@ fn finish(
     }
     if global.output == Format::Json {
         let steps: Vec<_> = plan.steps.iter().map(Step::to_string).collect();
-        return print(out, json!({ "dry_run": dry_run, "steps": steps, "notes": plan.notes }));
+        let report = json!({ "dry_run": dry_run, "steps": steps, "notes": plan.notes, "refused": plan.refused });
+        print(out, report)?;
+        return refused(plan);
     }
     if dry_run {
         for step in &plan.steps {
             print(out, step)?;
         }
-    } else {
+    } else if plan.refused.is_none() {
         print(out, format_args!("{done} ({} steps)", plan.steps.len()))?;
     }
     for note in &plan.notes {
         // A note is for people; without stderr there are none.
         let _ = writeln!(io::stderr(), "note: {note}");
     }
-    Ok(())
+    refused(plan)
+}
+
+/// The end of a command that did what is left to do for what it refuses.
+fn refused(plan: &Plan) -> Result<(), Error> {
+    plan.refused.clone().map_or(Ok(()), |why| Err(Error::Refused(why)))
 }

@@ -1,9 +1,15 @@
 //! The command line: the only module that prints.
 
 mod args;
+mod batch;
 mod change;
+mod ipcache;
+mod metrics;
 mod monitor;
+mod policy;
+mod show;
 mod status;
+mod table;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -12,7 +18,7 @@ use clap::Parser;
 
 use crate::error::Error;
 use crate::pins::Pins;
-use args::{Cli, Command, Endpoint};
+use args::{Cli, Command, Ct, Endpoint, Identity, Ipcache, Map, Policy};
 
 /// The command line's description, for man pages and completions.
 pub fn command() -> clap::Command {
@@ -38,9 +44,22 @@ fn run(cli: &Cli, out: &mut dyn Write) -> Result<(), Error> {
     let pins = Pins { root: global.root.clone(), state: global.state_dir.clone() };
     match &cli.command {
         Command::Apply(apply) => change::apply(global, &pins, apply, out),
+        Command::Rollback(rollback) => change::rollback(global, &pins, rollback, out),
         Command::Endpoint(Endpoint::Add(add)) => change::add(global, &pins, add, out),
         Command::Endpoint(Endpoint::Del(del)) => change::del(global, &pins, del, out),
+        Command::Endpoint(Endpoint::Get(which)) => status::get(global, &pins, which, out),
         Command::Endpoint(Endpoint::List) => status::list(global, &pins, out),
+        Command::Ipcache(Ipcache::Get(args)) => ipcache::get(global, &pins, args, out),
+        Command::Ipcache(Ipcache::Upsert(args)) => ipcache::upsert(global, &pins, args, out),
+        Command::Ipcache(Ipcache::Delete(args)) => ipcache::delete(global, &pins, args, out),
+        Command::Ipcache(Ipcache::List) => ipcache::list(global, &pins, out),
+        Command::Policy(Policy::Get(args)) => policy::get(global, &pins, args, out),
+        Command::Identity(Identity::List) => show::identities(global, &pins, out),
+        Command::Identity(Identity::Get(args)) => show::identity(global, &pins, args, out),
+        Command::Ct(Ct::List(args)) => show::connections(global, &pins, args, out),
+        Command::Ct(Ct::Flush(args)) => show::flush(global, &pins, args, out),
+        Command::Map(Map::List) => show::maps(global, &pins, out),
+        Command::Metrics(args) => metrics::run(global, &pins, args, out),
         Command::Status => status::status(global, &pins, out),
         Command::Monitor(monitor) => monitor::run(global, &pins, monitor, out),
         Command::Unload(unload) => change::unload(global, &pins, unload, out),
@@ -53,4 +72,23 @@ fn print(out: &mut dyn Write, text: impl std::fmt::Display) -> Result<(), Error>
         io::ErrorKind::BrokenPipe => Error::Closed,
         _ => Error::Io { what: "cannot write the report".to_owned(), source },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::command;
+
+    fn examples(command: &clap::Command, path: &str) {
+        let path = format!("{path} {}", command.get_name());
+        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        assert!(help.contains("Example"), "`{path}` has no example");
+        command.get_subcommands().for_each(|command| examples(command, &path));
+    }
+
+    #[test]
+    fn every_command_has_an_example() {
+        let command = command();
+        command.clone().debug_assert();
+        examples(&command, "");
+    }
 }

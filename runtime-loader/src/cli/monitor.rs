@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use aya::maps::{Map, MapData, RingBuf};
 use ciliumc_abi::names;
 
-use super::args::{EventType, Format, Global, Monitor};
+use super::args::{Direction, EventType, Format, Global, Monitor};
 use super::print;
 use crate::error::{Context, Error};
-use crate::events::{self, Book, Event, What};
+use crate::events::{self, Book, End, Event, What};
 use crate::observe;
 use crate::pins::Pins;
 use crate::sys::lock::{self, LockError};
@@ -82,8 +82,21 @@ fn wanted(args: &Monitor, book: &Book, event: &Event) -> bool {
         Some(EventType::Drop) => matches!(event.what, What::Drop { .. }),
         Some(EventType::Verdict) => matches!(event.what, What::Verdict { .. }),
     };
+    let direction = match args.direction {
+        None => true,
+        Some(Direction::Ingress) => event.ingress,
+        Some(Direction::Egress) => !event.ingress,
+    };
     let of_endpoint = |name: &String| {
         name.parse() == Ok(event.endpoint) || book.endpoint(event.endpoint).is_some_and(|known| known.name == *name)
     };
-    kind && args.endpoint.as_ref().is_none_or(of_endpoint)
+    let ends = [&event.source, &event.destination];
+    let any = |test: &dyn Fn(&End) -> bool| ends.into_iter().any(test);
+    let protocol = |asked: &String| events::protocol_name(event.proto).eq_ignore_ascii_case(asked);
+    kind && direction
+        && args.endpoint.as_ref().is_none_or(of_endpoint)
+        && args.address.is_none_or(|address| any(&|end| end.address == Some(address)))
+        && args.port.is_none_or(|port| any(&|end| end.port == port))
+        && args.protocol.as_ref().is_none_or(protocol)
+        && args.identity.is_none_or(|identity| any(&|end| book.identity(event, end) == Some(identity)))
 }

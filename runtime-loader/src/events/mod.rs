@@ -12,7 +12,7 @@ use ciliumc_abi::event::{EVENT_DROP, EVENT_POLICY_VERDICT};
 use ciliumc_abi::names::DIRECTION_INGRESS;
 
 pub use book::Book;
-pub use show::{json, line};
+pub use show::{json, line, protocol_name, rule_text};
 
 /// Bytes of both records.
 const RECORD_LEN: usize = 88;

@@ -20,7 +20,7 @@ pub fn line(event: &Event, book: &Book, with_labels: bool) -> String {
     match book.rules(event) {
         Some(rules) if rules.is_empty() => {}
         Some(rules) => {
-            let rules: Vec<_> = rules.into_iter().map(rule).collect();
+            let rules: Vec<_> = rules.into_iter().map(rule_text).collect();
             line.push_str(&format!("  by {}", rules.join(", ")));
         }
         None => line.push_str(&format!("  by unknown cause {} of generation {}", event.cause, event.generation)),
@@ -99,7 +99,8 @@ fn protocol(event: &Event) -> String {
     }
 }
 
-fn protocol_name(proto: u8) -> String {
+/// Name of an IP protocol.
+pub fn protocol_name(proto: u8) -> String {
     match proto {
         1 => "icmp".to_owned(),
         6 => "tcp".to_owned(),
@@ -110,7 +111,8 @@ fn protocol_name(proto: u8) -> String {
     }
 }
 
-fn rule(rule: &Rule) -> String {
+/// A rule with its place.
+pub fn rule_text(rule: &Rule) -> String {
     let Rule { kind, namespace, name, path, file, line, log } = rule;
     let namespace = if namespace.is_empty() { String::new() } else { format!("{namespace}/") };
     let mut text = format!("{kind} {namespace}{name}");

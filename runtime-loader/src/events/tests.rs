@@ -1,8 +1,9 @@
 use ciliumc_abi::manifest::{MANIFEST_FILE, PROVENANCE_FILE};
 
 use super::*;
+use crate::attach::Mechanism;
 use crate::handmade;
-use crate::state::Endpoint;
+use crate::state::{Endpoint, KnownBy};
 
 fn book() -> Book {
     let files = handmade::files(80, |_| vec![]);
@@ -11,14 +12,17 @@ fn book() -> Book {
     let deathstar = Endpoint {
         id: 7,
         name: "default/deathstar".to_owned(),
+        known_by: KnownBy::Name("default/deathstar".to_owned()),
         interface: "veth1".to_owned(),
         ifindex: 3,
         netns: None,
+        attached_by: Mechanism::Tcx,
         addresses: vec!["10.77.0.1".parse().unwrap()],
         identity: handmade::DEATHSTAR.1,
-        class: 1,
+        class: Some(1),
         generation: 3,
         tables: Default::default(),
+        programs: Default::default(),
     };
     Book::of(3, &manifest, provenance, vec![deathstar])
 }

@@ -5,15 +5,23 @@
 //! **Order:** the node's maps, classes, the generation, all programs, then attaching and replacing, then addresses;
 //! nothing is removed before nothing uses it.
 
-mod endpoint;
+mod add;
+mod addresses;
+mod apply;
+mod del;
 mod garbage;
 mod publish;
+mod remote;
 pub mod step;
+mod who;
 
 use ciliumc_abi::manifest::{Manifest, Node};
 
-pub use endpoint::{AddRequest, Which, add, apply, del};
+pub use add::{AddRequest, add};
+pub use apply::apply;
+pub use del::{Which, del};
 pub use garbage::unload;
+pub use remote::{Change, remotes};
 pub use step::{Load, Publication, Step};
 
 use crate::bundle::Bundle;
@@ -28,6 +36,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// Sentences about endpoints that are left as they are.
     pub notes: Vec<String>,
+    /// Why the request is refused, although there is something to do: an unknown endpoint is cut off.
+    pub refused: Option<String>,
 }
 
 /// What all plans start from.
@@ -47,6 +57,11 @@ impl<'a> Scene<'a> {
     /// This node in the bundle.
     fn node(&self) -> Option<&'a Node> {
         self.node.and_then(|name| self.bundle.manifest.nodes.get(name))
+    }
+
+    /// The published generation whose bundle this is.
+    fn is_in_force(&self) -> bool {
+        self.snapshot.current.is_none() || self.snapshot.in_force() == publish::published(self)
     }
 
     /// Variant of the classes that apply here.

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use ciliumc_abi::manifest::{Class, Direction, Map, Scope};
 use ciliumc_abi::names;
 
-use super::{Load, Plan, Publication, Scene, Step};
+use super::{Load, Plan, Publication, Scene, Step, addresses};
 use crate::error::Error;
 use crate::ipcache;
 use crate::maps;
@@ -35,32 +35,55 @@ pub fn node(scene: &Scene<'_>, plan: &mut Plan) -> Result<(), Error> {
 /// The generation of this bundle on this node: the published one, or a new one with the endpoints' addresses in it.
 /// `hosts` are the addresses with identity indices of this bundle.
 pub fn generation(scene: &Scene<'_>, hosts: &[(IpAddr, u32)], plan: &mut Plan) -> Result<u32, Error> {
+    let number = match published(scene) {
+        Some(number) => {
+            check_generation(scene, number)?;
+            number
+        }
+        None => new_generation(scene, hosts, plan)?,
+    };
+    if !scene.snapshot.stored.contains(&number) {
+        let files = scene.bundle.needed(scene.variant()).into_iter().map(str::to_owned).collect();
+        plan.steps.push(Step::StoreFiles { generation: number, files });
+    }
+    Ok(number)
+}
+
+fn generation_maps<'a>(scene: &Scene<'a>) -> impl Iterator<Item = (&'a String, &'a Map)> {
+    scene.bundle.manifest.maps.iter().filter(|(_, map)| map.scope == Scope::Generation)
+}
+
+fn check_generation(scene: &Scene<'_>, number: u32) -> Result<(), Error> {
+    let found = scene.snapshot.generations.get(&number).map(|generation| &generation.maps);
+    for (name, map) in generation_maps(scene) {
+        let path = scene.pins.generation(number).join(name);
+        let Some(found) = found.and_then(|maps| maps.get(name)) else {
+            return Err(Error::Machine(format!("`{}` is missing; start over with `unload`", path.display())));
+        };
+        // Addresses that came at run time took pages, and others may be known now: only a full trie is too small.
+        let entries = match name.as_str() {
+            names::IDENTITIES => identities(scene).len(),
+            _ => found.max_entries as usize,
+        };
+        let layout = generation_layout(name, map, entries, 0)?;
+        maps::check(&path, found, &layout)?;
+    }
+    Ok(())
+}
+
+fn new_generation(scene: &Scene<'_>, hosts: &[(IpAddr, u32)], plan: &mut Plan) -> Result<u32, Error> {
     let bundle = scene.bundle;
-    let tries = ipcache::build(&bundle.manifest, &bundle.records, scene.node(), hosts);
-    let mut identities = Vec::new();
-    for identity in &bundle.manifest.identities {
-        let at = identity.index.0 as usize;
-        if identities.len() <= at {
-            identities.resize(at + 1, 0);
-        }
-        identities[at] = identity.identity.0;
-    }
+    let remotes = addresses::remotes(scene);
+    let tries = ipcache::build(&bundle.manifest, &bundle.records, &remotes, scene.node(), hosts);
+    let identities = identities(scene);
     let mut created = Vec::new();
-    for (name, map) in bundle.manifest.maps.iter().filter(|(_, map)| map.scope == Scope::Generation) {
-        created.push((name.clone(), generation_layout(name, map, &tries, identities.len())?));
-    }
-    if let Some(number) = published(scene) {
-        let found = scene.snapshot.generations.get(&number).map(|generation| &generation.maps);
-        for (name, layout) in &created {
-            let path = scene.pins.generation(number).join(name);
-            let Some(found) = found.and_then(|maps| maps.get(name)) else {
-                return Err(Error::Machine(format!("`{}` is missing; start over with `unload`", path.display())));
-            };
-            // Addresses that came at run time took pages, and others may be known now: only a full trie is too small.
-            let capacity = if name == names::IDENTITIES { layout.max_entries } else { found.max_entries };
-            maps::check(&path, found, &Layout { max_entries: capacity, ..*layout })?;
-        }
-        return Ok(number);
+    for (name, map) in generation_maps(scene) {
+        let (entries, spare) = match name.as_str() {
+            names::IPCACHE4 => (tries.v4.pages().len(), ipcache::SPARE_PAGES),
+            names::IPCACHE6 => (tries.v6.pages().len(), ipcache::SPARE_PAGES),
+            _ => (identities.len(), 0),
+        };
+        created.push((name.clone(), generation_layout(name, map, entries, spare)?));
     }
     let known = scene.snapshot.documents.iter().chain(scene.snapshot.generations.keys()).max();
     let number = known.copied().unwrap_or(0).checked_add(1);
@@ -70,6 +93,25 @@ pub fn generation(scene: &Scene<'_>, hosts: &[(IpAddr, u32)], plan: &mut Plan) -
     let publication = Publication { generation, maps: created, tries, identities };
     plan.steps.push(Step::PublishGeneration(Box::new(publication)));
     Ok(number)
+}
+
+/// Numeric identity by index.
+fn identities(scene: &Scene<'_>) -> Vec<u32> {
+    let mut identities = Vec::new();
+    for identity in &scene.bundle.manifest.identities {
+        let at = identity.index.0 as usize;
+        if identities.len() <= at {
+            identities.resize(at + 1, 0);
+        }
+        identities[at] = identity.identity.0;
+    }
+    identities
+}
+
+/// Numeric identity of an index; 0 when nobody has it.
+pub fn numeric(scene: &Scene<'_>, index: u32) -> u32 {
+    let known = scene.bundle.manifest.identities.iter().find(|identity| identity.index.0 == index);
+    known.map_or(0, |identity| identity.identity.0)
 }
 
 /// Number of the generation that was published from this bundle for this node.
@@ -83,11 +125,11 @@ pub fn published(scene: &Scene<'_>) -> Option<u32> {
         .map(|(number, _)| *number)
 }
 
-fn generation_layout(name: &str, map: &Map, tries: &ipcache::Tries, identities: usize) -> Result<Layout, Error> {
-    let (value_size, pages) = match name {
-        names::IPCACHE4 => (1024, tries.v4.pages().len()),
-        names::IPCACHE6 => (1064, tries.v6.pages().len()),
-        _ => (4, identities.max(1)),
+fn generation_layout(name: &str, map: &Map, entries: usize, spare: u32) -> Result<Layout, Error> {
+    let value_size = match name {
+        names::IPCACHE4 => 1024,
+        names::IPCACHE6 => 1064,
+        _ => 4,
     };
     if map.value_size != value_size {
         let found = map.value_size;
@@ -98,8 +140,7 @@ fn generation_layout(name: &str, map: &Map, tries: &ipcache::Tries, identities: 
     if name != names::IDENTITIES && map.flags & maps::BPF_F_MMAPABLE == 0 {
         return Err(Error::Refused(format!("bundle refused: map `{name}` is not BPF_F_MMAPABLE")));
     }
-    let spare = if name == names::IDENTITIES { 0 } else { ipcache::SPARE_PAGES };
-    let max_entries = u32::try_from(pages).ok().and_then(|pages| pages.checked_add(spare));
+    let max_entries = u32::try_from(entries.max(1)).ok().and_then(|entries| entries.checked_add(spare));
     let max_entries = max_entries.ok_or_else(|| Error::Refused(format!("map `{name}` would be too large")))?;
     Ok(Layout { max_entries: max_entries.max(map.max_entries), ..maps::layout(map) })
 }
@@ -151,7 +192,7 @@ pub fn class(
 }
 
 /// The two programs of an endpoint, with every map of their objects bound.
-pub fn loads(scene: &Scene<'_>, class: &Class, record: &Endpoint) -> Result<Vec<Load>, Error> {
+pub fn loads(scene: &Scene<'_>, class: &Class, record: &Endpoint) -> Result<Vec<Step>, Error> {
     let manifest = &scene.bundle.manifest;
     let mut loads = Vec::new();
     for hook in Hook::ALL {
@@ -184,7 +225,7 @@ pub fn loads(scene: &Scene<'_>, class: &Class, record: &Endpoint) -> Result<Vec<
             let binding = bind(scene, name, map, hook, record, direction, &mut load)?;
             load.bindings.push(binding);
         }
-        loads.push(load);
+        loads.push(Step::Load(Box::new(load)));
     }
     Ok(loads)
 }
@@ -200,20 +241,14 @@ fn bind(
 ) -> Result<Binding, Error> {
     let pins = scene.pins;
     let bug = || Error::Bug(format!("map `{name}` of endpoint {} has no pin", record.name));
-    let (path, max_entries) = match map.scope {
-        Scope::Node => (pins.node().join(name), map.max_entries),
-        // aya writes this into its own copy of the map's description; the pin decides.
-        Scope::Generation => (pins.generation(record.generation).join(name), map.max_entries.max(1)),
-        Scope::Class => {
-            let digest = record.tables.get(&hook).ok_or_else(bug)?;
-            let file = direction.tables.as_ref().ok_or_else(bug)?;
-            (pins.class(digest).join(name), scene.bundle.table(file, name)?.0.entries)
-        }
+    let path = match map.scope {
+        Scope::Node => pins.node().join(name),
+        Scope::Generation => pins.generation(record.generation).join(name),
+        Scope::Class => pins.class(record.tables.get(&hook).ok_or_else(bug)?).join(name),
         Scope::Endpoint => {
-            let max_entries = scene.bundle.counters(direction);
-            load.counters = Some(Layout { max_entries, ..maps::layout(map) });
-            (pins::aside(&pins.counters(record.id, hook)), max_entries)
+            load.counters = Some(Layout { max_entries: scene.bundle.counters(direction), ..maps::layout(map) });
+            pins::aside(&pins.counters(record.id, hook))
         }
     };
-    Ok(Binding { map: name.to_owned(), path, max_entries })
+    Ok(Binding { map: name.to_owned(), path })
 }

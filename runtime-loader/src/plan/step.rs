@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use ciliumc_abi::manifest::Section;
 
+use crate::attach::Place;
 use crate::ipcache::Tries;
 use crate::names::Hook;
 use crate::program::{Binding, Scalars};
@@ -35,30 +36,46 @@ pub enum Step {
     },
     /// Write a bundle's documents and create its maps.
     PublishGeneration(Box<Publication>),
+    /// Keep the objects and tables of a bundle that endpoints of this node may need.
+    StoreFiles {
+        /// Generation of the bundle.
+        generation: u32,
+        /// Their paths in the bundle.
+        files: Vec<String>,
+    },
     /// Write an endpoint's record.
     RecordEndpoint(state::Endpoint),
     /// Load a program, with a new map of counters.
     Load(Box<Load>),
-    /// Attach a loaded program.
-    Attach {
+    /// Load the program that drops everything, with a new map of counters.
+    LoadDenyAll {
         /// Endpoint.
         endpoint: u16,
+        /// Its name.
+        name: String,
         /// Which program.
         hook: Hook,
-        /// Interface, for the reader.
-        interface: String,
-        /// Interface, for the kernel.
-        ifindex: u32,
+    },
+    /// Attach a loaded program.
+    Attach {
+        /// Where.
+        place: Place,
+        /// Which program.
+        hook: Hook,
     },
     /// Put a loaded program in the place of the one that runs.
     Switch {
-        /// Endpoint.
-        endpoint: u16,
+        /// Where.
+        place: Place,
         /// Which program.
         hook: Hook,
         /// The program that must run until then.
         from: u32,
     },
+    /// See that both programs of these endpoints are the ones that were just put there.
+    Verify(Vec<u16>),
+    /// Write down who has the addresses of other nodes.
+    SetRemotes(state::Remotes),
     /// Say whose an address is.
     SetAddress {
         /// Generation whose table is changed.
@@ -73,13 +90,15 @@ pub enum Step {
     /// Remove the conntrack entries of an address of this node.
     ForgetConnections(IpAddr),
     /// Say which generation new endpoints get.
-    SetCurrent(u32),
+    SetCurrent(state::Current),
     /// Detach an endpoint's programs and remove its pins and record.
     RemoveEndpoint(u16),
     /// Remove a class that no program uses.
     RemoveClass(String),
     /// Remove the maps of a generation that no program uses.
     RemoveGeneration(u32),
+    /// Remove the objects and tables of a generation that no endpoint can get any more.
+    RemoveFiles(u32),
     /// Remove the documents of a generation that no event can name any more.
     RemoveDocuments(u32),
     /// Remove the node's maps, and what is left of the loader's folders.
@@ -146,6 +165,9 @@ impl fmt::Display for Step {
                 }
                 Ok(())
             }
+            Self::StoreFiles { generation, files } => {
+                write!(f, "store {} objects and tables of generation {generation}", files.len())
+            }
             Self::RecordEndpoint(endpoint) => {
                 write!(f, "record endpoint {} {} on {}", endpoint.id, endpoint.name, endpoint.interface)?;
                 write!(f, " in generation {}", endpoint.generation)
@@ -153,22 +175,31 @@ impl fmt::Display for Step {
             Self::Load(load) => {
                 write!(f, "load {} of endpoint {} {} from {}", load.hook, load.endpoint, load.name, load.object)
             }
-            Self::Attach { endpoint, hook, interface, ifindex: _ } => {
-                write!(f, "attach {hook} of endpoint {endpoint} to {interface}, {}", hook.place())
+            Self::LoadDenyAll { endpoint, name, hook } => {
+                write!(f, "load {hook} of endpoint {endpoint} {name}: deny-all")
             }
-            Self::Switch { endpoint, hook, from } => {
-                write!(f, "replace {hook} of endpoint {endpoint} (program {from})")
+            Self::Attach { place, hook } => {
+                let (endpoint, interface) = (place.endpoint, &place.interface);
+                let (mechanism, side) = (place.mechanism, hook.side());
+                write!(f, "attach {hook} of endpoint {endpoint} to {interface}, {mechanism} {side}")
             }
+            Self::Switch { place, hook, from } => {
+                write!(f, "replace {hook} of endpoint {} (program {from})", place.endpoint)
+            }
+            Self::Verify(endpoints) => write!(f, "verify the programs of {} endpoints", endpoints.len()),
+            Self::SetRemotes(remotes) => write!(f, "record {} addresses of other nodes", remotes.len()),
             Self::SetAddress { generation, address, index, base: _ } => {
                 write!(f, "set {address} to identity index {index} in generation {generation}")
             }
             Self::ForgetConnections(address) => write!(f, "forget connections of {address}"),
-            Self::SetCurrent(generation) => {
-                write!(f, "make generation {generation} the current one")
+            Self::SetCurrent(current) => {
+                write!(f, "make generation {} the current one", current.generation)?;
+                current.previous.map_or(Ok(()), |previous| write!(f, ", {previous} the previous one"))
             }
             Self::RemoveEndpoint(id) => write!(f, "detach and remove endpoint {id}"),
             Self::RemoveClass(digest) => write!(f, "remove class {digest}"),
             Self::RemoveGeneration(number) => write!(f, "remove the maps of generation {number}"),
+            Self::RemoveFiles(number) => write!(f, "remove the objects and tables of generation {number}"),
             Self::RemoveDocuments(number) => {
                 write!(f, "remove the documents of generation {number}")
             }

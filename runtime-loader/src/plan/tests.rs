@@ -3,10 +3,12 @@ use std::collections::BTreeMap;
 use ciliumc_abi::manifest::{Manifest, Node};
 
 use super::*;
+use crate::attach::Mechanism;
 use crate::handmade;
+use crate::labels::Labels;
 use crate::names::Hook;
 use crate::observe::{Generation, Seen};
-use crate::state::{Documents, Endpoint};
+use crate::state::{Documents, Endpoint, KnownBy};
 use crate::sys::bpf::{Layout, Link};
 
 fn bundle(port: u8) -> Bundle {
@@ -19,7 +21,8 @@ fn pins() -> Pins {
 
 fn request(name: &str, interface: &str) -> AddRequest {
     let (name, interface) = (name.to_owned(), interface.to_owned());
-    AddRequest { name, interface, ifindex: 7, netns: None, addresses: Vec::new() }
+    let known_by = KnownBy::Name(name.clone());
+    AddRequest { name, known_by, interface, ifindex: 7, netns: None, attach_by: Mechanism::Tcx, addresses: Vec::new() }
 }
 
 fn lines(plan: &Plan) -> Vec<String> {
@@ -52,26 +55,35 @@ fn after(pins: &Pins, bundle: &Bundle, before: &Snapshot, plan: &Plan) -> Snapsh
             Step::RecordEndpoint(record) => {
                 let seen = snapshot.endpoints.entry(record.id).or_default();
                 seen.ifindex = Some(record.ifindex);
-                seen.record = Some(record.clone());
+                let programs = seen.links.iter().map(|(hook, link)| (*hook, link.prog_id)).collect();
+                seen.record = Some(Endpoint { programs, ..record.clone() });
             }
-            Step::Attach { endpoint, hook, ifindex, .. } => {
+            Step::Attach { place, hook } => {
                 programs += 1;
-                let link = Link { ifindex: *ifindex, prog_id: programs };
-                snapshot.endpoints.entry(*endpoint).or_default().links.insert(*hook, link);
+                let link = Link { ifindex: place.ifindex, prog_id: programs };
+                snapshot.endpoints.entry(place.endpoint).or_default().links.insert(*hook, link);
             }
-            Step::Switch { endpoint, hook, from } => {
+            Step::Switch { place, hook, from } => {
                 programs += 1;
-                let link = snapshot.endpoints.get_mut(endpoint).unwrap().links.get_mut(hook).unwrap();
+                let link = snapshot.endpoints.get_mut(&place.endpoint).unwrap().links.get_mut(hook).unwrap();
                 assert_eq!(link.prog_id, *from, "the program that runs is the one that is replaced");
                 link.prog_id = programs;
             }
-            Step::SetCurrent(generation) => snapshot.current = Some(*generation),
+            Step::StoreFiles { generation, .. } => drop(snapshot.stored.insert(*generation)),
+            Step::SetRemotes(remotes) => snapshot.remotes.clone_from(remotes),
+            Step::SetCurrent(current) => snapshot.current = Some(current.clone()),
             Step::RemoveEndpoint(id) => drop(snapshot.endpoints.remove(id)),
             Step::RemoveClass(digest) => drop(snapshot.classes.remove(digest)),
             Step::RemoveGeneration(number) => drop(snapshot.generations.remove(number)),
-            Step::RemoveDocuments(number) => drop(snapshot.documents.remove(number)),
+            Step::RemoveFiles(number) => drop(snapshot.stored.remove(number)),
+            Step::RemoveDocuments(number) => {
+                snapshot.documents.remove(number);
+                snapshot.stored.remove(number);
+            }
             Step::Load(load) => check_bindings(pins, &snapshot, load),
             Step::RemoveLeftover(_)
+            | Step::LoadDenyAll { .. }
+            | Step::Verify(_)
             | Step::SetAddress { .. }
             | Step::ForgetConnections(_)
             | Step::RemoveNode { .. } => {}
@@ -125,6 +137,7 @@ fn a_first_add_makes_maps_then_programs_then_links() {
             "publish generation 1 of bundle {}: identities[259] ipcache4[1282] ipcache6[1026]",
             step::short(&bundle.digest)
         ),
+        "store 4 objects and tables of generation 1".to_owned(),
         "record endpoint 1 default/deathstar on veth1 in generation 1".to_owned(),
         "forget connections of 10.77.0.1".to_owned(),
         "forget connections of fd77::1".to_owned(),
@@ -132,6 +145,7 @@ fn a_first_add_makes_maps_then_programs_then_links() {
         "load to_container of endpoint 1 default/deathstar from objects/to-tables.o".to_owned(),
         "attach from_container of endpoint 1 to veth1, tcx ingress".to_owned(),
         "attach to_container of endpoint 1 to veth1, tcx egress".to_owned(),
+        "record endpoint 1 default/deathstar on veth1 in generation 1".to_owned(),
         "make generation 1 the current one".to_owned(),
     ];
     assert_eq!(lines(&plan), expected);
@@ -175,6 +189,7 @@ fn adding_again_replaces_programs_and_nothing_else() {
         "replace to_container of endpoint 1 (program 102)",
         "set 10.77.0.1 to identity index 257 in generation 1",
         "set fd77::1 to identity index 257 in generation 1",
+        "record endpoint 1 default/deathstar on veth1 in generation 1",
     ];
     assert_eq!(lines(&plan), expected);
 }
@@ -190,15 +205,158 @@ fn apply_moves_everybody_and_removes_what_is_unused_last() {
     let last = |word: &str| lines.iter().rposition(|line| line.starts_with(word)).unwrap();
     assert!(last("publish") < first("load"), "{lines:#?}");
     assert!(last("load") < first("replace"), "{lines:#?}");
-    assert!(last("replace") < first("make generation 2") && first("make generation 2") < first("remove"), "{lines:#?}");
+    assert!(last("replace") < first("verify") && first("verify") < first("make generation 2"), "{lines:#?}");
+    assert!(lines.iter().all(|line| !line.starts_with("remove")), "{lines:#?}");
     assert_eq!(lines.iter().filter(|line| line.starts_with("replace")).count(), 4);
     assert!(plan.notes.is_empty());
 
     let snapshot = after(&pins, &new, &snapshot, &plan);
-    assert_eq!(snapshot.generations.keys().collect::<Vec<_>>(), [&2]);
-    assert_eq!(snapshot.classes.len(), 1);
+    assert_eq!(snapshot.generations.keys().collect::<Vec<_>>(), [&1, &2], "a way back is kept");
+    assert_eq!((snapshot.classes.len(), snapshot.stored.len()), (2, 2));
     let scene = Scene { pins: &pins, bundle: &new, node: None, snapshot: &snapshot };
     assert_eq!(apply(&scene).unwrap(), Plan::default(), "there is nothing left to do");
+
+    let third = bundle(82);
+    let scene = Scene { pins: &pins, bundle: &third, node: None, snapshot: &snapshot };
+    let plan = apply(&scene).unwrap();
+    let third_lines = self::lines(&plan);
+    let removed = third_lines.iter().position(|line| line.starts_with("remove")).unwrap();
+    assert!(third_lines[..removed].iter().any(|line| line.starts_with("make generation 3")), "{third_lines:#?}");
+    let snapshot = after(&pins, &third, &snapshot, &plan);
+    assert_eq!(snapshot.generations.keys().collect::<Vec<_>>(), [&2, &3], "one way back");
+    assert_eq!((snapshot.classes.len(), snapshot.stored.len()), (2, 2));
+    assert_eq!(snapshot.documents.len(), 3, "events of the first one still find their rules");
+}
+
+#[test]
+fn a_rollback_is_the_old_bundle_applied_and_so_is_the_next_one() {
+    let (pins, old, new) = (pins(), bundle(80), bundle(81));
+    let mut snapshot = node_with(&pins, &old, &[DEATHSTAR, XWING]);
+    for (bundle, generation, previous) in [(&new, 2, 1), (&old, 1, 2), (&new, 2, 1)] {
+        let scene = Scene { pins: &pins, bundle, node: None, snapshot: &snapshot };
+        let plan = apply(&scene).unwrap();
+        let lines = lines(&plan);
+        if (generation, previous) != (2, 1) {
+            assert!(lines.iter().all(|line| !line.starts_with("publish")), "everything is still there: {lines:#?}");
+            assert!(lines.contains(&"set 10.77.0.1 to identity index 257 in generation 1".to_owned()), "{lines:#?}");
+        }
+        assert!(lines.iter().all(|line| !line.starts_with("remove")), "{lines:#?}");
+        snapshot = after(&pins, bundle, &snapshot, &plan);
+        let current = snapshot.current.as_ref().unwrap();
+        assert_eq!((current.generation, current.previous), (generation, Some(previous)));
+        assert!(snapshot.records().values().all(|record| record.generation == generation));
+    }
+}
+
+#[test]
+fn an_unknown_endpoint_is_refused_and_cut_off() {
+    let (pins, bundle) = (pins(), bundle(80));
+    let snapshot = node_with(&pins, &bundle, &[DEATHSTAR]);
+    let scene = Scene { pins: &pins, bundle: &bundle, node: None, snapshot: &snapshot };
+    let stranger = AddRequest { addresses: vec!["10.77.0.9".parse().unwrap()], ..request("default/droid", "veth9") };
+    let plan = add(&scene, &stranger).unwrap();
+    let refused = plan.refused.as_ref().unwrap();
+    assert!(refused.contains("no endpoint `default/droid`; it has default/deathstar"), "{refused}");
+    assert!(refused.contains("veth9 drops everything (deny-all, endpoint 2)"), "{refused}");
+    let expected = [
+        "record endpoint 2 default/droid on veth9 in generation 1",
+        "forget connections of 10.77.0.9",
+        "load from_container of endpoint 2 default/droid: deny-all",
+        "load to_container of endpoint 2 default/droid: deny-all",
+        "attach from_container of endpoint 2 to veth9, tcx ingress",
+        "attach to_container of endpoint 2 to veth9, tcx egress",
+        "set 10.77.0.9 to identity index 0 in generation 1",
+        "record endpoint 2 default/droid on veth9 in generation 1",
+    ];
+    assert_eq!(lines(&plan), expected);
+
+    // A bundle that knows it sets it free, with the bundle's addresses when it came without any.
+    let snapshot = after(&pins, &bundle, &snapshot, &plan);
+    let mut files = handmade::files(81, |path| path.as_bytes().to_vec());
+    let mut manifest: Manifest = serde_json::from_slice(&files["manifest.json"]).unwrap();
+    let xwing = manifest.endpoints[XWING.0].clone();
+    manifest.endpoints.insert("default/droid".to_owned(), xwing);
+    handmade::seal(&mut files, &manifest);
+    let new = Bundle::from_files(files).unwrap();
+    let scene = Scene { pins: &pins, bundle: &new, node: None, snapshot: &snapshot };
+    let plan = apply(&scene).unwrap();
+    let end = after(&pins, &new, &snapshot, &plan);
+    assert_eq!(end.records()[&2].class, Some(0));
+    let mut nameless = snapshot.clone();
+    nameless.endpoints.get_mut(&2).unwrap().record.as_mut().unwrap().addresses.clear();
+    let scene = Scene { snapshot: &nameless, ..scene };
+    let known = after(&pins, &new, &nameless, &apply(&scene).unwrap());
+    assert_eq!(known.records()[&2].addresses, new.endpoint(XWING.0).unwrap().addresses);
+    assert!(lines(&plan).contains(&"verify the programs of 2 endpoints".to_owned()));
+}
+
+#[test]
+fn labels_lead_to_a_class() {
+    let (pins, bundle) = (pins(), bundle(80));
+    let snapshot = node_with(&pins, &bundle, &[DEATHSTAR]);
+    let scene = Scene { pins: &pins, bundle: &bundle, node: None, snapshot: &snapshot };
+    let by = |labels: &str, address: &str| AddRequest {
+        known_by: KnownBy::Labels(Labels::parse(labels.split(','), None).unwrap()),
+        addresses: vec![address.parse().unwrap()],
+        ..request("default/one", "veth9")
+    };
+    let plan = add(&scene, &by("app=xwing", "10.77.0.9")).unwrap();
+    assert_eq!(plan.refused, None);
+    let end = after(&pins, &bundle, &snapshot, &plan);
+    let record = end.records()[&2].clone();
+    assert_eq!((record.name.as_str(), record.class, record.identity), ("default/one", Some(0), handmade::XWING.1));
+    assert!(lines(&plan).contains(&"set 10.77.0.9 to identity index 256 in generation 1".to_owned()));
+    assert!(add(&scene, &by("app=droid", "10.77.0.9")).unwrap().refused.unwrap().contains("label `k8s:app=droid`"));
+    assert!(add(&scene, &by("reserved:world", "10.77.0.9")).unwrap().refused.unwrap().contains("no endpoint"));
+    let taken = add(&scene, &by("app=xwing", "10.77.0.1")).expect_err("the address is deathstar's").to_string();
+    assert!(taken.contains("belongs to endpoint 1"), "{taken}");
+}
+
+#[test]
+fn addresses_of_other_nodes_are_taken_all_or_none() {
+    let (pins, bundle) = (pins(), bundle(80));
+    let snapshot = node_with(&pins, &bundle, &[DEATHSTAR]);
+    let scene = Scene { pins: &pins, bundle: &bundle, node: None, snapshot: &snapshot };
+    let address = |text: &str| text.parse().unwrap();
+    let good = Change::Identity(address("10.78.0.1"), handmade::XWING.1);
+    let plan = remotes(&scene, std::slice::from_ref(&good)).unwrap();
+    let expected = ["record 1 addresses of other nodes", "set 10.78.0.1 to identity index 256 in generation 1"];
+    assert_eq!(lines(&plan), expected);
+    let snapshot = after(&pins, &bundle, &snapshot, &plan);
+    for (bad, why) in [
+        (Change::Identity(address("10.78.0.2"), 9999), "no identity 9999"),
+        (Change::Identity(address("10.78.0.2"), 1), "this node itself"),
+        (Change::Identity(address("10.77.0.1"), handmade::XWING.1), "belongs to endpoint 1"),
+        (Change::Identity(address("ff02::1"), handmade::XWING.1), "cannot be the address"),
+        (Change::Delete(address("10.78.0.2")), "nobody said who has"),
+    ] {
+        let error = remotes(&scene, &[good.clone(), bad]).expect_err("refused").to_string();
+        assert!(error.contains(why), "{error}");
+    }
+    // A new bundle in which xwing has another number, an endpoint that takes the address and goes, and the end of it.
+    let mut files = handmade::files(81, |path| path.as_bytes().to_vec());
+    let mut manifest: Manifest = serde_json::from_slice(&files["manifest.json"]).unwrap();
+    let at = manifest.identities.iter().position(|identity| identity.identity.0 == handmade::XWING.1).unwrap();
+    manifest.identities[at].identity.0 = 4711;
+    handmade::seal(&mut files, &manifest);
+    let new = Bundle::from_files(files).unwrap();
+    let scene = Scene { pins: &pins, bundle: &new, node: None, snapshot: &snapshot };
+    let plan = apply(&scene).unwrap();
+    let published = plan.steps.iter().find_map(|step| match step {
+        Step::PublishGeneration(publication) => Some(publication.tries.v4.lookup([10, 78, 0, 1].into())),
+        _ => None,
+    });
+    assert_eq!(published, Some(handmade::XWING.0), "found by its labels");
+
+    let snapshot = after(&pins, &new, &snapshot, &plan);
+    let scene = Scene { pins: &pins, bundle: &new, node: None, snapshot: &snapshot };
+    let here = AddRequest { addresses: vec![address("10.78.0.1")], ..request("default/fleet", "veth9") };
+    let snapshot = after(&pins, &new, &snapshot, &add(&scene, &here).unwrap());
+    let gone = lines(&del(&pins, &snapshot, &Which::Name("default/fleet".to_owned())).unwrap());
+    assert_eq!(gone[1], "set 10.78.0.1 to identity index 256 in generation 2", "the other node's again: {gone:#?}");
+    let scene = Scene { pins: &pins, bundle: &new, node: None, snapshot: &snapshot };
+    let plan = remotes(&scene, &[Change::Delete(address("10.78.0.1"))]).unwrap();
+    assert_eq!(lines(&plan), ["record 0 addresses of other nodes"], "the local endpoint keeps it");
 }
 
 #[test]
@@ -208,16 +366,59 @@ fn an_apply_that_died_between_two_endpoints_goes_on() {
     let scene = Scene { pins: &pins, bundle: &new, node: None, snapshot: &snapshot };
     let whole = apply(&scene).unwrap();
     for count in 0..whole.steps.len() {
-        let partly = Plan { steps: whole.steps[..count].to_vec(), notes: Vec::new() };
+        let partly = Plan { steps: whole.steps[..count].to_vec(), ..Plan::default() };
         let snapshot = after(&pins, &new, &snapshot, &partly);
         let scene = Scene { pins: &pins, bundle: &new, node: None, snapshot: &snapshot };
         let rest = apply(&scene).unwrap();
         let end = after(&pins, &new, &snapshot, &rest);
-        assert_eq!(end.current, Some(2), "after {count} steps");
-        assert_eq!(end.generations.len(), 1, "after {count} steps");
+        assert_eq!(end.in_force(), Some(2), "after {count} steps");
+        assert_eq!(end.current.as_ref().unwrap().previous, Some(1), "after {count} steps");
+        assert_eq!(end.generations.len(), 2, "after {count} steps");
         let generations = end.endpoints.values().map(|seen| seen.record.as_ref().unwrap().generation);
         assert_eq!(generations.collect::<Vec<_>>(), [2, 2], "after {count} steps");
     }
+}
+
+#[test]
+fn the_old_bundle_after_a_switch_that_died_takes_every_program_back() {
+    let (pins, old, new) = (pins(), bundle(80), bundle(81));
+    let before = node_with(&pins, &old, &[DEATHSTAR, XWING]);
+    let scene = Scene { pins: &pins, bundle: &new, node: None, snapshot: &before };
+    let whole = apply(&scene).unwrap();
+    for count in 0..whole.steps.len() {
+        let partly = Plan { steps: whole.steps[..count].to_vec(), ..Plan::default() };
+        let snapshot = after(&pins, &new, &before, &partly);
+        let scene = Scene { pins: &pins, bundle: &old, node: None, snapshot: &snapshot };
+        let back = lines(&apply(&scene).unwrap());
+        for (id, seen) in &snapshot.endpoints {
+            let strange = Hook::ALL.into_iter().filter(|hook| seen.links[hook] != before.endpoints[id].links[hook]);
+            for hook in strange {
+                let line = format!("replace {hook} of endpoint {id} (program {})", seen.links[&hook].prog_id);
+                assert!(back.contains(&line), "after {count} steps, {line}: {back:#?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_unfinished_generation_is_not_removed_by_another_command() {
+    let (pins, old, new) = (pins(), bundle(80), bundle(81));
+    let snapshot = node_with(&pins, &old, &[DEATHSTAR, XWING]);
+    let scene = Scene { pins: &pins, bundle: &new, node: None, snapshot: &snapshot };
+    let whole = apply(&scene).unwrap();
+    let switched = whole.steps.iter().position(|step| matches!(step, Step::Switch { .. })).unwrap();
+    let partly = Plan { steps: whole.steps[..=switched].to_vec(), ..Plan::default() };
+    let snapshot = after(&pins, &new, &snapshot, &partly);
+    let plan = del(&pins, &snapshot, &Which::Name(XWING.0.to_owned())).unwrap();
+    let lines = lines(&plan);
+    assert!(lines.iter().all(|line| !line.contains("of generation 2")), "{lines:#?}");
+    assert!(lines.iter().any(|line| line.starts_with("set 10.77.0.3") && line.ends_with("generation 2")), "{lines:#?}");
+    // Another bundle instead of the one that was not finished: then it goes.
+    let third = bundle(82);
+    let scene = Scene { pins: &pins, bundle: &third, node: None, snapshot: &snapshot };
+    let end = after(&pins, &third, &snapshot, &apply(&scene).unwrap());
+    assert_eq!(end.generations.keys().collect::<Vec<_>>(), [&1, &3]);
+    assert_eq!(end.current.unwrap().previous, Some(1));
 }
 
 #[test]
@@ -275,7 +476,6 @@ fn requests_that_cannot_be_are_refused() {
     let snapshot = node_with(&pins, &bundle, &[DEATHSTAR]);
     let scene = Scene { pins: &pins, bundle: &bundle, node: None, snapshot: &snapshot };
     let refused = |request: &AddRequest| add(&scene, request).expect_err("refused").to_string();
-    assert!(refused(&request("default/droid", "veth9")).contains("no endpoint `default/droid`"));
     assert!(refused(&request(DEATHSTAR.0, "veth9")).contains("is endpoint 1 on interface veth1"));
     assert!(refused(&request(XWING.0, "veth1")).contains("interface veth1 is endpoint 1"));
     assert!(refused(&request("default/fleet", "veth9")).contains("give it with --address"));
@@ -313,7 +513,7 @@ fn another_layout_is_refused_with_what_differs() {
 
 #[test]
 fn the_node_is_chosen_by_name_or_because_it_is_the_only_one() {
-    let mut manifest = bundle(80).manifest;
+    let mut manifest = Manifest::clone(&bundle(80).manifest);
     assert_eq!(choose_node(&manifest, Some("any")).unwrap(), None, "without nodes every node is alike");
     let node = Node { variant: 0, addresses: vec!["10.0.0.1".parse().unwrap()] };
     manifest.nodes.insert("worker-1".to_owned(), node.clone());

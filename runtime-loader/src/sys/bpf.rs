@@ -26,6 +26,7 @@ const BPF_F_BEFORE: u32 = 1 << 3;
 const BPF_LINK_TYPE_TCX: u32 = 11;
 
 const MAP_TYPE_HASH: u32 = 1;
+const MAP_TYPE_ARRAY: u32 = 2;
 const MAP_TYPE_PERCPU_ARRAY: u32 = 6;
 const MAP_TYPE_LRU_HASH: u32 = 9;
 const MAP_TYPE_RINGBUF: u32 = 27;
@@ -61,13 +62,13 @@ pub struct Link {
 
 /// # Safety
 /// `attr` must be the attribute struct of `cmd`, with pointers that live through the call.
-unsafe fn call<T>(cmd: libc::c_long, attr: &mut T) -> io::Result<libc::c_long> {
+pub(super) unsafe fn call<T>(cmd: libc::c_long, attr: &mut T) -> io::Result<libc::c_long> {
     // SAFETY: the caller vouches for `attr`; the kernel reads and writes at most `size_of::<T>()` bytes of it.
     let ret = unsafe { libc::syscall(libc::SYS_bpf, cmd, std::ptr::from_mut(attr), size_of::<T>()) };
     if ret < 0 { Err(io::Error::last_os_error()) } else { Ok(ret) }
 }
 
-fn owned(fd: libc::c_long) -> io::Result<OwnedFd> {
+pub(super) fn owned(fd: libc::c_long) -> io::Result<OwnedFd> {
     let fd = i32::try_from(fd).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
     // SAFETY: the kernel just gave us this descriptor, and nobody else has it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
@@ -177,18 +178,35 @@ pub fn array_fill(map: BorrowedFd<'_>, values: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// The keys of a hash map, read in batches; entries that come and go meanwhile may be missed or seen.
-pub fn hash_keys(map: BorrowedFd<'_>) -> io::Result<Vec<Vec<u8>>> {
+/// Whether a map holds keys of any kind and can be full.
+pub fn is_hash(layout: &Layout) -> bool {
+    matches!(layout.map_type, MAP_TYPE_HASH | MAP_TYPE_LRU_HASH)
+}
+
+/// The name of a map type, as bpftool prints it.
+pub fn type_name(map_type: u32) -> &'static str {
+    match map_type {
+        MAP_TYPE_HASH => "hash",
+        MAP_TYPE_ARRAY => "array",
+        MAP_TYPE_PERCPU_ARRAY => "percpu_array",
+        MAP_TYPE_LRU_HASH => "lru_hash",
+        MAP_TYPE_RINGBUF => "ringbuf",
+        _ => "other",
+    }
+}
+
+/// Reads a hash map in batches: `each` gets every key with its value. Entries that come and go meanwhile may be missed
+/// or seen.
+pub fn hash_each(map: BorrowedFd<'_>, mut each: impl FnMut(&[u8], &[u8])) -> io::Result<()> {
     const BATCH: usize = 4096;
     let layout = map_layout(map)?;
     // Of these the batch token is a u32, and values are not per CPU.
-    if !matches!(layout.map_type, MAP_TYPE_HASH | MAP_TYPE_LRU_HASH) {
+    if !is_hash(&layout) {
         return Err(io::Error::from(io::ErrorKind::InvalidInput));
     }
     let (key, value) = (layout.key_size as usize, layout.value_size as usize);
     let mut keys = vec![0u8; key * BATCH];
     let mut values = vec![0u8; value * BATCH];
-    let mut found = Vec::new();
     let mut token = 0u32;
     let mut first = true;
     loop {
@@ -211,12 +229,21 @@ pub fn hash_keys(map: BorrowedFd<'_>) -> io::Result<Vec<Vec<u8>>> {
             Err(error) => return Err(error),
         };
         let count = (attr.count as usize).min(BATCH);
-        found.extend(keys.chunks_exact(key).take(count).map(<[u8]>::to_vec));
+        keys.chunks_exact(key).zip(values.chunks_exact(value)).take(count).for_each(|(key, value)| each(key, value));
         if last {
-            return Ok(found);
+            return Ok(());
         }
         (token, first) = (next, false);
     }
+}
+
+/// The values of an array, one behind the other.
+pub fn array_values(map: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
+    let layout = map_layout(map)?;
+    if layout.map_type != MAP_TYPE_ARRAY {
+        return Err(io::Error::from(io::ErrorKind::InvalidInput));
+    }
+    lookup_all(map, layout.max_entries as usize, layout.value_size as usize)
 }
 
 /// The values of a per-CPU array, for each entry that of each possible CPU, each in steps of eight bytes.
@@ -226,7 +253,11 @@ pub fn percpu_array_values(map: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
         return Err(io::Error::from(io::ErrorKind::InvalidInput));
     }
     let step = (layout.value_size as usize).next_multiple_of(8) * super::probe::possible_cpus()?;
-    let count = layout.max_entries as usize;
+    lookup_all(map, layout.max_entries as usize, step)
+}
+
+/// All `count` values of an array; the kernel writes `step` bytes for each.
+fn lookup_all(map: BorrowedFd<'_>, count: usize, step: usize) -> io::Result<Vec<u8>> {
     let mut keys = vec![0u32; count];
     let mut values = vec![0u8; step * count];
     let mut next = 0u32;
@@ -235,12 +266,12 @@ pub fn percpu_array_values(map: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
         out_batch: std::ptr::from_mut(&mut next) as u64,
         keys: keys.as_mut_ptr() as u64,
         values: values.as_mut_ptr() as u64,
-        count: layout.max_entries,
+        count: count as u32,
         map_fd: raw(map),
         elem_flags: 0,
         flags: 0,
     };
-    // SAFETY: the buffers hold all entries, each value for all possible CPUs; tokens of arrays are u32.
+    // SAFETY: both callers give the capacity and the bytes of a value from the map's info; tokens of arrays are u32.
     match unsafe { call(MAP_LOOKUP_BATCH, &mut attr) } {
         Err(error) if error.raw_os_error() != Some(libc::ENOENT) => Err(error),
         _ => Ok(values),
@@ -300,6 +331,12 @@ fn info<const N: usize>(object: BorrowedFd<'_>) -> io::Result<[u32; N]> {
 pub fn map_layout(map: BorrowedFd<'_>) -> io::Result<Layout> {
     let [map_type, _id, key_size, value_size, max_entries, flags] = info::<6>(map)?;
     Ok(Layout { map_type, key_size, value_size, max_entries, flags })
+}
+
+/// Kernel id of an open map.
+pub fn map_id(map: BorrowedFd<'_>) -> io::Result<u32> {
+    let [_type, id] = info::<2>(map)?;
+    Ok(id)
 }
 
 /// Kernel id of an open program.

@@ -4,7 +4,9 @@
 
 pub mod bpf;
 pub mod files;
+pub mod load;
 pub mod lock;
 pub mod mapping;
 pub mod net;
 pub mod probe;
+pub mod tc;

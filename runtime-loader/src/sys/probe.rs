@@ -1,5 +1,5 @@
 //! What the kernel and this process may do.
-#![expect(unsafe_code, reason = "statfs")]
+#![expect(unsafe_code, reason = "statfs and clock_gettime")]
 
 use std::ffi::CString;
 use std::io;
@@ -45,6 +45,16 @@ pub fn missing_capability() -> io::Result<Option<&'static str>> {
     } else {
         None
     })
+}
+
+/// Nanoseconds of the clock that programs read with `bpf_ktime_get_ns`.
+pub fn monotonic_ns() -> io::Result<u64> {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` has the right type and outlives the call.
+    if unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(time.tv_sec.cast_unsigned() * 1_000_000_000 + time.tv_nsec.cast_unsigned())
 }
 
 /// Number of CPUs for which per-CPU maps have a value.

@@ -39,6 +39,9 @@ pub fn files(port: u8, object: impl Fn(&str) -> Vec<u8>) -> BTreeMap<String, Vec
         files.insert(path.to_owned(), object(path));
     }
     let mut manifest = manifest(sections);
+    for (path, _, _) in OBJECTS {
+        add_maps(&mut manifest, path, &files[path]);
+    }
     for (path, bytes) in &files {
         manifest.files.insert(path.clone(), File { sha256: sha256(bytes), size: bytes.len() as u64 });
     }
@@ -119,6 +122,21 @@ fn provenance(port: u8) -> Provenance {
     Provenance { rules: vec![rule], causes: vec![vec![], vec![0]] }
 }
 
+/// Maps that a real object has and this file does not know live with the node.
+fn add_maps(manifest: &mut Manifest, path: &str, bytes: &[u8]) {
+    let Ok(object) = aya_obj::Object::parse(bytes) else { return };
+    let entry = manifest.objects.get_mut(path).expect("object");
+    for (name, found) in object.maps.iter().filter(|(name, _)| !name.starts_with('.')) {
+        if !entry.maps.contains(name) {
+            entry.maps.push(name.clone());
+        }
+        let (key, value, entries) = (found.key_size(), found.value_size(), found.max_entries());
+        let map = map(found.map_type(), key, value, entries, found.map_flags(), Scope::Node);
+        manifest.maps.entry(name.clone()).or_insert(map);
+    }
+    entry.maps.sort();
+}
+
 fn map(map_type: u32, key_size: u32, value_size: u32, max_entries: u32, flags: u32, scope: Scope) -> Map {
     Map { map_type, key_size, value_size, max_entries, flags, scope }
 }
@@ -154,7 +172,8 @@ fn manifest(sections: BTreeMap<String, Section>) -> Manifest {
         let mut maps: Vec<String> = tables.iter().chain(&common).map(|name| (*name).to_owned()).collect();
         maps.push(".rodata".to_owned());
         maps.sort();
-        let shape = BTreeMap::from([("POLICY_MODE".to_owned(), mode.to_string())]);
+        let shape = [("POLICY_MODE", mode.to_string()), ("CLASS_SHIFT", "4".to_owned())];
+        let shape = shape.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let object =
             Object { program: program.to_owned(), shape, maps, helpers: vec![], instructions: 1, verified: None };
         (path.to_owned(), object)

@@ -1,9 +1,17 @@
 //! The arguments, with an example for every command.
 
+mod endpoint;
+mod ipcache;
+mod show;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use endpoint::{Add, Attach, Del, Endpoint, Which};
+pub use ipcache::{Address, Delete, Ipcache, Upsert};
+pub use show::{Ct, CtFlush, CtList, Identity, IdentityGet, Map, Metrics, Policy, PolicyGet};
 
 /// Runs a ciliumc bundle on this node.
 #[derive(Debug, Parser)]
@@ -56,9 +64,14 @@ pub enum Command {
     /// Publish a bundle and move every endpoint of this node to it.
     ///
     /// Nothing is attached: `endpoint add` does that. An endpoint that the bundle does not know keeps its old policy,
-    /// which is said.
+    /// which is said. What was in force before is kept for `rollback`.
     #[command(after_help = "Example:\n  ciliumc-loader apply --bundle out/bundle --node worker-1 --dry-run")]
     Apply(Apply),
+    /// Go back to the bundle that was in force before; once more: forth again.
+    ///
+    /// The previous generation is kept until the next one follows, with its objects and tables, so this needs no bundle.
+    #[command(after_help = "Examples:\n  ciliumc-loader rollback --dry-run\n  ciliumc-loader rollback --to 7")]
+    Rollback(Rollback),
     /// Put endpoints under policy, or take them out.
     #[command(
         subcommand,
@@ -66,11 +79,41 @@ pub enum Command {
         after_help = "Example:\n  ciliumc-loader endpoint list -o json"
     )]
     Endpoint(Endpoint),
+    /// Who has an address: look it up, or say it for pods of other nodes.
+    #[command(
+        subcommand,
+        arg_required_else_help = true,
+        after_help = "Example:\n  ciliumc-loader ipcache get 10.0.1.7"
+    )]
+    Ipcache(Ipcache),
+    /// What an endpoint's policy says.
+    #[command(
+        subcommand,
+        arg_required_else_help = true,
+        after_help = "Example:\n  ciliumc-loader policy get default/deathstar"
+    )]
+    Policy(Policy),
+    /// Identities and their labels.
+    #[command(subcommand, arg_required_else_help = true, after_help = "Example:\n  ciliumc-loader identity list")]
+    Identity(Identity),
+    /// Connections.
+    #[command(subcommand, arg_required_else_help = true, after_help = "Example:\n  ciliumc-loader ct list")]
+    Ct(Ct),
+    /// Pinned maps.
+    #[command(subcommand, arg_required_else_help = true, after_help = "Example:\n  ciliumc-loader map list")]
+    Map(Map),
+    /// Packets and bytes of the node by outcome.
+    #[command(after_help = "Example:\n  ciliumc-loader metrics --listen 127.0.0.1:9962")]
+    Metrics(Metrics),
     /// What runs on this node.
     #[command(after_help = "Example:\n  ciliumc-loader status -o json")]
     Status,
     /// Show drops and verdicts as they happen, with the rules that decided.
-    #[command(after_help = "Example:\n  ciliumc-loader monitor --type drop --endpoint default/deathstar --timeout 10")]
+    #[command(
+        visible_alias = "events",
+        after_help = "Example:\n  ciliumc-loader monitor --type drop --endpoint default/deathstar --timeout 10\n  \
+                      ciliumc-loader events --address 10.0.0.3 --port 53 --protocol udp -o json"
+    )]
     Monitor(Monitor),
     /// Detach everything and remove all pins and state.
     #[command(after_help = "Example:\n  ciliumc-loader unload --dry-run")]
@@ -99,59 +142,12 @@ pub struct Apply {
     pub bundle: BundleArgs,
 }
 
-/// Commands about endpoints.
-#[derive(Debug, Subcommand)]
-pub enum Endpoint {
-    /// Attach the programs of an endpoint to its interface; again: renew them.
-    #[command(after_help = "Example:\n  ciliumc-loader endpoint add --bundle out/bundle --endpoint default/xwing \
-                      --interface veth1 --address 10.0.0.3 --address fd00::3")]
-    Add(Add),
-    /// Detach an endpoint and forget it.
-    #[command(after_help = "Example:\n  ciliumc-loader endpoint del --endpoint default/xwing")]
-    Del(Del),
-    /// The endpoints of this node.
-    #[command(after_help = "Example:\n  ciliumc-loader endpoint list -o json")]
-    List,
-}
-
-/// Arguments of `endpoint add`.
+/// Arguments of `rollback`.
 #[derive(Debug, Args)]
-pub struct Add {
-    /// The bundle.
-    #[command(flatten)]
-    pub bundle: BundleArgs,
-    /// Name in the bundle.
-    #[arg(long, value_name = "NAME")]
-    pub endpoint: String,
-    /// Host side of the endpoint's veth.
-    #[arg(long, value_name = "IF")]
-    pub interface: String,
-    /// Network namespace of that interface, if it is not this one.
-    #[arg(long, value_name = "PATH")]
-    pub netns: Option<PathBuf>,
-    /// Address of the endpoint, one of each family [default: what the bundle says].
-    #[arg(long = "address", value_name = "ADDRESS")]
-    pub addresses: Vec<IpAddr>,
-}
-
-/// Arguments of `endpoint del`.
-#[derive(Debug, Args)]
-#[group(required = true, multiple = false, id = "which")]
-pub struct Which {
-    /// Name in the bundle.
-    #[arg(long, value_name = "NAME")]
-    pub endpoint: Option<String>,
-    /// Number on this node.
-    #[arg(long, value_name = "ID")]
-    pub id: Option<u16>,
-}
-
-/// Arguments of `endpoint del`.
-#[derive(Debug, Args)]
-pub struct Del {
-    /// Which endpoint.
-    #[command(flatten)]
-    pub which: Which,
+pub struct Rollback {
+    /// Generation to go to, of the two that `status` names; said twice it changes nothing more [default: the previous].
+    #[arg(long, value_name = "GENERATION")]
+    pub to: Option<u32>,
     /// Print the steps and take none.
     #[arg(long)]
     pub dry_run: bool,
@@ -174,6 +170,15 @@ pub enum EventType {
     Verdict,
 }
 
+/// Directions of policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Direction {
+    /// Towards the endpoint.
+    Ingress,
+    /// From the endpoint.
+    Egress,
+}
+
 /// Arguments of `monitor`.
 #[derive(Debug, Args)]
 pub struct Monitor {
@@ -183,6 +188,21 @@ pub struct Monitor {
     /// Only events of this endpoint's programs: its name, or its number on this node.
     #[arg(long, value_name = "NAME|ID")]
     pub endpoint: Option<String>,
+    /// Only packets in this direction, as the endpoint sees it.
+    #[arg(long, value_enum, value_name = "DIRECTION")]
+    pub direction: Option<Direction>,
+    /// Only packets with this address at either end.
+    #[arg(long, value_name = "ADDRESS")]
+    pub address: Option<IpAddr>,
+    /// Only packets with this port at either end.
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<u16>,
+    /// Only packets of this protocol: tcp, udp, sctp, icmp, icmpv6.
+    #[arg(long, value_name = "PROTOCOL")]
+    pub protocol: Option<String>,
+    /// Only packets with this identity at either end.
+    #[arg(long, value_name = "IDENTITY")]
+    pub identity: Option<u32>,
     /// Show the labels of both ends (JSON always does).
     #[arg(long)]
     pub labels: bool,

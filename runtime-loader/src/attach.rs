@@ -1,0 +1,191 @@
+//! Putting a program where an endpoint's packets pass: tcx, or clsact on kernels before 6.6.
+//!
+//! A tcx link is pinned, lives without its interface's namespace, and is replaced by compare and swap. A clsact filter
+//! lives with the interface: it is found and replaced over netlink, in the interface's namespace, atomically for
+//! packets; that the program is still the expected one is looked at just before. Neither is ever detached to be
+//! replaced.
+
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Context, Error};
+use crate::names::Hook;
+use crate::pins::Pins;
+use crate::sys::bpf::{self, Link};
+use crate::sys::{files, net, tc};
+
+/// The two mechanisms.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mechanism {
+    /// Links at the interface, Linux 6.6 and later.
+    #[default]
+    Tcx,
+    /// Filters of the clsact qdisc.
+    Clsact,
+}
+
+impl fmt::Display for Mechanism {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcx => "tcx",
+            Self::Clsact => "clsact",
+        })
+    }
+}
+
+/// The host side of an endpoint's veth.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The endpoint.
+    pub endpoint: u16,
+    /// How its programs are attached.
+    pub mechanism: Mechanism,
+    /// The interface, for the reader.
+    pub interface: String,
+    /// The interface, for the kernel.
+    pub ifindex: u32,
+    /// Its namespace, when that is not the loader's own.
+    pub netns: Option<String>,
+}
+
+impl Place {
+    fn filter_name(&self, hook: Hook) -> String {
+        format!("ciliumc:{}:{hook}", self.endpoint)
+    }
+
+    fn named(&self, hook: Hook) -> String {
+        format!("{} ({} {})", self.interface, self.mechanism, hook.side())
+    }
+
+    /// Runs `work` in the interface's namespace.
+    fn inside<T: Send>(&self, work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+        match &self.netns {
+            None => work(),
+            Some(path) => net::in_netns(Path::new(path), work)?,
+        }
+    }
+
+    /// Our filter, and the error when the place is taken by another.
+    fn filter(&self, hook: Hook) -> Result<Option<tc::Filter>, Error> {
+        let found = self.inside(|| tc::find(self.ifindex, parent(hook)));
+        let found = found.context(|| format!("cannot look at the filters of {}", self.named(hook)))?;
+        match found {
+            Some(filter) if filter.name != self.filter_name(hook) => Err(Error::Refused(format!(
+                "{} has a filter `{}` at priority 1, handle 1, which is not of this endpoint; remove it with `tc filter \
+                 del`, or move it to another priority",
+                self.named(hook),
+                filter.name
+            ))),
+            found => Ok(found),
+        }
+    }
+}
+
+/// The link of an endpoint's tcx program, `None` when there is no pin.
+pub fn tcx_link(pins: &Pins, endpoint: u16, hook: Hook) -> Result<Option<Link>, Error> {
+    let path = pins.link(endpoint, hook);
+    let link = match bpf::obj_get(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        link => link.context(|| format!("cannot open the link `{}`", path.display()))?,
+    };
+    bpf::link_info(link.as_fd()).context(|| format!("cannot look at `{}`", path.display())).map(Some)
+}
+
+/// What judges the packets of a place now. A clsact filter of somebody else, or in a namespace that is gone, is nothing.
+pub fn find(pins: &Pins, place: &Place, hook: Hook) -> Result<Option<Link>, Error> {
+    match place.mechanism {
+        Mechanism::Tcx => tcx_link(pins, place.endpoint, hook),
+        Mechanism::Clsact => {
+            let found = place.inside(|| tc::find(place.ifindex, parent(hook)));
+            let found = match found {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+                found => found.context(|| format!("cannot look at the filters of {}", place.named(hook)))?,
+            };
+            let ours = found.filter(|filter| filter.name == place.filter_name(hook));
+            Ok(ours.map(|filter| Link { ifindex: place.ifindex, prog_id: filter.prog_id }))
+        }
+    }
+}
+
+/// Attaches a program where none of this endpoint is.
+pub fn attach(pins: &Pins, place: &Place, hook: Hook, program: BorrowedFd<'_>) -> Result<(), Error> {
+    let cannot = || format!("cannot attach {hook} to {}", place.named(hook));
+    match place.mechanism {
+        Mechanism::Tcx => {
+            let path = pins.link(place.endpoint, hook);
+            // A link whose interface went away.
+            files::remove(&path).context(|| format!("cannot remove `{}`", path.display()))?;
+            let link = bpf::tcx_attach(program, place.ifindex, hook.attach_type()).context(cannot)?;
+            bpf::obj_pin(link.as_fd(), &path).context(|| format!("cannot pin the link `{}`", path.display()))
+        }
+        Mechanism::Clsact => {
+            place.inside(|| tc::ensure_qdisc(place.ifindex)).context(cannot)?;
+            place.filter(hook)?;
+            let name = place.filter_name(hook);
+            place.inside(|| tc::replace(place.ifindex, parent(hook), program, &name)).context(cannot)
+        }
+    }
+}
+
+/// Puts a program in the place of the one that must run until then.
+pub fn replace(pins: &Pins, place: &Place, hook: Hook, program: BorrowedFd<'_>, from: u32) -> Result<(), Error> {
+    let endpoint = place.endpoint;
+    let changed =
+        || format!("cannot replace {hook} of endpoint {endpoint}: somebody else may have replaced program {from}");
+    match place.mechanism {
+        Mechanism::Tcx => {
+            let path = pins.link(endpoint, hook);
+            let link = bpf::obj_get(&path).context(|| format!("cannot open the link `{}`", path.display()))?;
+            let old = bpf::prog_by_id(from).context(|| format!("cannot open program {from} of endpoint {endpoint}"))?;
+            bpf::link_update(link.as_fd(), program, old.as_fd()).context(changed)
+        }
+        Mechanism::Clsact => {
+            let found = place.filter(hook)?;
+            if found.is_none_or(|filter| filter.prog_id != from) {
+                return Err(Error::Machine(changed()));
+            }
+            let name = place.filter_name(hook);
+            place.inside(|| tc::replace(place.ifindex, parent(hook), program, &name)).context(changed)
+        }
+    }
+}
+
+/// Takes a program off its interface.
+pub fn detach(pins: &Pins, place: &Place, hook: Hook) -> Result<(), Error> {
+    match place.mechanism {
+        Mechanism::Tcx => detach_tcx(pins, place.endpoint, hook),
+        Mechanism::Clsact => {
+            if find(pins, place, hook)?.is_none() {
+                return Ok(());
+            }
+            let remove =
+                || tc::remove(place.ifindex, parent(hook)).and_then(|()| tc::remove_empty_qdisc(place.ifindex));
+            place.inside(remove).context(|| format!("cannot detach {hook} from {}", place.named(hook)))
+        }
+    }
+}
+
+/// Takes a pinned program off its interface, and the pin away.
+pub fn detach_tcx(pins: &Pins, endpoint: u16, hook: Hook) -> Result<(), Error> {
+    let path = pins.link(endpoint, hook);
+    match bpf::obj_get(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        link => {
+            let link = link.context(|| format!("cannot open the link `{}`", path.display()))?;
+            bpf::link_detach(link.as_fd()).context(|| format!("cannot detach `{}`", path.display()))?;
+        }
+    }
+    files::remove(&path).context(|| format!("cannot remove `{}`", path.display()))
+}
+
+fn parent(hook: Hook) -> u32 {
+    match hook {
+        Hook::FromContainer => tc::INGRESS,
+        Hook::ToContainer => tc::EGRESS,
+    }
+}

@@ -1,0 +1,138 @@
+//! The commands that look: what they say is what happened.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::lab::{DEATHSTAR, Lab, XWING};
+
+fn json(lab: &Lab, args: &[&str]) -> Value {
+    serde_json::from_str(&lab.ok(&[args, &["-o", "json"]].concat())).expect("JSON")
+}
+
+/// The one element that fits.
+fn find(list: &Value, fits: impl Fn(&Value) -> bool) -> Value {
+    let found: Vec<_> = list.as_array().expect("a list").iter().filter(|one| fits(one)).collect();
+    assert_eq!(found.len(), 1, "{list}");
+    found[0].clone()
+}
+
+#[test]
+fn what_is_shown_is_what_happened() {
+    let Some(lab) = Lab::new() else { return };
+    let bundle = lab.bundle(80);
+    lab.add(&bundle, DEATHSTAR);
+    lab.add(&bundle, XWING);
+    assert!(lab.connects("10.77.0.1:80") && !lab.connects("10.77.0.1:81") && !lab.connects("[fd77::1]:81"));
+
+    let policy = json(&lab, &["policy", "get", DEATHSTAR.0]);
+    let allow = find(&policy, |line| line["policy"] == "allow" && line["direction"] == "ingress");
+    assert_eq!((&allow["peer"], &allow["ports"]), (&"k8s:app=xwing".into(), &"80/TCP".into()));
+    assert_eq!(allow["rules"][0], "CiliumNetworkPolicy default/rule80 spec.ingress[0] policies.yaml:12");
+    assert!(allow["packets"].as_u64().unwrap() > 0, "{allow}");
+    let others = find(&policy, |line| {
+        line["policy"] == "deny" && line["ports"] == "ANY" && line["identities"] != Value::from([0])
+    });
+    assert!(!others["identities"].as_array().unwrap().contains(&1256.into()), "{others}");
+    let egress = find(&policy, |line| line["direction"] == "egress");
+    assert_eq!((&egress["policy"], &egress["ports"]), (&"allow".into(), &"ANY".into()));
+    let text = lab.ok(&["policy", "get", "1"]);
+    assert!(text.starts_with("POLICY   DIRECTION   IDENTITY") && text.contains("80/TCP"), "{text}");
+    lab.fails(3, &["policy", "get", "default/droid"]);
+
+    let ct = json(&lab, &["ct", "list", "--address", "10.77.0.1"]);
+    let inside = find(&ct, |one| one["local"] == "10.77.0.1" && one["direction"] == "in");
+    assert_eq!((&inside["peer"], &inside["local_port"]), (&"10.77.0.3".into(), &80.into()), "{inside}");
+    assert_eq!((&inside["protocol"], &inside["generation"]), (&"tcp".into(), &1.into()));
+    assert!(lab.ok(&["ct", "list"]).contains("10.77.0.1:80"));
+    let flushed = json(&lab, &["ct", "flush", "--address", "10.77.0.1"]);
+    assert!(flushed["removed"].as_u64().unwrap() > 0, "{flushed}");
+    assert!(json(&lab, &["ct", "list"]).as_array().unwrap().iter().all(|one| one["local"] != "10.77.0.1"));
+    assert!(lab.ok(&["ct", "flush"]).contains("connections are forgotten"));
+    assert_eq!(json(&lab, &["ct", "list", "--expired"]), Value::from(Vec::<Value>::new()));
+
+    let maps = json(&lab, &["map", "list"]);
+    let conntrack = find(&maps, |map| map["name"] == "node/conntrack4");
+    assert_eq!((&conntrack["type"], &conntrack["max_entries"]), (&"hash".into(), &4096.into()));
+    assert!(conntrack["used"].is_u64());
+    find(&maps, |map| map["name"] == "endpoints/1/to_container_counters");
+    assert!(lab.ok(&["map", "list"]).contains("generations/1/ipcache4"));
+}
+
+#[test]
+fn drops_and_identities_have_names() {
+    let Some(lab) = Lab::new() else { return };
+    lab.add(&lab.bundle(80), DEATHSTAR);
+    lab.add(&lab.bundle(80), XWING);
+    assert!(lab.connects("10.77.0.1:80") && !lab.connects("10.77.0.1:81"));
+    let metrics = json(&lab, &["metrics"]);
+    let drops = find(&metrics, |row| row["reason"] == 133 && row["direction"] == "ingress");
+    assert_eq!(drops["reason_text"], "Policy denied");
+    assert!(lab.ok(&["metrics"]).contains("Policy denied"));
+    let text = lab.ok(&["metrics", "--prometheus"]);
+    let line = text
+        .lines()
+        .find(|l| l.starts_with("cilium_drop_count_total{direction=\"INGRESS\",reason=\"Policy denied\"} "));
+    assert!(line.is_some_and(|line| !line.ends_with(" 0")), "{text}");
+    assert!(text.contains("cilium_forward_count_total{direction=\"EGRESS\"} "), "{text}");
+    assert!(text.contains("cilium_bpf_map_pressure{map_name=\"conntrack4\"} 0.0"), "{text}");
+    assert!(text.contains("ciliumc_endpoint_deny_all 0\n") && text.contains("cilium_endpoint 2\n"), "{text}");
+
+    let xwing = json(&lab, &["identity", "get", "1256"]);
+    assert_eq!(xwing["labels"][0], "k8s:app=xwing");
+    assert_eq!(xwing["addresses"], serde_json::json!(["10.77.0.3/32", "fd77::3/128"]));
+    assert_eq!(xwing["endpoints"][0], XWING.0);
+    assert!(lab.ok(&["identity", "list"]).contains("1256   k8s:app=xwing"));
+    lab.fails(3, &["identity", "get", "9999"]);
+
+    // `events` is `monitor`, and each filter can leave something out.
+    let some = |filter: &[&str]| !lab.ok(&[&["events", "--timeout", "1"], filter].concat()).is_empty();
+    for (good, bad) in [
+        (["--port", "81"], ["--port", "82"]),
+        (["--address", "10.77.0.3"], ["--address", "10.77.0.4"]),
+        (["--protocol", "tcp"], ["--protocol", "sctp"]),
+        (["--identity", "1256"], ["--identity", "1258"]),
+        (["--direction", "ingress"], ["--port", "82"]),
+    ] {
+        assert!(!lab.connects("10.77.0.1:81"));
+        assert!(some(&[&["--type", "drop"], &good[..]].concat()), "{good:?}");
+        assert!(!lab.connects("10.77.0.1:81"));
+        assert!(!some(&[&["--type", "drop"], &bad[..]].concat()), "{bad:?}");
+    }
+}
+
+#[test]
+fn metrics_are_served_until_the_end() {
+    let Some(lab) = Lab::new() else { return };
+    lab.add(&lab.bundle(80), DEATHSTAR);
+    let (root, state) = (lab.root(), lab.state());
+    let (mut server, address) = lab.inside_node(move || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ciliumc-loader"));
+        command.arg("--root").arg(root).arg("--state-dir").arg(state);
+        command.args(["metrics", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped());
+        let mut server = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        (server, line.trim().strip_prefix("listening at ").unwrap().to_owned())
+    });
+    let ask = |request: &'static str| {
+        let address = address.clone();
+        lab.inside_node(move || {
+            let mut stream = TcpStream::connect(address).unwrap();
+            stream.write_all(request.as_bytes()).unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            answer
+        })
+    };
+    for _ in 0..2 {
+        let answer = ask("GET /metrics HTTP/1.1\r\nHost: node\r\n\r\n");
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.contains("\ncilium_endpoint 1\n"), "{answer}");
+    }
+    lab.ok(&["endpoint", "del", "--id", "1"]);
+    assert!(ask("GET / HTTP/1.0\r\n\r\n").contains("\ncilium_endpoint 0\n"), "it is read anew each time");
+    server.kill().unwrap();
+    server.wait().unwrap();
+}
