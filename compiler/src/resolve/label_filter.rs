@@ -1,5 +1,7 @@
 //! Which labels are part of an identity (spec §5.2, §5.3).
 
+use std::sync::LazyLock;
+
 use regex::Regex;
 
 use crate::ir::labels::{Label, LabelSet};
@@ -39,31 +41,33 @@ pub struct LabelFilter {
     whitelist: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Item {
     source: Option<String>,
     regex: Regex,
     exclude: bool,
 }
 
+/// The default list is the same in every cluster, and compiling it costs more than reading a small one.
+static DEFAULT: LazyLock<Result<Vec<Item>, regex::Error>> = LazyLock::new(|| {
+    let includes = DEFAULT_INCLUDES.into_iter().map(|(source, pattern)| Item::new(source, pattern, false));
+    let excludes = DEFAULT_EXCLUDES.into_iter().map(|pattern| Item::new(None, pattern, true));
+    includes.chain(excludes).collect()
+});
+
+impl Item {
+    fn new(source: Option<&str>, pattern: &str, exclude: bool) -> Result<Self, regex::Error> {
+        Ok(Self { source: source.map(Into::into), regex: Regex::new(&format!("^(?:{pattern})"))?, exclude })
+    }
+}
+
 impl LabelFilter {
     /// The default list with the operator's items behind it. A pattern that does not compile is named in the error;
     /// [`crate::ir::options`] has refused it before.
     pub fn new(operator: &[LabelFilterItem]) -> Result<Self, regex::Error> {
-        let mut items = Vec::new();
-        let mut add = |source: Option<&str>, pattern: &str, exclude| {
-            let regex = Regex::new(&format!("^(?:{pattern})"))?;
-            items.push(Item { source: source.map(Into::into), regex, exclude });
-            Ok::<_, regex::Error>(())
-        };
-        for (source, pattern) in DEFAULT_INCLUDES {
-            add(source, pattern, false)?;
-        }
-        for pattern in DEFAULT_EXCLUDES {
-            add(None, pattern, true)?;
-        }
+        let mut items = (*DEFAULT).clone()?;
         for item in operator {
-            add(item.source.as_deref(), &item.pattern, item.exclude)?;
+            items.push(Item::new(item.source.as_deref(), &item.pattern, item.exclude)?);
         }
         Ok(Self { items, whitelist: operator.iter().any(|item| !item.exclude) })
     }
