@@ -1,5 +1,7 @@
 //! Which labels are part of an identity (spec §5.2, §5.3).
 
+use std::sync::LazyLock;
+
 use regex::Regex;
 
 use crate::ir::labels::{Label, LabelSet};
@@ -39,24 +41,31 @@ pub struct LabelFilter {
     whitelist: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Item {
     source: Option<String>,
     regex: Regex,
     exclude: bool,
 }
 
+/// The default list is the same in every cluster, and compiling it costs more than reading a small one.
+static DEFAULT: LazyLock<Result<Vec<Item>, regex::Error>> = LazyLock::new(|| {
+    let includes = DEFAULT_INCLUDES.into_iter().map(|(source, pattern)| Item::new(source, pattern, false));
+    let excludes = DEFAULT_EXCLUDES.into_iter().map(|pattern| Item::new(None, pattern, true));
+    includes.chain(excludes).collect()
+});
+
 impl Item {
-    fn new(item: &LabelFilterItem) -> Result<Self, regex::Error> {
-        let regex = Regex::new(&format!("^(?:{})", item.pattern))?;
-        Ok(Self { source: item.source.clone(), regex, exclude: item.exclude })
+    fn new(source: Option<&str>, pattern: &str, exclude: bool) -> Result<Self, regex::Error> {
+        Ok(Self { source: source.map(Into::into), regex: Regex::new(&format!("^(?:{pattern})"))?, exclude })
     }
 }
 
 impl LabelFilter {
     /// The filter of node labels (source `node`), which has no default list: without an item of the operator it keeps all.
     pub fn nodes(operator: &[LabelFilterItem]) -> Result<Self, regex::Error> {
-        let items = operator.iter().map(Item::new).collect::<Result<_, _>>()?;
+        let item = |item: &LabelFilterItem| Item::new(item.source.as_deref(), &item.pattern, item.exclude);
+        let items = operator.iter().map(item).collect::<Result<_, _>>()?;
         Ok(Self { items, whitelist: operator.iter().any(|item| !item.exclude) })
     }
 
@@ -64,13 +73,7 @@ impl LabelFilter {
     /// [`crate::ir::options`] has refused it before.
     pub fn new(operator: &[LabelFilterItem]) -> Result<Self, regex::Error> {
         let mut filter = Self::nodes(operator)?;
-        let excludes = DEFAULT_EXCLUDES.map(|pattern| (None, pattern, true));
-        for (source, pattern, exclude) in
-            DEFAULT_INCLUDES.map(|(source, pattern)| (source, pattern, false)).into_iter().chain(excludes)
-        {
-            let (source, pattern) = (source.map(Into::into), pattern.into());
-            filter.items.push(Item::new(&LabelFilterItem { source, pattern, exclude })?);
-        }
+        filter.items.extend((*DEFAULT).clone()?);
         Ok(filter)
     }
 

@@ -69,11 +69,7 @@ pub fn qualified_name(source: &str, key: &str) -> Result<(), Wrong> {
 /// A label value: empty, or up to 63 letters, digits, `-`, `_`, `.`, with a letter or digit at both ends.
 pub fn label_value(text: &str) -> Result<(), Wrong> {
     if text.len() > 63 {
-        return Err(Wrong::new(
-            63,
-            text.len() - 63,
-            format!("the value has {} characters, the limit is 63", text.len()),
-        ));
+        return Err(Wrong::beyond(text, 63, format!("the value has {} characters, the limit is 63", text.len())));
     }
     let message = "a value has letters, digits, `-`, `_` and `.`, and begins and ends with a letter or digit";
     whole(text, message, opt(label_word)).map(drop)
@@ -96,7 +92,7 @@ fn label_word(input: &str) -> Step<'_, &str> {
 /// A DNS-1123 subdomain, as names of objects and prefixes of keys are.
 pub fn dns_subdomain(text: &str) -> Result<(), Wrong> {
     if text.len() > 253 {
-        return Err(Wrong::new(253, text.len() - 253, format!("{} characters, the limit is 253", text.len())));
+        return Err(Wrong::beyond(text, 253, format!("{} characters, the limit is 253", text.len())));
     }
     let message =
         "lower-case letters, digits, `-` and `.` make a name, with a letter or digit at both ends of each part";
@@ -106,7 +102,7 @@ pub fn dns_subdomain(text: &str) -> Result<(), Wrong> {
 /// A DNS-1123 label, as names of namespaces are.
 pub fn dns_label(text: &str) -> Result<(), Wrong> {
     if text.len() > 63 {
-        return Err(Wrong::new(63, text.len() - 63, format!("{} characters, the limit is 63", text.len())));
+        return Err(Wrong::beyond(text, 63, format!("{} characters, the limit is 63", text.len())));
     }
     let message = "lower-case letters, digits and `-` make a name, with a letter or digit at both ends";
     whole(text, message, dns_word).map(drop)

@@ -35,6 +35,12 @@ impl Wrong {
         Self { offset, len, message: message.into() }
     }
 
+    /// What stands behind the first `limit` bytes, with the whole of a character that the limit cuts.
+    pub(super) fn beyond(text: &str, limit: usize, message: impl Into<String>) -> Self {
+        let offset = text.floor_char_boundary(limit);
+        Self::new(offset, text.len() - offset, message)
+    }
+
     pub(super) fn whole(text: &str, message: impl Into<String>) -> Self {
         Self::new(0, text.len(), message)
     }

@@ -47,11 +47,7 @@ pub fn port_name(text: &str) -> Result<(), Wrong> {
         return Err(Wrong::whole(text, "the port is empty"));
     }
     if text.len() > 15 {
-        return Err(Wrong::new(
-            15,
-            text.len() - 15,
-            format!("a port name of {} characters, the limit is 15", text.len()),
-        ));
+        return Err(Wrong::beyond(text, 15, format!("a port name of {} characters, the limit is 15", text.len())));
     }
     let word = take_while1(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
     let message = "a port name has letters, digits and single `-` between them";
