@@ -4,7 +4,7 @@ use ipnet::IpNet;
 
 use super::build::Ctx;
 use super::labels::{Requirement, Selector};
-use super::{CidrPeer, CidrSource, Entity, Peer, Peers, RuleAction, fqdn, groups, scope, services};
+use super::{CidrPeer, CidrSource, Entity, Peer, Peers, RuleAction, fqdn, groups, quirks, scope, services};
 use crate::diag::{Code, Diagnostic, ObjectRef, Spanned};
 use crate::front::objects::{self, CidrSet, Element};
 
@@ -36,10 +36,12 @@ pub fn peers(ctx: &mut Ctx<'_>, element: &Element, action: RuleAction, scope: Ru
     let services = to_services(ctx, element, action, scope.object);
     let mut out = services.clone().unwrap_or_default();
     for selector in element.endpoints.iter().flatten() {
-        out.push(Peer::Labels(match scope.raw {
+        let scoped = match scope.raw {
             true => scope::selector(selector),
             false => scope::peer(selector, scope.namespace, scope.names_init, ctx.options()),
-        }));
+        };
+        quirks::negative_peer(ctx, &scoped, selector.span, scope.object);
+        out.push(Peer::Labels(scoped));
     }
     if let Some(cidrs) = &element.cidr {
         out.extend(cidr_list(ctx, cidrs));
@@ -113,7 +115,10 @@ fn cidr_list(ctx: &Ctx<'_>, cidrs: &[Spanned<IpNet>]) -> Vec<Peer> {
 
 fn cidr_set(ctx: &mut Ctx<'_>, set: &CidrSet, object: &ObjectRef) -> Peer {
     let source = match &set.source {
-        objects::CidrSource::Cidr(net) => CidrSource::Net(net.value),
+        objects::CidrSource::Cidr(net) => {
+            quirks::zero_of_other_family(ctx, *net, object);
+            CidrSource::Net(net.value)
+        }
         objects::CidrSource::GroupRef(name) => {
             if !ctx.has_cidr_group(&name.value) {
                 let message = format!("there is no CiliumCIDRGroup `{}`", name.value);
@@ -122,7 +127,11 @@ fn cidr_set(ctx: &mut Ctx<'_>, set: &CidrSet, object: &ObjectRef) -> Peer {
             }
             CidrSource::Group(name.value.clone())
         }
-        objects::CidrSource::GroupSelector(selector) => CidrSource::Groups(scope::of_source(selector, "cidrgroup")),
+        objects::CidrSource::GroupSelector(selector) => {
+            let groups = scope::of_source(selector, "cidrgroup");
+            quirks::negative_groups(ctx, &groups, selector.span, object);
+            CidrSource::Groups(groups)
+        }
     };
     Peer::Cidr(CidrPeer { source, except: set.except.iter().map(|e| e.value).collect(), set: true })
 }

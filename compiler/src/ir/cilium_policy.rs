@@ -6,7 +6,9 @@ use super::build::Ctx;
 use super::cilium_peers::{self, RuleScope};
 use super::labels::{Requirement, Selector};
 use super::scope::{self, NAMESPACE_KEY};
-use super::{DefaultDeny, Direction, Policy, Port, PortMatch, Ports, Protocol, ProxyPolicy, Rule, RuleAction, Subject};
+use super::{
+    DefaultDeny, Direction, Policy, Port, PortMatch, Ports, Protocol, ProxyPolicy, Rule, RuleAction, Subject, quirks,
+};
 use crate::diag::{Code, Diagnostic, ObjectRef};
 use crate::front::objects::{self, CiliumPolicy, CiliumRule, Element, IcmpField, KeySource, PortRule, PortSpec};
 
@@ -53,6 +55,7 @@ pub fn add(ctx: &mut Ctx<'_>, object: &CiliumPolicy) {
                 let peers = cilium_peers::peers(ctx, element, action, scope);
                 let requires = cilium_peers::requires(ctx, element, scope);
                 refuse_switched_off(ctx, element, &object.meta.object);
+                quirks::icmp_type_zero(ctx, element, &object.meta.object);
                 ctx.rule(Rule {
                     policy,
                     direction,

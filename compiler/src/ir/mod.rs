@@ -15,6 +15,7 @@ mod groups;
 pub mod labels;
 mod network_policy;
 pub mod options;
+mod quirks;
 mod scope;
 mod services;
 pub use scope::{CLUSTER_KEY, NAMESPACE_KEY, NAMESPACE_LABELS};

@@ -5,9 +5,9 @@ use super::labels::{Requirement, Selector};
 use super::scope::{self, CLUSTER_KEY, NAMESPACE_KEY};
 use super::{
     CidrPeer, CidrSource, DefaultDeny, Direction, Peer, Peers, Policy, PolicyIndex, Ports, Rule, RuleAction, Subject,
-    cilium_policy,
+    cilium_policy, quirks,
 };
-use crate::diag::Span;
+use crate::diag::{ObjectRef, Span};
 use crate::front::objects::{NetworkPolicy, NpPeer, NpRule};
 
 /// Adds one object.
@@ -39,7 +39,7 @@ pub fn add(ctx: &mut Ctx<'_>, object: &NetworkPolicy) {
         let rules = rules.as_deref().unwrap_or_default();
         for (n, rule) in rules.iter().enumerate() {
             let path = format!("spec.{}[{n}]", direction.word());
-            let peers = peers(ctx, rule, &object.meta.object.namespace);
+            let peers = peers(ctx, rule, &object.meta.object);
             let ports = match rule.ports.as_slice() {
                 [] => Ports::All,
                 ports => Ports::AnyOf(cilium_policy::ports(ports, None)),
@@ -70,21 +70,24 @@ fn has_rules(rules: &Option<Vec<NpRule>>) -> bool {
     rules.as_ref().is_some_and(|rules| !rules.is_empty())
 }
 
-fn peers(ctx: &Ctx<'_>, rule: &NpRule, namespace: &str) -> Peers {
+fn peers(ctx: &mut Ctx<'_>, rule: &NpRule, object: &ObjectRef) -> Peers {
     if rule.peers.is_empty() {
         // A selector, not the wildcard: a `requires` of another policy constrains it (§2.6).
         return Peers::AnyOf(vec![Peer::Labels(Selector::default())]);
     }
-    Peers::AnyOf(rule.peers.iter().map(|p| peer(ctx, p, namespace)).collect())
+    Peers::AnyOf(rule.peers.iter().map(|p| peer(ctx, p, object)).collect())
 }
 
-fn peer(ctx: &Ctx<'_>, written: &NpPeer, namespace: &str) -> Peer {
+fn peer(ctx: &mut Ctx<'_>, written: &NpPeer, object: &ObjectRef) -> Peer {
     match written {
-        NpPeer::IpBlock(block) => Peer::Cidr(CidrPeer {
-            source: CidrSource::Net(block.cidr.value),
-            except: block.except.iter().map(|e| e.value).collect(),
-            set: true,
-        }),
+        NpPeer::IpBlock(block) => {
+            quirks::zero_of_other_family(ctx, block.cidr, object);
+            Peer::Cidr(CidrPeer {
+                source: CidrSource::Net(block.cidr.value),
+                except: block.except.iter().map(|e| e.value).collect(),
+                set: true,
+            })
+        }
         NpPeer::Pods { pods, namespaces, .. } => {
             let mut selector = Selector::default();
             match namespaces {
@@ -94,7 +97,7 @@ fn peer(ctx: &Ctx<'_>, written: &NpPeer, namespace: &str) -> Peer {
                     selector.requirements.push(Requirement::k8s_exists(NAMESPACE_KEY));
                 }
                 Some(namespaces) => selector.requirements.extend(scope::namespace_labels(namespaces).requirements),
-                None => selector.requirements.push(Requirement::k8s_is(NAMESPACE_KEY, namespace)),
+                None => selector.requirements.push(Requirement::k8s_is(NAMESPACE_KEY, &object.namespace)),
             }
             if let Some(pods) = pods {
                 selector.requirements.extend(scope::selector(pods).requirements);
