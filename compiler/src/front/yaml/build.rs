@@ -288,7 +288,8 @@ impl<'a> Ctx<'a> {
 /// Bytes of a quoted scalar with its quotes.
 fn quoted_len(source: &str) -> usize {
     let bytes = source.as_bytes();
-    let Some(quote) = bytes.first() else { return 0 };
+    // After odd characters the parser's place can be off; then there is no quote.
+    let Some(quote @ (b'"' | b'\'')) = bytes.first() else { return 0 };
     let mut at = 1;
     while let Some(byte) = bytes.get(at) {
         at += match byte {
