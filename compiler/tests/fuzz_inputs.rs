@@ -11,11 +11,12 @@ type Target = fn(&[u8]);
 
 #[test]
 fn no_input_of_the_fuzzers_is_a_finding() {
-    let all: [(&str, Target); 5] = [
+    let all: [(&str, Target); 6] = [
         ("yaml", targets::yaml),
         ("selectors", targets::selectors),
         ("cidrs", targets::cidrs),
         ("ports", targets::ports),
+        ("fqdns", targets::fqdns),
         ("documents", targets::documents),
     ];
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds");

@@ -5,9 +5,11 @@
 
 use ciliumc::diag::{FileId, Span, render};
 use ciliumc::driver;
+use ciliumc::front::objects::FqdnSelector;
 use ciliumc::front::parse::{self, Wrong};
 use ciliumc::front::yaml::{self, ALIAS_NODES_MAX, DEPTH_MAX, Kind, Node};
 use ciliumc::front::{self, FrontOptions};
+use ciliumc::ir::fqdn;
 use ciliumc::resolve::Lock;
 use ciliumc::source::SourceMap;
 
@@ -120,6 +122,39 @@ pub fn ports(data: &[u8]) {
     }
 }
 
+/// Names, patterns of names and regular expressions of the proxy, alone and in policies.
+pub fn fqdns(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let words: Vec<&str> = text.split('\n').collect();
+    for word in &words {
+        wrong(word, parse::fqdn::server_name(word).err());
+        wrong(word, parse::re2(word).err());
+        match parse::fqdn::name(word) {
+            Ok(name) => {
+                // What is normal stays as it is, and a name matches itself as both.
+                assert_eq!(parse::fqdn::name(&name), Ok(name.clone()));
+                assert!(fqdn::matches(&FqdnSelector::Name(name.clone()), &name), "{name}");
+                assert!(fqdn::matches(&FqdnSelector::Pattern(name.clone()), &name), "{name}");
+            }
+            Err(error) => wrong(word, Some(error)),
+        }
+        match parse::fqdn::pattern(word) {
+            Ok(pattern) => {
+                let selector = FqdnSelector::Pattern(pattern);
+                words.iter().for_each(|name| drop(fqdn::matches(&selector, name)));
+            }
+            Err(error) => wrong(word, Some(error)),
+        }
+    }
+    let word = |at: usize| quoted(words.get(at).copied().unwrap_or_default());
+    let names = format!("[{{matchName: {}}}, {{matchPattern: {}}}]", word(0), word(1));
+    let ports = |rest: &str| format!("{{ports: [{{port: \"443\", protocol: TCP}}], {rest}}}");
+    let (dns, sni) = (ports(&format!("rules: {{dns: {names}}}")), ports(&format!("serverNames: [{}]", word(2))));
+    let http = ports(&format!("rules: {{http: [{{path: {}, host: {}}}]}}", word(3), word(4)));
+    let egress = format!("[{{toFQDNs: {names}}}, {{toPorts: [{dns}]}}, {{toPorts: [{sni}]}}, {{toPorts: [{http}]}}]");
+    read(&object("cilium.io/v2", "CiliumNetworkPolicy", &format!("{{endpointSelector: {{}}, egress: {egress}}}")));
+}
+
 /// Whole documents, as far as `ciliumc check` goes.
 pub fn documents(data: &[u8]) {
     read(&String::from_utf8_lossy(data));
@@ -144,14 +179,15 @@ fn read(text: &str) {
 
 /// A NetworkPolicy and a CiliumNetworkPolicy with these specs.
 fn read_in_both(network_policy: &str, cilium: &str) {
-    let object = |api_version: &str, kind: &str, spec: &str| {
-        format!("{{apiVersion: {api_version}, kind: {kind}, metadata: {{name: a, namespace: b}}, spec: {spec}}}")
-    };
     read(&format!(
         "{}\n---\n{}\n",
         object("networking.k8s.io/v1", "NetworkPolicy", network_policy),
         object("cilium.io/v2", "CiliumNetworkPolicy", cilium)
     ));
+}
+
+fn object(api_version: &str, kind: &str, spec: &str) -> String {
+    format!("{{apiVersion: {api_version}, kind: {kind}, metadata: {{name: a, namespace: b}}, spec: {spec}}}")
 }
 
 fn quoted(text: &str) -> String {

@@ -17,11 +17,12 @@ use crate::setup::{self, Need};
 use crate::tools;
 
 /// Targets, and where their first inputs are, below the root.
-const TARGETS: [(&str, &[&str]); 5] = [
+const TARGETS: [(&str, &[&str]); 6] = [
     ("yaml", &["fuzz/seeds/yaml", "testdata/front", "testdata/cases"]),
     ("selectors", &["fuzz/seeds/selectors"]),
     ("cidrs", &["fuzz/seeds/cidrs"]),
     ("ports", &["fuzz/seeds/ports"]),
+    ("fqdns", &["fuzz/seeds/fqdns"]),
     ("documents", &["fuzz/seeds/documents", "testdata/front", "testdata/cases"]),
 ];
 
@@ -48,7 +49,7 @@ pub struct Arguments {
     /// Targets side by side; 0 is one per processor
     #[arg(long, default_value_t = 0)]
     jobs: usize,
-    /// Only these: yaml, selectors, cidrs, ports, documents
+    /// Only these: yaml, selectors, cidrs, ports, fqdns, documents
     targets: Vec<String>,
 }
 
