@@ -42,7 +42,7 @@ status: {phase: Succeeded, podIP: 10.0.0.1, podIPs: [{ip: 10.0.0.1}, {ip: 'fd00:
 ",
     );
     assert_eq!(pod.meta.object.to_string(), "Pod ns/p");
-    assert!(pod.meta.owned && pod.host_network && pod.finished && !pod.zero_replicas);
+    assert!(pod.meta.owner.is_some() && pod.host_network && pod.finished && !pod.zero_replicas);
     assert_eq!(pod.pod_labels, [("a".to_owned(), "x".to_owned()), ("b".to_owned(), "z".to_owned())]);
     let ports: Vec<_> = pod.ports.iter().map(|port| (port.name.as_deref(), port.port, port.protocol)).collect();
     assert_eq!(ports, [(Some("http"), 80, Protocol::Tcp), (None, 2, Protocol::Udp)]);

@@ -4,7 +4,7 @@ use crate::diag::{Diagnostic, ObjectRef};
 
 use super::codes;
 use super::decode::Ctx;
-use super::objects::Meta;
+use super::objects::{Meta, Owner};
 use super::parse;
 use super::yaml::Node;
 
@@ -77,12 +77,14 @@ pub fn meta(ctx: &mut Ctx, root: &Node<'_>, object: &ObjectRef, policy: bool) ->
         .map(|(_, key, _, value)| (key, value.to_owned()))
         .collect();
     annotations.sort();
-    let owned = fields.get("ownerReferences").and_then(Node::items).is_some_and(|owners| !owners.is_empty());
+    let text = |node: &Node<'_>, name| node.get(name).and_then(Node::str).unwrap_or_default().to_owned();
+    let owner = fields.get("ownerReferences").and_then(Node::items).and_then(<[_]>::first);
+    let owner = owner.map(|owner| Owner { kind: text(owner, "kind"), name: text(owner, "name") });
     if policy {
         fields.ignore(&FIELDS);
         fields.finish(ctx, "metadata");
     }
-    Some(Meta { object: object.clone(), labels, annotations, owned, span: root.span })
+    Some(Meta { object: object.clone(), labels, annotations, owner, span: root.span })
 }
 
 /// Names appear in paths and reports: what could break those is refused, what only the API server minds is not.

@@ -16,7 +16,7 @@ pub mod labels;
 mod network_policy;
 pub mod options;
 mod quirks;
-mod scope;
+pub mod scope;
 mod services;
 pub use scope::{CLUSTER_KEY, NAMESPACE_KEY, NAMESPACE_LABELS};
 pub mod text;
@@ -30,8 +30,8 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 pub use crate::front::objects::{
-    AuthMode, DnsRule, Entity, FqdnSelector, HeaderMatch, HttpRule, KafkaRule, L7Rules, Listener, Mismatch, Protocol,
-    Secret, Tier, TlsContext,
+    AuthMode, DnsRule, Entity, FqdnSelector, HeaderMatch, HttpRule, KafkaRule, L7Rules, Listener, Mismatch, Owner,
+    Protocol, Secret, Tier, TlsContext,
 };
 
 use crate::diag::{ObjectRef, Span};
@@ -128,6 +128,8 @@ pub struct Endpoint {
     pub name: String,
     /// Kind of the object.
     pub kind: String,
+    /// What made the pod.
+    pub owner: Option<Owner>,
     /// Namespace.
     pub namespace: String,
     /// Labels of the pod, as written.

@@ -66,6 +66,7 @@ pub fn collect(objects: &Objects, nodes: &[Node], diagnostics: &mut Vec<Diagnost
         out.endpoints.push(Endpoint {
             name: name(workload),
             kind: workload.meta.object.kind.clone(),
+            owner: workload.meta.owner.clone(),
             namespace: workload.meta.object.namespace.clone(),
             labels: workload.pod_labels.iter().cloned().collect(),
             service_account: workload.service_account.clone().unwrap_or_else(|| "default".into()),
@@ -98,7 +99,7 @@ fn is_live(workload: &Workload, all: &[Workload]) -> bool {
     if workload.meta.object.kind == "Pod" {
         return !workload.finished;
     }
-    !workload.meta.owned && !workload.zero_replicas && !is_represented(workload, all)
+    workload.meta.owner.is_none() && !workload.zero_replicas && !is_represented(workload, all)
 }
 
 /// Whether pods of the workload are in the input: then they stand for it.

@@ -106,6 +106,6 @@ pub fn raw_rules(ctx: &mut Ctx, root: &Node<'_>, object: &ObjectRef) -> Option<C
     let rules = items.iter().zip(0usize..);
     let rules = rules.filter_map(|(item, index)| rule::rule(ctx, format!("[{index}]"), item, Scope::Raw, "")).collect();
     let meta =
-        Meta { object: object.clone(), labels: Vec::new(), annotations: Vec::new(), owned: false, span: root.span };
+        Meta { object: object.clone(), labels: Vec::new(), annotations: Vec::new(), owner: None, span: root.span };
     Some(CiliumPolicy { meta, raw: true, rules })
 }

@@ -61,10 +61,19 @@ pub struct Meta {
     pub labels: Vec<(String, String)>,
     /// Annotations, sorted by key.
     pub annotations: Vec<(String, String)>,
-    /// Whether `ownerReferences` names an owner.
-    pub owned: bool,
+    /// The first owner of `ownerReferences`.
+    pub owner: Option<Owner>,
     /// Where the object begins.
     pub span: Span,
+}
+
+/// What made an object. A field that is missing or no text is empty.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Owner {
+    /// Kind.
+    pub kind: String,
+    /// Name.
+    pub name: String,
 }
 
 /// Namespace.
@@ -100,7 +109,7 @@ pub struct Workload {
 }
 
 /// A container port.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ContainerPort {
     /// `name`, if written.
     pub name: Option<String>,
