@@ -9,6 +9,7 @@ pub mod bundle;
 pub mod clang;
 pub mod cli;
 pub mod codegen;
+pub mod connectivity;
 pub mod diag;
 pub mod driver;
 pub mod eval;

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// What each module of the compiler may take from the others, tests aside.
-const IMPORTS: [(&str, &[&str]); 16] = [
+const IMPORTS: [(&str, &[&str]); 17] = [
     ("diag", &["source"]), // to print the lines that a span means
     ("source", &["diag"]),
     ("front", &["diag", "source"]),
@@ -21,8 +21,9 @@ const IMPORTS: [(&str, &[&str]); 16] = [
     ("clang", &["codegen"]),
     ("object", &["codegen", "lower"]),
     ("bundle", &["diag", "ir", "lower", "resolve", "source"]),
-    ("validate", &["eval", "ir", "lower", "object", "resolve"]), // the only one that sees both readings
-    ("explain", &[]),                                            // pages, by the text of a code
+    ("connectivity", &["diag", "front", "ir", "lower", "resolve", "source"]), // NetworkPolicy alone is read from `front`
+    ("validate", &["eval", "ir", "lower", "object", "resolve"]),              // the only one that sees both readings
+    ("explain", &[]),                                                         // pages, by the text of a code
     ("driver", PIPELINE),
     ("cli", PIPELINE),
     ("main", &["cli"]),
@@ -30,8 +31,21 @@ const IMPORTS: [(&str, &[&str]); 16] = [
 
 /// Everything below the driver, and the driver itself.
 const PIPELINE: &[&str] = &[
-    "bundle", "clang", "codegen", "diag", "driver", "eval", "explain", "front", "ir", "lower", "object", "resolve",
-    "source", "validate",
+    "bundle",
+    "clang",
+    "codegen",
+    "connectivity",
+    "diag",
+    "driver",
+    "eval",
+    "explain",
+    "front",
+    "ir",
+    "lower",
+    "object",
+    "resolve",
+    "source",
+    "validate",
 ];
 
 /// What of the machine is reserved, and for whom.

@@ -29,6 +29,10 @@ pub enum Command {
     Check(CheckArgs),
     /// Say what happens to flows, and why.
     Trace(TraceArgs),
+    /// Say who may talk to whom.
+    List(ListArgs),
+    /// Say what another version of the input lets pass, and what it no longer does.
+    Diff(DiffArgs),
     /// Say what a diagnostic's code means, with an example; without a code, list all.
     #[command(after_help = "Examples:\n  ciliumc explain E-210\n  ciliumc explain | grep -i icmp")]
     Explain {
@@ -224,4 +228,91 @@ pub enum TraceFormat {
     Text,
     Json,
     Tsv,
+}
+
+/// Whose reading of the policies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SemanticsArg {
+    /// Cilium's.
+    Cilium,
+    /// NetworkPolicy alone, as the Kubernetes API describes it: no other kind of policy, no host, no ICMP, no IPv6.
+    Kubernetes,
+}
+
+impl SemanticsArg {
+    /// The word on the command line.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Cilium => "cilium",
+            Self::Kubernetes => "kubernetes",
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  ciliumc list deploy/\n  ciliumc list deploy/ -o json | jq '.rows[] | select(.destination.name == \"cart\")'\n  \
+                  ciliumc list deploy/ --semantics kubernetes -o np-guard"
+)]
+pub struct ListArgs {
+    #[command(flatten)]
+    pub input: InputArgs,
+    /// Whose reading of the policies.
+    #[arg(long, value_enum, default_value_t = SemanticsArg::Cilium, value_name = "WHOSE")]
+    pub semantics: SemanticsArg,
+    /// Report format.
+    #[arg(long, short, value_enum, default_value_t = ListFormat::Text, value_name = "FORMAT")]
+    pub output: ListFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ListFormat {
+    /// A table.
+    Text,
+    Json,
+    /// The lines of netpol-analyzer's `list`.
+    NpGuard,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    mut_arg("paths", |paths| paths.num_args(2).value_names(["OLD", "NEW"]).help("Files, folders, or `git:REF:PATH`")),
+    after_help = "Examples:\n  ciliumc diff git:main:deploy deploy/\n  \
+                  ciliumc diff git:main:deploy deploy/ --fail-on widened -o md      # in CI, as a comment\n  \
+                  ciliumc diff old/ new/ --semantics kubernetes -o np-guard"
+)]
+pub struct DiffArgs {
+    #[command(flatten)]
+    pub input: InputArgs,
+    /// Whose reading of the policies.
+    #[arg(long, value_enum, default_value_t = SemanticsArg::Cilium, value_name = "WHOSE")]
+    pub semantics: SemanticsArg,
+    /// Differences that make the exit code 1.
+    #[arg(long, value_enum, default_value_t = DiffClass::Any, value_name = "CLASS")]
+    pub fail_on: DiffClass,
+    /// Report format.
+    #[arg(long, short, value_enum, default_value_t = DiffFormat::Text, value_name = "FORMAT")]
+    pub output: DiffFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DiffClass {
+    /// More may pass between those that both versions have.
+    Widened,
+    /// Less may.
+    Narrowed,
+    /// Whatever differs, workloads that come or go included.
+    Any,
+    /// None.
+    None,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DiffFormat {
+    Text,
+    Json,
+    /// Markdown for a comment on a pull request.
+    Md,
+    /// The lines of netpol-analyzer's `diff`.
+    NpGuard,
 }

@@ -2,8 +2,10 @@
 
 use std::io::IsTerminal;
 
-use super::args::{Colour, DoubleStar, InputArgs};
-use crate::diag::{Severity, render};
+use super::args::{Colour, DoubleStar, InputArgs, SemanticsArg};
+use crate::connectivity::Connectivity;
+use crate::diag::{Diagnostic, Severity, render};
+use crate::driver::connectivity::Semantics;
 use crate::driver::{self, Analysis, Failure};
 use crate::front::FrontOptions;
 use crate::front::objects::Choices;
@@ -12,7 +14,12 @@ use crate::source::{self, LoadOptions, SourceMap};
 
 /// Reads the input; every file that cannot be read is named.
 pub fn load(args: &InputArgs) -> Result<SourceMap, Failure> {
-    let options = LoadOptions { paths: args.paths.clone(), exclude: args.exclude.clone() };
+    load_paths(args, &args.paths)
+}
+
+/// Reads some of the paths.
+pub fn load_paths(args: &InputArgs, paths: &[String]) -> Result<SourceMap, Failure> {
+    let options = LoadOptions { paths: paths.to_vec(), exclude: args.exclude.clone() };
     let mut sources = source::load(&options).map_err(|errors| {
         let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
         Failure::Input(lines.join("\nerror: "))
@@ -25,12 +32,32 @@ pub fn load(args: &InputArgs) -> Result<SourceMap, Failure> {
 
 /// Analyses the input.
 pub fn analyse(args: &InputArgs, sources: &SourceMap, lock: Lock) -> Result<Analysis, Failure> {
+    driver::analyse(sources, &front_options(args), lock)
+}
+
+/// Who may talk to whom, in some of the paths. Prints diagnostics and refuses to go on like every command.
+pub fn connect(
+    args: &InputArgs,
+    paths: &[String],
+    semantics: SemanticsArg,
+) -> Result<(SourceMap, Connectivity), Failure> {
+    let semantics = match semantics {
+        SemanticsArg::Cilium => Semantics::Cilium,
+        SemanticsArg::Kubernetes => Semantics::Kubernetes,
+    };
+    let sources = load_paths(args, paths)?;
+    let (connectivity, diagnostics) = driver::connectivity::connect(&sources, &front_options(args), semantics)?;
+    print_all(args, &diagnostics, &sources);
+    refuse_errors(args, &diagnostics)?;
+    Ok((sources, connectivity))
+}
+
+fn front_options(args: &InputArgs) -> FrontOptions {
     let choices = Choices {
         literal_to_services: args.compat_toservices,
         fqdn_double_star: args.fqdn_double_star == DoubleStar::V1_19,
     };
-    let options = FrontOptions { default_namespace: args.namespace.clone(), choices };
-    driver::analyse(sources, &options, lock)
+    FrontOptions { default_namespace: args.namespace.clone(), choices }
 }
 
 /// Whether standard error shows colour.
@@ -44,11 +71,15 @@ pub fn colour(args: &InputArgs) -> bool {
 
 /// Prints the diagnostics as text, then a line that counts them.
 pub fn print_diagnostics(args: &InputArgs, analysis: &Analysis, sources: &SourceMap) {
-    if analysis.diagnostics.is_empty() {
+    print_all(args, &analysis.diagnostics, sources);
+}
+
+fn print_all(args: &InputArgs, diagnostics: &[Diagnostic], sources: &SourceMap) {
+    if diagnostics.is_empty() {
         return;
     }
-    eprint!("{}", render::text(&analysis.diagnostics, sources, colour(args)));
-    let count = |severity| analysis.diagnostics.iter().filter(|d| d.severity == severity).count();
+    eprint!("{}", render::text(diagnostics, sources, colour(args)));
+    let count = |severity| diagnostics.iter().filter(|d| d.severity == severity).count();
     let counts = [(Severity::Error, "error"), (Severity::Warning, "warning"), (Severity::Info, "remark")]
         .into_iter()
         .map(|(severity, word)| (count(severity), word))
@@ -56,12 +87,17 @@ pub fn print_diagnostics(args: &InputArgs, analysis: &Analysis, sources: &Source
         .map(|(n, word)| if n == 1 { format!("1 {word}") } else { format!("{n} {word}s") });
     let counts = counts.collect::<Vec<_>>().join(", ");
     // One example is enough to say how to ask, and the worst is what the reader will look at.
-    let example = analysis.diagnostics.iter().min_by_key(|d| (d.severity, d.code)).map(|d| d.code);
+    let example = diagnostics.iter().min_by_key(|d| (d.severity, d.code)).map(|d| d.code);
     let example = example.map(|code| format!("; `ciliumc explain {code}` says more about a code"));
     eprintln!("{counts}{}", example.unwrap_or_default());
 }
 
 /// Refuses to go on with refused objects, unless told to.
 pub fn refuse(args: &InputArgs, analysis: &Analysis) -> Result<(), Failure> {
-    if analysis.has_errors() && !args.keep_going { Err(Failure::Refused) } else { Ok(()) }
+    refuse_errors(args, &analysis.diagnostics)
+}
+
+fn refuse_errors(args: &InputArgs, diagnostics: &[Diagnostic]) -> Result<(), Failure> {
+    let refused = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
+    if refused && !args.keep_going { Err(Failure::Refused) } else { Ok(()) }
 }

@@ -8,8 +8,12 @@
 mod args;
 mod build;
 mod check;
+mod connections;
+mod diff;
 mod explain;
 mod inputs;
+mod l7;
+mod list;
 mod man;
 mod report;
 mod trace;
@@ -34,6 +38,8 @@ pub fn main() -> ExitCode {
         Command::Build(args) => build::run(args),
         Command::Check(args) => check::run(args),
         Command::Trace(args) => trace::run(args),
+        Command::List(args) => list::run(args),
+        Command::Diff(args) => diff::run(args),
         Command::Explain { codes } => explain::run(codes),
         Command::Completions { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "ciliumc", &mut std::io::stdout());

@@ -3,6 +3,7 @@
 use ciliumc_abi::drop_reason;
 use serde_json::json;
 
+use crate::diag::{ObjectRef, Span};
 use crate::eval::{Considered, Decision, Reason, Verdict};
 use crate::ir::options::Options;
 use crate::ir::{Cluster, Direction, RuleId};
@@ -41,8 +42,12 @@ pub fn why(sources: &SourceMap, cluster: &Cluster, decision: &Decision) -> Strin
 /// A rule's object, path, file and line.
 fn place(sources: &SourceMap, cluster: &Cluster, id: RuleId) -> String {
     let rule = cluster.rule(id);
-    let line = sources.line_col(rule.span).line;
-    format!("{} {} ({}:{line})", cluster.policy_of(id).object, rule.path, sources.name(rule.span.file))
+    format!("{} {} ({})", cluster.policy_of(id).object, rule.path, file_line(sources, rule.span))
+}
+
+/// `file:line`.
+pub fn file_line(sources: &SourceMap, span: Span) -> String {
+    format!("{}:{}", sources.name(span.file), sources.line_col(span).line)
 }
 
 /// One rule beside a flow, with a mark where it decides.
@@ -109,10 +114,14 @@ pub fn arrow(direction: Direction) -> &'static str {
 /// One rule as JSON.
 pub fn rule(sources: &SourceMap, cluster: &Cluster, id: RuleId) -> serde_json::Value {
     let rule = cluster.rule(id);
-    let object = &cluster.policy_of(id).object;
-    let place = sources.line_col(rule.span);
+    place_json(sources, &cluster.policy_of(id).object, &rule.path, rule.span)
+}
+
+/// A part of an object as JSON.
+pub fn place_json(sources: &SourceMap, object: &ObjectRef, path: &str, span: Span) -> serde_json::Value {
+    let place = sources.line_col(span);
     json!({
-        "kind": object.kind, "namespace": object.namespace, "name": object.name, "path": rule.path,
-        "file": sources.name(rule.span.file), "line": place.line, "column": place.column,
+        "kind": object.kind, "namespace": object.namespace, "name": object.name, "path": path,
+        "file": sources.name(span.file), "line": place.line, "column": place.column,
     })
 }

@@ -4,6 +4,7 @@
 //! bundle. Nothing here prints: diagnostics and failures are returned.
 
 pub mod build;
+pub mod connectivity;
 mod failure;
 pub mod warnings;
 

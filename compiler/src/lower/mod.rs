@@ -8,7 +8,7 @@
 //! knows nothing of `eval`: the two are held against each other by tests and by `validate`.
 
 mod decide;
-mod factor;
+pub mod factor;
 pub mod shape;
 pub mod tables;
 pub mod text;

@@ -27,7 +27,7 @@ use ipnet::IpNet;
 pub use addresses::AddressTable;
 pub use attributes::{Attributes, AuthType, Items, Parser, Redirect, Ruleset, TlsTerms};
 pub use lock::{Lock, LockError};
-pub use places::{Area, AreaIndex, Place};
+pub use places::{Area, AreaIndex, Place, area_text};
 pub use tiers::{TierRule, Tiers};
 
 use crate::diag::Diagnostic;

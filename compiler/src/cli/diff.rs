@@ -1,0 +1,163 @@
+//! `ciliumc diff`.
+
+use serde_json::{Value, json};
+
+use super::args::{DiffArgs, DiffClass, DiffFormat};
+use super::connections::{parties, party, party_json, port_words, treatment, treatment_json};
+use super::{connections, inputs, report};
+use crate::connectivity::diff::{self, Cause, Class, Part, Row, Version, Witness};
+use crate::connectivity::{align, np_guard};
+use crate::driver::Failure;
+use crate::source::SourceMap;
+
+/// Runs the command.
+pub fn run(args: &DiffArgs) -> Result<u8, Failure> {
+    let version = |n: usize| {
+        let paths = args.input.paths.get(n..=n).unwrap_or_default();
+        inputs::connect(&args.input, paths, args.semantics)
+    };
+    let (old_sources, old) = version(0)?;
+    let (new_sources, new) = version(1)?;
+    let rows = diff::diff(
+        Version { connectivity: &old, sources: &old_sources },
+        Version { connectivity: &new, sources: &new_sources },
+    );
+    let sources = Sources { old: &old_sources, new: &new_sources };
+    match args.output {
+        DiffFormat::Text => print!("{}", text(sources, &rows)),
+        DiffFormat::Json => println!("{:#}", json(sources, &rows, args.semantics.word())),
+        DiffFormat::Md => print!("{}", markdown(sources, &rows)),
+        DiffFormat::NpGuard => print!("{}", np_guard::diff(&old, &new, align::pairs(&old, &new))),
+    }
+    let is_finding = |row: &Row<'_>| match (args.fail_on, row.class) {
+        (DiffClass::Any, _)
+        | (DiffClass::Widened, Class::Widened | Class::Changed)
+        | (DiffClass::Narrowed, Class::Narrowed | Class::Changed) => true,
+        (DiffClass::None, _)
+        | (DiffClass::Widened, Class::Narrowed | Class::WorkloadOnly)
+        | (DiffClass::Narrowed, Class::Widened | Class::WorkloadOnly) => false,
+    };
+    Ok(u8::from(rows.iter().any(is_finding)))
+}
+
+/// The files of both versions.
+#[derive(Clone, Copy)]
+struct Sources<'a> {
+    old: &'a SourceMap,
+    new: &'a SourceMap,
+}
+
+impl<'a> Sources<'a> {
+    fn of(self, cause: &Cause<'_>) -> &'a SourceMap {
+        if cause.is_new { self.new } else { self.old }
+    }
+}
+
+/// A block of lines for each row, then a line that counts them.
+fn text(sources: Sources<'_>, rows: &[Row<'_>]) -> String {
+    let mut out = String::new();
+    for row in rows {
+        out += &format!("{} {} -> {}\n", row.class.word(), parties(&row.sources), parties(&row.destinations));
+        for (word, parts) in [("gained", &row.gained), ("lost", &row.lost)] {
+            out.extend(parts.iter().map(|part| format!("  {word:6} {}\n", self::part(part))));
+        }
+        out.extend(row.witness.iter().map(|witness| format!("  e.g.   {}\n", self::witness(witness))));
+        out.extend(row.causes.iter().map(|cause| format!("  by     {}\n", self::cause(sources, cause))));
+    }
+    out + &format!("{}\n", summary(rows))
+}
+
+/// `2 widened, 1 narrowed`.
+fn summary(rows: &[Row<'_>]) -> String {
+    let classes = [Class::Widened, Class::Narrowed, Class::Changed, Class::WorkloadOnly];
+    let counts = classes.map(|class| (rows.iter().filter(|row| row.class == class).count(), class.word()));
+    let counts = counts.into_iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}"));
+    let counts: Vec<String> = counts.collect();
+    if counts.is_empty() { "no difference".into() } else { counts.join(", ") }
+}
+
+/// `TCP 80,90-95`, with what proxies let pass.
+fn part(part: &Part) -> String {
+    let ports = format!("{} {}", part.transport.name(), port_words(part.transport, &part.ranges));
+    match (&part.instead_of, treatment(&part.treatment)) {
+        (None, plain) if plain == "-" => ports,
+        (None, treated) => format!("{ports} {treated}"),
+        (Some(other), treated) => format!("{ports} {treated} (else {})", treatment(other)),
+    }
+}
+
+fn witness(witness: &Witness) -> String {
+    let address = witness.address.map(|address| format!(" ({address})")).unwrap_or_default();
+    let (source, destination) = (party(&witness.source), party(&witness.destination));
+    format!("{source} -> {destination} {}/{}{address}", witness.port, witness.transport.name())
+}
+
+fn cause(sources: Sources<'_>, cause: &Cause<'_>) -> String {
+    let place = report::file_line(sources.of(cause), cause.rule.span);
+    format!("{} {} ({place}), {}", cause.rule.object, cause.rule.path, cause.edit.word())
+}
+
+/// For a comment on a pull request; the marker lets CI find its comment again.
+fn markdown(sources: Sources<'_>, rows: &[Row<'_>]) -> String {
+    let mut out = format!("<!-- ciliumc-diff:v1 -->\n### Network policy: {}\n", summary(rows));
+    if rows.is_empty() {
+        return out;
+    }
+    out += "\n| | From | To | Gained | Lost | For example | Caused by |\n|-|-|-|-|-|-|-|\n";
+    for row in rows {
+        let cells = [
+            row.class.word().to_uppercase(),
+            code(row.sources.iter().map(party)),
+            code(row.destinations.iter().map(party)),
+            code(row.gained.iter().map(part)),
+            code(row.lost.iter().map(part)),
+            code(row.witness.iter().map(witness)),
+            code(row.causes.iter().map(|cause| self::cause(sources, cause))),
+        ];
+        out += &format!("| {} |\n", cells.join(" | "));
+    }
+    out
+}
+
+/// Words as code in a cell of a table, one under the other.
+fn code(words: impl Iterator<Item = String>) -> String {
+    let words = words.map(|word| format!("`{}`", word.replace('|', "\\|").replace('`', "'")));
+    words.collect::<Vec<_>>().join("<br>")
+}
+
+fn json(sources: Sources<'_>, rows: &[Row<'_>], semantics: &str) -> Value {
+    let parts = |parts: &[Part]| -> Vec<Value> { parts.iter().map(part_json).collect() };
+    let rows = rows.iter().map(|row| {
+        let causes = row.causes.iter().map(|cause| {
+            let mut value = connections::rule_json(sources.of(cause), cause.rule);
+            value["version"] = json!(if cause.is_new { "new" } else { "old" });
+            value["edit"] = json!(cause.edit.word());
+            value
+        });
+        json!({
+            "class": row.class.word(),
+            "sources": row.sources.iter().map(party_json).collect::<Vec<_>>(),
+            "destinations": row.destinations.iter().map(party_json).collect::<Vec<_>>(),
+            "gained": parts(&row.gained), "lost": parts(&row.lost),
+            "witness": row.witness.as_ref().map(|witness| json!({
+                "source": party_json(&witness.source), "destination": party_json(&witness.destination),
+                "address": witness.address.map(|address| address.to_string()),
+                "protocol": witness.transport.name(), "port": witness.port,
+            })),
+            "causes": causes.collect::<Vec<_>>(),
+        })
+    });
+    let rows: Vec<Value> = rows.collect();
+    json!({ "schema": "ciliumc/diff/v1", "semantics": semantics, "rows": rows })
+}
+
+fn part_json(part: &Part) -> Value {
+    let (l7, auth) = treatment_json(&part.treatment);
+    let instead_of = part.instead_of.as_ref().map(|other| {
+        let (l7, auth) = treatment_json(other);
+        json!({ "l7": l7, "auth": auth })
+    });
+    json!({
+        "protocol": part.transport.name(), "ports": part.ranges, "l7": l7, "auth": auth, "insteadOf": instead_of,
+    })
+}

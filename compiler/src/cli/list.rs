@@ -1,0 +1,73 @@
+//! `ciliumc list`.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::args::{ListArgs, ListFormat, SemanticsArg};
+use super::{connections, inputs};
+use crate::connectivity::ports::Ports;
+use crate::connectivity::{Connectivity, Party, np_guard};
+use crate::driver::Failure;
+use crate::source::SourceMap;
+
+/// Runs the command.
+pub fn run(args: &ListArgs) -> Result<u8, Failure> {
+    let (sources, connectivity) = inputs::connect(&args.input, &args.input.paths, args.semantics)?;
+    match args.output {
+        ListFormat::Text => print!("{}", text(&sources, &connectivity)),
+        ListFormat::Json => println!("{:#}", json(&sources, &connectivity, args.semantics)),
+        ListFormat::NpGuard => print!("{}", np_guard::list(&connectivity)),
+    }
+    Ok(0)
+}
+
+/// A table. Those who are no workloads share a line where they may do the same.
+fn text(sources: &SourceMap, connectivity: &Connectivity) -> String {
+    let mut from_others: BTreeMap<(&Party, &Ports), Vec<Party>> = BTreeMap::new();
+    let mut to_others: BTreeMap<(&Party, &Ports), Vec<Party>> = BTreeMap::new();
+    let mut rows: Vec<(Vec<Party>, Vec<Party>, &Ports)> = Vec::new();
+    for (source, destination, ports) in connectivity.connected() {
+        match (source.is_workload(), destination.is_workload()) {
+            (false, _) => from_others.entry((destination, &**ports)).or_default().push(source.clone()),
+            (true, false) => to_others.entry((source, &**ports)).or_default().push(destination.clone()),
+            (true, true) => rows.push((vec![source.clone()], vec![destination.clone()], &**ports)),
+        }
+    }
+    let from_others = from_others.into_iter().map(|((one, ports), others)| (others, vec![one.clone()], ports));
+    let to_others = to_others.into_iter().map(|((one, ports), others)| (vec![one.clone()], others, ports));
+    rows.extend(from_others.chain(to_others));
+    rows.sort();
+
+    let mut table = vec![["SRC", "DST", "PROTO", "PORTS", "L7", "VIA"].map(String::from)];
+    for (from, to, ports) in &rows {
+        for entry in connections::entries(ports) {
+            let [protocol, numbers] = entry.words();
+            let via = connections::via(sources, &connections::rules(connectivity, entry.rules));
+            let l7 = connections::treatment(entry.treatment);
+            table.push([connections::parties(from), connections::parties(to), protocol, numbers, l7, via]);
+        }
+    }
+    connections::table(&table)
+}
+
+/// One row for each pair.
+fn json(sources: &SourceMap, connectivity: &Connectivity, semantics: SemanticsArg) -> Value {
+    let rows = connectivity.connected().map(|(source, destination, ports)| {
+        let entries = connections::entries(ports).into_iter().map(|entry| {
+            let rules = connections::rules(connectivity, entry.rules);
+            let (l7, auth) = connections::treatment_json(entry.treatment);
+            json!({
+                "protocol": entry.transport.map(|transport| transport.name()), "ports": entry.ranges,
+                "l7": l7, "auth": auth,
+                "rules": rules.iter().map(|rule| connections::rule_json(sources, rule)).collect::<Vec<_>>(),
+            })
+        });
+        json!({
+            "source": connections::party_json(source), "destination": connections::party_json(destination),
+            "connections": entries.collect::<Vec<_>>(),
+        })
+    });
+    let rows: Vec<Value> = rows.collect();
+    json!({ "schema": "ciliumc/list/v1", "semantics": semantics.word(), "rows": rows })
+}

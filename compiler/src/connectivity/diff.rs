@@ -1,0 +1,272 @@
+//! What was gained and what was lost between two versions, grouped, with the rules that were edited.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::align::{self, Pair};
+use super::edits::Edits;
+pub use super::edits::{Edit, Version};
+use super::ports::{self, Outcome, Transport, Treatment};
+use super::{Party, RuleRef};
+use crate::diag::ObjectRef;
+use crate::ir::Direction;
+use crate::resolve::Ruleset;
+
+/// What kind of difference a row is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Class {
+    /// More may pass.
+    Widened,
+    /// Less may pass.
+    Narrowed,
+    /// Some of both, or other requests than before.
+    Changed,
+    /// One of the ends was not there before, or no longer is.
+    WorkloadOnly,
+}
+
+impl Class {
+    /// The word of reports.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Widened => "widened",
+            Self::Narrowed => "narrowed",
+            Self::Changed => "changed",
+            Self::WorkloadOnly => "workload-only",
+        }
+    }
+}
+
+/// One difference, the same for all its sources and destinations.
+#[derive(Debug, Clone)]
+pub struct Row<'a> {
+    /// What kind.
+    pub class: Class,
+    /// Sources, sorted.
+    pub sources: Vec<Party>,
+    /// Destinations, sorted.
+    pub destinations: Vec<Party>,
+    /// What only the new version lets pass, or lets pass more of.
+    pub gained: Vec<Part>,
+    /// What only the old version let pass, or let pass more of.
+    pub lost: Vec<Part>,
+    /// A flow for the first part that was gained, else lost.
+    pub witness: Option<Witness>,
+    /// The rules behind it, those that were edited where there are any.
+    pub causes: Vec<Cause<'a>>,
+}
+
+/// Some ports of one protocol that are treated alike.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Part {
+    /// Protocol.
+    pub transport: Transport,
+    /// Ports, or ICMP types, inclusive.
+    pub ranges: Vec<(u16, u16)>,
+    /// How they pass in the version that lets them.
+    pub treatment: Treatment,
+    /// How they pass in the other, if they do.
+    pub instead_of: Option<Treatment>,
+}
+
+/// One flow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Witness {
+    /// From.
+    pub source: Party,
+    /// To.
+    pub destination: Party,
+    /// An address of the end that is known by address.
+    pub address: Option<IpAddr>,
+    /// Protocol.
+    pub transport: Transport,
+    /// Destination port, or ICMP type.
+    pub port: u16,
+}
+
+/// A rule behind a difference.
+#[derive(Debug, Clone, Copy)]
+pub struct Cause<'a> {
+    /// The rule.
+    pub rule: &'a RuleRef,
+    /// Whether the new version has it: its place is in those files then.
+    pub is_new: bool,
+    /// What happened to it.
+    pub edit: Edit,
+}
+
+/// The rules of both versions behind a difference: (rule, is new).
+type Behind = BTreeSet<(super::RuleIndex, bool)>;
+
+/// What differs for one pair.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Difference {
+    class: Class,
+    gained: Vec<Part>,
+    lost: Vec<Part>,
+    behind: Behind,
+}
+
+/// Every difference, by class and then by source.
+pub fn diff<'a>(old: Version<'a>, new: Version<'a>) -> Vec<Row<'a>> {
+    let edits = Edits::new(old, new);
+    let pairs = align::pairs(old.connectivity, new.connectivity);
+    let differing = pairs.into_iter().filter_map(|pair| {
+        let difference = difference(&pair)?;
+        Some((pair.source, pair.destination, difference))
+    });
+    let differing = align::merge_ranges(differing.collect(), |a, b| a == b);
+    let rows = group(differing).into_iter().map(|((class, sources, destinations), difference)| Row {
+        class,
+        witness: witness(old, new, &sources, &destinations, &difference),
+        causes: causes(&edits, &difference.behind),
+        sources,
+        destinations,
+        gained: difference.gained,
+        lost: difference.lost,
+    });
+    rows.collect()
+}
+
+fn difference(pair: &Pair) -> Option<Difference> {
+    let mut behind = Behind::new();
+    let mut gained = BTreeMap::new();
+    let mut lost = BTreeMap::new();
+    let nothing = Arc::new(Outcome { passes: None, rules: BTreeSet::new() });
+    let flows: Vec<_> = match (&pair.old, &pair.new) {
+        (Some(old), Some(new)) => old.zip_all(new, &nothing),
+        (Some(old), None) => old.segments().map(|(t, s)| (t, s.first, s.last, &s.outcome, &nothing)).collect(),
+        (None, Some(new)) => new.segments().map(|(t, s)| (t, s.first, s.last, &nothing, &s.outcome)).collect(),
+        (None, None) => Vec::new(),
+    };
+    for (transport, first, last, old, new) in flows {
+        let more = lets_more(new, old);
+        let less = lets_more(old, new);
+        for (differs, side, having, other) in [(more, &mut gained, new, old), (less, &mut lost, old, new)] {
+            if let (true, Some(treatment)) = (differs, &having.passes) {
+                let key = (transport, treatment.clone(), other.passes.clone());
+                side.entry(key).or_insert_with(Vec::new).push((transport, first, last));
+                behind.extend(old.rules.iter().map(|rule| (*rule, false)));
+                behind.extend(new.rules.iter().map(|rule| (*rule, true)));
+            }
+        }
+    }
+    let (gained, lost) = (parts(gained), parts(lost));
+    let class = match (&pair.old, &pair.new, gained.is_empty(), lost.is_empty()) {
+        (_, _, true, true) => return None,
+        (None, ..) | (_, None, ..) => Class::WorkloadOnly,
+        (Some(_), Some(_), false, true) => Class::Widened,
+        (Some(_), Some(_), true, false) => Class::Narrowed,
+        (Some(_), Some(_), false, false) => Class::Changed,
+    };
+    Some(Difference { class, gained, lost, behind })
+}
+
+/// Ranges of a protocol, by how they pass in one version and in the other.
+type ByTreatment = BTreeMap<(Transport, Treatment, Option<Treatment>), Vec<(Transport, u16, u16)>>;
+
+fn parts(by_treatment: ByTreatment) -> Vec<Part> {
+    let parts = by_treatment.into_iter().flat_map(|((_, treatment, instead_of), pieces)| {
+        let of_transport = ports::ranges(pieces).into_iter();
+        of_transport.map(move |(transport, ranges)| Part {
+            transport,
+            ranges,
+            treatment: treatment.clone(),
+            instead_of: instead_of.clone(),
+        })
+    });
+    parts.collect()
+}
+
+/// Whether one may let a request pass that the other does not. Rule sets are compared item by item: where no item tells,
+/// it may.
+fn lets_more(one: &Outcome, other: &Outcome) -> bool {
+    match (&one.passes, &other.passes) {
+        (None, _) => false,
+        (Some(_), None) => true,
+        (Some(one), Some(other)) => !is_within(one, other),
+    }
+}
+
+/// Whether every request that passes by `inner` passes by `outer`: each proxy of `outer` is on the way of `inner` too, and
+/// as strict there; each handshake likewise.
+fn is_within(inner: &Treatment, outer: &Treatment) -> bool {
+    let covered = |wide: &Arc<Ruleset>| inner.l7.iter().any(|narrow| covers(wide, narrow));
+    inner.auth.is_superset(&outer.auth) && outer.l7.iter().all(covered)
+}
+
+fn covers(wide: &Ruleset, narrow: &Ruleset) -> bool {
+    wide.parser == narrow.parser
+        && narrow.grants.iter().all(|(terms, items)| {
+            wide.grants.get(terms).is_some_and(|wide| {
+                wide.everything
+                    || !items.everything
+                        && items.http.is_subset(&wide.http)
+                        && items.kafka.is_subset(&wide.kafka)
+                        && items.dns.is_subset(&wide.dns)
+                        && items.proto.is_subset(&wide.proto)
+            })
+        })
+}
+
+/// Pairs with one difference become one row: first the sources of a destination, then destinations with the same sources.
+fn group(pairs: Vec<(Party, Party, Difference)>) -> BTreeMap<(Class, Vec<Party>, Vec<Party>), Difference> {
+    let mut sources: BTreeMap<(Party, Difference), Vec<Party>> = BTreeMap::new();
+    for (source, destination, difference) in pairs {
+        sources.entry((destination, difference)).or_default().push(source);
+    }
+    let mut destinations: BTreeMap<(Vec<Party>, Difference), Vec<Party>> = BTreeMap::new();
+    for ((destination, difference), mut sources) in sources {
+        sources.sort();
+        destinations.entry((sources, difference)).or_default().push(destination);
+    }
+    // A pair has one difference, so no two rows have the same sources and destinations.
+    let rows = destinations
+        .into_iter()
+        .map(|((sources, difference), destinations)| ((difference.class, sources, destinations), difference));
+    rows.collect()
+}
+
+/// The rules that were edited; where none was, labels or addresses were, and all rules are named.
+fn causes<'a>(edits: &Edits<'a>, behind: &Behind) -> Vec<Cause<'a>> {
+    let all = behind.iter().filter_map(|&(index, is_new)| {
+        let (rule, edit) = if is_new { edits.of_new(index)? } else { edits.of_old(index)? };
+        Some(Cause { rule, is_new, edit })
+    });
+    let all: Vec<Cause<'a>> = all.collect();
+    let places: BTreeSet<(&ObjectRef, &str)> =
+        all.iter().filter(|cause| cause.is_new).map(|cause| (&cause.rule.object, cause.rule.path.as_str())).collect();
+    let is_twice = |cause: &Cause<'_>| {
+        let place = (&cause.rule.object, cause.rule.path.as_str());
+        cause.edit == Edit::Changed && !cause.is_new && places.contains(&place)
+    };
+    let best = all.iter().map(|cause| cause.edit).min();
+    // What stands in both versions is named once, where it stands now.
+    let is_now = all.iter().any(|cause| cause.is_new);
+    let is_cause = |cause: &Cause<'_>| match best {
+        Some(Edit::Added | Edit::Removed | Edit::Changed) => cause.edit < Edit::Moved && !is_twice(cause),
+        Some(Edit::Moved | Edit::Kept) | None => Some(cause.edit) == best && cause.is_new == is_now,
+    };
+    all.into_iter().filter(is_cause).collect()
+}
+
+fn witness(
+    old: Version<'_>,
+    new: Version<'_>,
+    sources: &[Party],
+    destinations: &[Party],
+    difference: &Difference,
+) -> Option<Witness> {
+    let (version, part) = match difference.gained.first() {
+        Some(part) => (new, part),
+        None => (old, difference.lost.first()?),
+    };
+    let (source, destination) = (sources.first()?.clone(), destinations.first()?.clone());
+    let example = |party: &Party, direction| {
+        let others = version.connectivity.others.get(&direction).map(Vec::as_slice).unwrap_or_default();
+        align::example(others, party)
+    };
+    let address = example(&source, Direction::Ingress).or_else(|| example(&destination, Direction::Egress));
+    Some(Witness { source, destination, address, transport: part.transport, port: part.ranges.first()?.0 })
+}
