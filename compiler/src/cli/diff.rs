@@ -1,11 +1,14 @@
 //! `ciliumc diff`.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::args::{DiffArgs, DiffClass, DiffFormat};
 use super::connections::{parties, party, party_json, port_words, treatment, treatment_json};
 use super::{connections, inputs, report};
 use crate::connectivity::diff::{self, Cause, Class, Part, Row, Version, Witness};
+use crate::connectivity::ports::Treatment;
 use crate::connectivity::{align, np_guard};
 use crate::driver::Failure;
 use crate::source::SourceMap;
@@ -23,12 +26,12 @@ pub fn run(args: &DiffArgs) -> Result<u8, Failure> {
         Version { connectivity: &new, sources: &new_sources },
     );
     let sources = Sources { old: &old_sources, new: &new_sources };
-    match args.output {
-        DiffFormat::Text => print!("{}", text(sources, &rows)),
-        DiffFormat::Json => println!("{:#}", json(sources, &rows, args.semantics.word())),
-        DiffFormat::Md => print!("{}", markdown(sources, &rows)),
-        DiffFormat::NpGuard => print!("{}", np_guard::diff(&old, &new, align::pairs(&old, &new))),
-    }
+    super::put(&match args.output {
+        DiffFormat::Text => text(sources, &rows),
+        DiffFormat::Json => format!("{:#}\n", json(sources, &rows, args.semantics.word())),
+        DiffFormat::Md => markdown(sources, &rows),
+        DiffFormat::NpGuard => np_guard::diff(&old, &new, align::pairs(&old, &new)),
+    })?;
     let is_finding = |row: &Row<'_>| match (args.fail_on, row.class) {
         (DiffClass::Any, _)
         | (DiffClass::Widened, Class::Widened | Class::Changed)
@@ -59,7 +62,7 @@ fn text(sources: Sources<'_>, rows: &[Row<'_>]) -> String {
     for row in rows {
         out += &format!("{} {} -> {}\n", row.class.word(), parties(&row.sources), parties(&row.destinations));
         for (word, parts) in [("gained", &row.gained), ("lost", &row.lost)] {
-            out.extend(parts.iter().map(|part| format!("  {word:6} {}\n", self::part(part))));
+            out.extend(self::parts(parts).map(|part| format!("  {word:6} {part}\n")));
         }
         out.extend(row.witness.iter().map(|witness| format!("  e.g.   {}\n", self::witness(witness))));
         out.extend(row.causes.iter().map(|cause| format!("  by     {}\n", self::cause(sources, cause))));
@@ -76,14 +79,21 @@ fn summary(rows: &[Row<'_>]) -> String {
     if counts.is_empty() { "no difference".into() } else { counts.join(", ") }
 }
 
-/// `TCP 80,90-95`, with what proxies let pass.
-fn part(part: &Part) -> String {
-    let ports = format!("{} {}", part.transport.name(), port_words(part.transport, &part.ranges));
-    match (&part.instead_of, treatment(&part.treatment)) {
-        (None, plain) if plain == "-" => ports,
-        (None, treated) => format!("{ports} {treated}"),
-        (Some(other), treated) => format!("{ports} {treated} (else {})", treatment(other)),
+/// `TCP 80,90-95` or `TCP,UDP 53`, with what proxies let pass and what they let pass in the other version.
+fn parts(parts: &[Part]) -> impl Iterator<Item = String> {
+    let mut alike: BTreeMap<(&Treatment, &Option<Treatment>, String), Vec<&str>> = BTreeMap::new();
+    for part in parts {
+        let key = (&part.treatment, &part.instead_of, port_words(part.transport, &part.ranges));
+        alike.entry(key).or_default().push(part.transport.name());
     }
+    alike.into_iter().map(|((own, instead_of, ports), transports)| {
+        let ports = format!("{} {ports}", transports.join(","));
+        match (instead_of, treatment(own)) {
+            (None, plain) if plain == "-" => ports,
+            (None, treated) => format!("{ports} {treated}"),
+            (Some(other), treated) => format!("{ports} {treated} (else {})", treatment(other)),
+        }
+    })
 }
 
 fn witness(witness: &Witness) -> String {
@@ -109,8 +119,8 @@ fn markdown(sources: Sources<'_>, rows: &[Row<'_>]) -> String {
             row.class.word().to_uppercase(),
             code(row.sources.iter().map(party)),
             code(row.destinations.iter().map(party)),
-            code(row.gained.iter().map(part)),
-            code(row.lost.iter().map(part)),
+            code(parts(&row.gained)),
+            code(parts(&row.lost)),
             code(row.witness.iter().map(witness)),
             code(row.causes.iter().map(|cause| self::cause(sources, cause))),
         ];
@@ -126,7 +136,7 @@ fn code(words: impl Iterator<Item = String>) -> String {
 }
 
 fn json(sources: Sources<'_>, rows: &[Row<'_>], semantics: &str) -> Value {
-    let parts = |parts: &[Part]| -> Vec<Value> { parts.iter().map(part_json).collect() };
+    let part_list = |parts: &[Part]| -> Vec<Value> { parts.iter().map(part_json).collect() };
     let rows = rows.iter().map(|row| {
         let causes = row.causes.iter().map(|cause| {
             let mut value = connections::rule_json(sources.of(cause), cause.rule);
@@ -138,7 +148,7 @@ fn json(sources: Sources<'_>, rows: &[Row<'_>], semantics: &str) -> Value {
             "class": row.class.word(),
             "sources": row.sources.iter().map(party_json).collect::<Vec<_>>(),
             "destinations": row.destinations.iter().map(party_json).collect::<Vec<_>>(),
-            "gained": parts(&row.gained), "lost": parts(&row.lost),
+            "gained": part_list(&row.gained), "lost": part_list(&row.lost),
             "witness": row.witness.as_ref().map(|witness| json!({
                 "source": party_json(&witness.source), "destination": party_json(&witness.destination),
                 "address": witness.address.map(|address| address.to_string()),

@@ -14,11 +14,11 @@ use crate::source::SourceMap;
 /// Runs the command.
 pub fn run(args: &ListArgs) -> Result<u8, Failure> {
     let (sources, connectivity) = inputs::connect(&args.input, &args.input.paths, args.semantics)?;
-    match args.output {
-        ListFormat::Text => print!("{}", text(&sources, &connectivity)),
-        ListFormat::Json => println!("{:#}", json(&sources, &connectivity, args.semantics)),
-        ListFormat::NpGuard => print!("{}", np_guard::list(&connectivity)),
-    }
+    super::put(&match args.output {
+        ListFormat::Text => text(&sources, &connectivity),
+        ListFormat::Json => format!("{:#}\n", json(&sources, &connectivity, args.semantics)),
+        ListFormat::NpGuard => np_guard::list(&connectivity),
+    })?;
     Ok(0)
 }
 

@@ -18,10 +18,12 @@ mod man;
 mod report;
 mod trace;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
+use crate::driver::Failure;
 use args::{Cli, Command};
 
 /// Runs the program.
@@ -53,5 +55,13 @@ pub fn main() -> ExitCode {
             eprintln!("error: {failure}");
             ExitCode::from(failure.exit_code())
         }
+    }
+}
+
+/// Writes a result. A reader that has had enough is no failure.
+fn put(text: &str) -> Result<(), Failure> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::machine(error)),
+        Ok(()) | Err(_) => Ok(()),
     }
 }

@@ -147,38 +147,41 @@ fn word(resolved: &Resolved, identity: &Identity) -> String {
     areas.fold(labels, |text, area| format!("{text} inside {}", area_text(area)))
 }
 
-struct Ctx<'a> {
-    resolved: &'a Resolved,
+struct Ctx {
     transports: Vec<Transport>,
-    /// By policy, which many classes share: what each row of peers may do.
-    rows: HashMap<&'a DirectionPolicy, Rows>,
-    known: Vec<IdentityIndex>,
+    /// By class and direction; classes of one policy share theirs.
+    rows: BTreeMap<(ClassIndex, Direction), Arc<Rows>>,
     joined: Joiner,
 }
 
-/// One direction of a policy.
+/// One direction of a policy: what each row of peers may do.
 struct Rows {
     of: BTreeMap<IdentityIndex, usize>,
     ports: Vec<Arc<Ports>>,
 }
 
-impl<'a> Ctx<'a> {
-    fn new(cluster: &'a Cluster, resolved: &'a Resolved) -> Self {
+impl Ctx {
+    fn new(cluster: &Cluster, resolved: &Resolved) -> Self {
         let passes = |transport: &Transport| cluster.options.sctp || *transport != Transport::Sctp;
-        Self {
-            resolved,
-            transports: Transport::ALL.into_iter().filter(passes).collect(),
-            rows: HashMap::new(),
-            known: resolved.identities.keys().copied().collect(),
-            joined: Joiner::default(),
+        let transports = Transport::ALL.into_iter().filter(passes).collect();
+        let mut ctx = Self { transports, rows: BTreeMap::new(), joined: Joiner::default() };
+        let known: Vec<IdentityIndex> = resolved.identities.keys().copied().collect();
+        let mut by_policy: HashMap<&DirectionPolicy, Arc<Rows>> = HashMap::new();
+        for (class, index) in resolved.classes.iter().zip((0..).map(ClassIndex)) {
+            for direction in Direction::ALL {
+                let policy = class.policy(direction);
+                let rows = by_policy.entry(policy).or_insert_with(|| Arc::new(ctx.factor(policy, &known)));
+                ctx.rows.insert((index, direction), rows.clone());
+            }
         }
+        ctx
     }
 
     /// What the policy of pods lets pass from or to a peer, on whatever node they run.
-    fn end(&mut self, classes: &[ClassIndex], direction: Direction, peer: IdentityIndex) -> Arc<Ports> {
+    fn end(&self, classes: &[ClassIndex], direction: Direction, peer: IdentityIndex) -> Arc<Ports> {
         let mut out: Option<Arc<Ports>> = None;
         for class in classes {
-            let ports = self.class(*class, direction, peer);
+            let Some(ports) = self.class(*class, direction, peer) else { continue };
             out = Some(match out {
                 None => ports,
                 Some(all) if Arc::ptr_eq(&all, &ports) => all,
@@ -188,18 +191,13 @@ impl<'a> Ctx<'a> {
         out.unwrap_or_else(|| Arc::new(self.constant(true, BTreeSet::new())))
     }
 
-    fn class(&mut self, class: ClassIndex, direction: Direction, peer: IdentityIndex) -> Arc<Ports> {
-        let policy = self.resolved.classes[class.0 as usize].policy(direction);
-        if !self.rows.contains_key(policy) {
-            let rows = self.factor(policy);
-            self.rows.insert(policy, rows);
-        }
-        let rows = &self.rows[policy];
+    fn class(&self, class: ClassIndex, direction: Direction, peer: IdentityIndex) -> Option<Arc<Ports>> {
+        let rows = self.rows.get(&(class, direction))?;
         let row = rows.of.get(&peer).copied().unwrap_or_default();
-        rows.ports[row].clone()
+        rows.ports.get(row).cloned()
     }
 
-    fn factor(&self, policy: &DirectionPolicy) -> Rows {
+    fn factor(&self, policy: &DirectionPolicy, known: &[IdentityIndex]) -> Rows {
         // What is open or in conflict looks nothing up.
         let constant = match (&policy.enforcement, policy.is_open()) {
             (_, true) => Some(true),
@@ -209,7 +207,7 @@ impl<'a> Ctx<'a> {
         if let Some(passes) = constant {
             return Rows { of: BTreeMap::new(), ports: vec![Arc::new(self.constant(passes, BTreeSet::new()))] };
         }
-        let factored = factor(policy, &self.known);
+        let factored = factor(policy, known);
         let ports = (0..factored.cells.len()).map(|row| Arc::new(self.row(&factored, row, policy.audit))).collect();
         Rows { of: factored.rows_of.into_iter().collect(), ports }
     }

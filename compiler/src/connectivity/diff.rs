@@ -258,10 +258,10 @@ fn witness(
     destinations: &[Party],
     difference: &Difference,
 ) -> Option<Witness> {
-    let (version, part) = match difference.gained.first() {
-        Some(part) => (new, part),
-        None => (old, difference.lost.first()?),
-    };
+    let (version, parts) =
+        if difference.gained.is_empty() { (old, &difference.lost) } else { (new, &difference.gained) };
+    // A port says more to most readers than a type of ICMP.
+    let part = parts.iter().find(|part| part.transport == Transport::Tcp).or(parts.first())?;
     let (source, destination) = (sources.first()?.clone(), destinations.first()?.clone());
     let example = |party: &Party, direction| {
         let others = version.connectivity.others.get(&direction).map(Vec::as_slice).unwrap_or_default();

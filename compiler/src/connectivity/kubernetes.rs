@@ -19,7 +19,7 @@ pub fn connect(objects: &Objects) -> Connectivity {
     let mut ctx = Ctx::new(objects);
     let others: BTreeMap<Direction, Vec<Party>> =
         Direction::ALL.map(|direction| (direction, outside(objects, direction))).into();
-    let workloads = workloads(objects, &ctx.namespaces);
+    let workloads = ctx.workloads(objects);
     let mut pairs = BTreeMap::new();
     for (source, from) in &workloads {
         for (destination, to) in &workloads {
@@ -48,10 +48,11 @@ pub fn connect(objects: &Objects) -> Connectivity {
 /// One kind of pod of a workload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Member<'a> {
-    namespace: &'a str,
     /// Its own labels, and those of its namespace under [`NAMESPACE_LABELS`].
     labels: LabelSet,
     ports: &'a [ContainerPort],
+    /// Positions of the policies that select it.
+    policies: Vec<usize>,
 }
 
 /// One end of flows.
@@ -163,6 +164,24 @@ impl<'a> Ctx<'a> {
         RuleIndex(self.rules.len() as u32 - 1)
     }
 
+    /// Every workload with the kinds of pods that it has. What runs no pod as it stands is here too: its pods may come.
+    fn workloads(&self, objects: &'a Objects) -> BTreeMap<Party, Vec<Member<'a>>> {
+        let mut out: BTreeMap<Party, Vec<Member<'a>>> = BTreeMap::new();
+        for workload in &objects.workloads {
+            let object = &workload.meta.object;
+            let party = Party::workload(&object.namespace, &object.name, &object.kind, workload.meta.owner.as_ref());
+            let labels = labels(workload, &self.namespaces);
+            let selects = |policy: &Policy<'_>| policy.namespace == object.namespace && policy.subject.matches(&labels);
+            let policies = (0..).zip(&self.policies).filter(|(_, policy)| selects(policy)).map(|(n, _)| n).collect();
+            let member = Member { labels, ports: &workload.ports, policies };
+            let members = out.entry(party).or_default();
+            if !members.contains(&member) {
+                members.push(member);
+            }
+        }
+        out
+    }
+
     /// What may pass from some pod of the source to some pod of the destination.
     fn between(&mut self, source: End<'_>, destination: End<'_>) -> Arc<Ports> {
         let mut out: Option<Arc<Ports>> = None;
@@ -184,7 +203,7 @@ impl<'a> Ctx<'a> {
     /// What one end's policies let pass from or to the other.
     fn direction(&mut self, direction: Direction, at: One<'_>, peer: One<'_>) -> Arc<Ports> {
         let One::Pod(pod) = at else { return self.open.clone() };
-        let selecting = self.policies.iter().filter(|p| p.namespace == pod.namespace && p.subject.matches(&pod.labels));
+        let selecting = pod.policies.iter().filter_map(|policy| self.policies.get(*policy));
         let isolating: Vec<&Isolation<'_>> = selecting.filter_map(|policy| policy.directions.get(&direction)).collect();
         if isolating.is_empty() {
             return self.open.clone();
@@ -305,22 +324,6 @@ fn resolve(port: &PortSpec, destination: One<'_>) -> Vec<(Transport, u16, u16)> 
             pod.ports.iter().filter(is_meant).map(|port| (port.protocol.into(), port.port, port.port)).collect()
         }
     }
-}
-
-/// Every workload with the kinds of pods that it has. What runs no pod as it stands is here too: its pods may come.
-fn workloads<'a>(objects: &'a Objects, namespaces: &Namespaces<'a>) -> BTreeMap<Party, Vec<Member<'a>>> {
-    let mut out: BTreeMap<Party, Vec<Member<'a>>> = BTreeMap::new();
-    for workload in &objects.workloads {
-        let object = &workload.meta.object;
-        let party = Party::workload(&object.namespace, &object.name, &object.kind, workload.meta.owner.as_ref());
-        let member =
-            Member { namespace: &object.namespace, labels: labels(workload, namespaces), ports: &workload.ports };
-        let members = out.entry(party).or_default();
-        if !members.contains(&member) {
-            members.push(member);
-        }
-    }
-    out
 }
 
 /// A namespace that no document describes has its name label alone.
