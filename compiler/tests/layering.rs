@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// What each module of the compiler may take from the others, tests aside.
-const IMPORTS: [(&str, &[&str]); 16] = [
+const IMPORTS: [(&str, &[&str]); 17] = [
     ("diag", &["source"]), // to print the lines that a span means
     ("source", &["diag"]),
     ("front", &["diag", "source"]),
@@ -22,6 +22,7 @@ const IMPORTS: [(&str, &[&str]); 16] = [
     ("object", &["codegen", "lower"]),
     ("bundle", &["diag", "ir", "lower", "resolve", "source"]),
     ("validate", &["eval", "ir", "lower", "object", "resolve"]), // the only one that sees both readings
+    ("lint", &["diag", "front", "ir", "resolve"]),               // what is written, what it means, and whom it selects
     ("explain", &[]),                                            // pages, by the text of a code
     ("driver", PIPELINE),
     ("cli", PIPELINE),
@@ -30,8 +31,8 @@ const IMPORTS: [(&str, &[&str]); 16] = [
 
 /// Everything below the driver, and the driver itself.
 const PIPELINE: &[&str] = &[
-    "bundle", "clang", "codegen", "diag", "driver", "eval", "explain", "front", "ir", "lower", "object", "resolve",
-    "source", "validate",
+    "bundle", "clang", "codegen", "diag", "driver", "eval", "explain", "front", "ir", "lint", "lower", "object",
+    "resolve", "source", "validate",
 ];
 
 /// What of the machine is reserved, and for whom.
