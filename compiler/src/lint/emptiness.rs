@@ -122,15 +122,28 @@ pub fn explain(facts: &mut Facts<'_>) {
     let scopes: Vec<(&str, LabelSet)> =
         peopled.into_iter().map(|name| (name, namespace_labels(facts.cluster, name))).collect();
     for (n, selector) in facts.unmatched().into_iter().enumerate() {
-        let why = match facts.ghost(selector) {
+        let why = match facts.ghost(selector).filter(|_| names_pods(facts, selector)) {
             Some(Ghost::HostNetwork(object)) => Some(Emptiness::HostNetwork(object.to_string())),
             Some(Ghost::NoPods) => None,
-            None => why(facts, selector, &scopes, n < NEAR_SEARCHES_MAX),
+            None if names_pods(facts, selector) => why(facts, selector, &scopes, n < NEAR_SEARCHES_MAX),
+            None => None,
         };
         if let Some(why) = why {
             facts.set_emptiness(selector, why);
         }
     }
+}
+
+/// What lies outside of Kubernetes' labels is no pod, what is negative alone means more than pods, and of some selectors
+/// an earlier stage told that they can never match.
+fn names_pods(facts: &Facts<'_>, selector: &Selector) -> bool {
+    let is_plain = selector.requirements.iter().all(Requirement::is_k8s_or_any);
+    is_plain && written(selector).next().is_some() && !facts.is_explained(selector)
+}
+
+/// Requirements that somebody wrote and that ask for a label.
+fn written(selector: &Selector) -> impl Iterator<Item = &Requirement> + Clone {
+    selector.requirements.iter().filter(|r| r.span.is_some() && is_positive(r))
 }
 
 fn why<'a>(
@@ -139,13 +152,6 @@ fn why<'a>(
     scopes: &[(&'a str, LabelSet)],
     search: bool,
 ) -> Option<Emptiness<'a>> {
-    // What lies outside of Kubernetes' labels is no pod, and what is negative alone matches more than pods.
-    let is_plain = selector.requirements.iter().all(Requirement::is_k8s_or_any);
-    let written: Vec<&Requirement> =
-        selector.requirements.iter().filter(|r| r.span.is_some() && is_positive(r)).collect();
-    if !is_plain || written.is_empty() || facts.is_explained(selector) {
-        return None;
-    }
     let (of_namespace, of_pod): (Vec<&Requirement>, Vec<&Requirement>) =
         selector.requirements.iter().partition(|r| is_of_namespace(r));
     let scope: Vec<&str> = scopes
@@ -154,15 +160,14 @@ fn why<'a>(
         .map(|(name, _)| *name)
         .collect();
 
-    let elsewhere = |namespace: &(&'a str, LabelSet)| {
-        let mut identities = facts.identities().filter(|i| facts.endpoints(*i).any(|e| e.namespace == namespace.0));
-        identities.any(|i| facts.labels(i).is_some_and(|labels| of_pod.iter().all(|r| r.matches(labels))))
-    };
     let pinned = of_namespace.iter().any(|r| r.span.is_none() && r.key == NAMESPACE_KEY && r.test != Test::Exists);
-    if pinned && search {
-        let namespaces: Vec<&str> = scopes.iter().filter(|n| elsewhere(n)).map(|(name, _)| *name).collect();
+    if pinned && search && !scope.is_empty() {
+        let has = |labels: &LabelSet| of_pod.iter().all(|r| r.matches(labels));
+        let alike = facts.identities().filter(|identity| facts.labels(*identity).is_some_and(has));
+        let namespaces: BTreeSet<&str> =
+            alike.filter_map(|identity| facts.endpoints(identity).next()).map(|e| e.namespace.as_str()).collect();
         if !namespaces.is_empty() {
-            return Some(Emptiness::Elsewhere(namespaces));
+            return Some(Emptiness::Elsewhere(namespaces.into_iter().collect()));
         }
     }
     if scope.is_empty() {
@@ -171,9 +176,10 @@ fn why<'a>(
     if let Some(near) = of_pod.iter().filter(|_| search).find_map(|r| near(facts, r, &of_pod, &scope)) {
         return Some(near);
     }
-    let lacks = |r: &&&Requirement| !facts.identities().filter_map(|i| facts.labels(i)).any(|labels| r.matches(labels));
-    let of_pod = written.iter().filter(|r| !is_of_namespace(r));
-    of_pod.clone().filter(|_| search).find(lacks).or_else(|| of_pod.clone().next()).map(|r| Emptiness::Nobody(r))
+    let lacks = |r: &&Requirement| !facts.identities().filter_map(|i| facts.labels(i)).any(|labels| r.matches(labels));
+    let mut of_pod = written(selector).filter(|r| !is_of_namespace(r));
+    let first = of_pod.clone().next();
+    of_pod.find(|r| search && lacks(r)).or(first).map(Emptiness::Nobody)
 }
 
 fn is_positive(requirement: &Requirement) -> bool {

@@ -1,6 +1,8 @@
 //! CL015: names whose addresses are never learnt, since no DNS rule makes the proxy look.
 //! CL016: names that no DNS rule allows to be asked for.
 
+use std::collections::BTreeSet;
+
 use ciliumc_abi::identity::IdentityIndex;
 
 use crate::ir::{Direction, DnsRule, FqdnSelector, L7Rules, Peer, Peers, Ports, Rule, RuleId, fqdn};
@@ -9,8 +11,9 @@ use crate::lint::facts::Facts;
 
 pub fn check(facts: &Facts<'_>) -> Vec<Finding> {
     let mut out = Vec::new();
+    let mut said = BTreeSet::new();
     for (id, _, dns) in rules(facts) {
-        if dns.is_empty() {
+        if dns.is_empty() && said.insert(facts.cluster.rule(id).policy) {
             let message = "addresses of `toFQDNs` are learnt from DNS rules, and no rule for these endpoints has one";
             let hint = "add `rules: {dns: [{matchPattern: \"*\"}]}` to the rule that allows port 53 to kube-dns";
             out.push(Finding::at_rule(facts, id, message).hint(hint));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ciliumc_abi::identity::IdentityIndex;
 
-use crate::ir::{Direction, Peers, Port, Ports, Protocol, Rule, RuleAction, RuleId};
+use crate::ir::{Direction, Peer, Peers, Port, Ports, Protocol, Rule, RuleAction, RuleId};
 use crate::lint::Finding;
 use crate::lint::facts::Facts;
 use crate::resolve::Enforcement;
@@ -36,18 +36,19 @@ pub fn check(facts: &Facts<'_>) -> Vec<Finding> {
 }
 
 fn is_by_address(rule: &Rule) -> bool {
-    use crate::ir::Peer;
-    match &rule.peers {
-        Peers::Nobody | Peers::Everyone => false,
-        Peers::AnyOf(list) => list.iter().all(|peer| match peer {
-            Peer::Cidr(_) | Peer::Network(_) => true,
-            Peer::Labels(_) | Peer::Fqdn(_) | Peer::Nodes(_) | Peer::Entity(_) => false,
-        }),
-    }
+    all_peers(rule, |peer| matches!(peer, Peer::Cidr(_) | Peer::Network(_)))
+}
+
+fn all_peers(rule: &Rule, is: impl Fn(&Peer) -> bool) -> bool {
+    matches!(&rule.peers, Peers::AnyOf(list) if list.iter().all(is))
 }
 
 /// Whoever the server is: it may be no part of the input. A port with a name may be its port.
 fn reaches_dns(rule: &Rule) -> bool {
+    // A server that is known by name alone cannot be found.
+    if all_peers(rule, |peer| matches!(peer, Peer::Fqdn(_))) {
+        return false;
+    }
     let Ports::AnyOf(ports) = &rule.ports else { return true };
     ports.iter().any(|matched| match &matched.port {
         Port::Range { protocol, first, last } => *protocol == Protocol::Udp && (*first..=*last).contains(&DNS),

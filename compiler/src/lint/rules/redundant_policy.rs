@@ -46,12 +46,13 @@ fn allows_the_open(facts: &Facts<'_>, index: PolicyIndex, policy: &Policy) -> bo
     if policy.tier.is_some() || isolates || subjects.is_empty() {
         return false;
     }
+    let has_rules = |direction| facts.cluster.rules_of(index).any(|(_, rule)| rule.direction == direction);
     let mut rules = facts.cluster.rules_of(index).peekable();
     rules.peek().is_some()
         && rules.all(|(_, rule)| rule.action == RuleAction::Allow && is_plain(rule))
         && subjects.iter().filter_map(|identity| facts.class(*identity)).all(|class| {
-            Direction::ALL.iter().all(|direction| {
-                let policy = class.policy(*direction);
+            Direction::ALL.into_iter().filter(|direction| has_rules(*direction)).all(|direction| {
+                let policy = class.policy(direction);
                 let open = matches!(policy.enforcement, Enforcement::Open | Enforcement::DefaultAllow);
                 let denies = policy.filters.iter().any(|filter| filter.action == RuleAction::Deny);
                 open && !denies && policy.tiers.baseline.is_empty()

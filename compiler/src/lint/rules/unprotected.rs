@@ -8,14 +8,15 @@ use crate::lint::Finding;
 use crate::lint::facts::Facts;
 use crate::resolve::Enforcement;
 
-/// One finding for endpoints that share an identity. Where no policy is in the namespace, it is not protected at all and
-/// needs no reminder for each workload.
+/// One finding for endpoints that share an identity. In a namespace where nobody's ingress is isolated, that is how it is
+/// and needs no reminder for each workload.
 pub fn check(facts: &Facts<'_>) -> Vec<Finding> {
-    let used: BTreeSet<&str> = facts.cluster.policies.iter().filter_map(|policy| policy.namespace.as_deref()).collect();
+    let is_open = |enforcement: &Enforcement| matches!(enforcement, Enforcement::Open | Enforcement::DefaultAllow);
+    let isolated = facts.identities().filter_map(|i| facts.class(i)).filter(|c| !is_open(&c.ingress.enforcement));
+    let used: BTreeSet<&str> = isolated.map(|class| class.namespace.as_str()).collect();
     let mut out = Vec::new();
     for identity in facts.identities() {
         let (Some(class), Some(first)) = (facts.class(identity), facts.endpoints(identity).next()) else { continue };
-        let is_open = |enforcement: &Enforcement| matches!(enforcement, Enforcement::Open | Enforcement::DefaultAllow);
         if !is_open(&class.ingress.enforcement) || !used.contains(first.namespace.as_str()) {
             continue;
         }
