@@ -1,7 +1,8 @@
 //! `ciliumc`: from Kubernetes and Cilium network policies to BPF objects, in CI.
 //!
 //! The modules are the pipeline, in this order: `source → front → ir → resolve → lower → codegen → clang → object →
-//! bundle`. `eval` is the reference model that reads what `resolve` made; `explain` has a page for each code;
+//! bundle`. `eval` is the reference model that reads what `resolve` made; `lint` finds what is accepted
+//! and yet probably not meant; `explain` has a page for each code;
 //! `driver` knows the order; `cli` prints.
 //! `ARCHITECTURE.md` beside this crate tells why.
 
@@ -16,6 +17,7 @@ pub mod eval;
 pub mod explain;
 pub mod front;
 pub mod ir;
+pub mod lint;
 pub mod lower;
 pub mod object;
 pub mod resolve;

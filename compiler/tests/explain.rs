@@ -22,7 +22,7 @@ const NOT_SHOWN: &[&str] = &["F-003"];
 
 /// Codes that the sources of the compiler use.
 fn used() -> BTreeSet<String> {
-    let code = Regex::new(r#"Code\("([A-Z]-\d+)"\)"#).unwrap();
+    let code = Regex::new(r#"(?:Code|warning|info)\("([A-Z]-\d+|CL\d{3})""#).unwrap();
     let mut found = BTreeSet::new();
     let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
     while let Some(folder) = folders.pop() {
@@ -40,12 +40,13 @@ fn used() -> BTreeSet<String> {
     found
 }
 
-/// What `build` reports about a text, up to the point where clang would run.
+/// What `check` and `build` report about a text, up to the point where clang would run.
 fn reported(text: &str) -> Vec<Diagnostic> {
     let sources = SourceMap::from_texts([("example.yaml", text)]);
     let analysis = driver::analyse(&sources, &FrontOptions::default(), Lock::default()).unwrap();
     let later = warnings::warnings(&analysis);
-    analysis.diagnostics.into_iter().chain(later).collect()
+    let lints = analysis.lint(Some(&"2026-06-01".to_owned()));
+    analysis.diagnostics.into_iter().chain(later).chain(lints).collect()
 }
 
 fn has(diagnostics: &[Diagnostic], page: &Page) -> bool {

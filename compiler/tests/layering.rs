@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// What each module of the compiler may take from the others, tests aside.
-const IMPORTS: [(&str, &[&str]); 17] = [
+const IMPORTS: [(&str, &[&str]); 18] = [
     ("diag", &["source"]), // to print the lines that a span means
     ("source", &["diag"]),
     ("front", &["diag", "source"]),
@@ -23,7 +23,8 @@ const IMPORTS: [(&str, &[&str]); 17] = [
     ("bundle", &["diag", "ir", "lower", "resolve", "source"]),
     ("connectivity", &["diag", "front", "ir", "lower", "resolve", "source"]), // NetworkPolicy alone is read from `front`
     ("validate", &["eval", "ir", "lower", "object", "resolve"]),              // the only one that sees both readings
-    ("explain", &[]),                                                         // pages, by the text of a code
+    ("lint", &["diag", "front", "ir", "resolve"]), // what is written, what it means, and whom it selects
+    ("explain", &[]),                              // pages, by the text of a code
     ("driver", PIPELINE),
     ("cli", PIPELINE),
     ("main", &["cli"]),
@@ -41,6 +42,7 @@ const PIPELINE: &[&str] = &[
     "explain",
     "front",
     "ir",
+    "lint",
     "lower",
     "object",
     "resolve",

@@ -11,8 +11,10 @@ pub mod warnings;
 pub use failure::Failure;
 
 use crate::diag::{Diagnostic, Severity};
+use crate::front::objects::Objects;
 use crate::front::{self, FrontOptions};
 use crate::ir::{self, Cluster};
+use crate::lint::{self, Day, Input};
 use crate::resolve::{self, Lock, ResolveError, Resolved};
 use crate::source::SourceMap;
 
@@ -34,6 +36,8 @@ pub enum Stage {
 /// What every command starts from.
 #[derive(Debug, Clone)]
 pub struct Analysis {
+    /// What was read, in the words of the API.
+    pub objects: Objects,
     /// Everything that was right.
     pub cluster: Cluster,
     /// The same with numbers.
@@ -43,6 +47,12 @@ pub struct Analysis {
 }
 
 impl Analysis {
+    /// What is accepted and probably not meant; `today` is for what expires.
+    pub fn lint(&self, today: Option<&Day>) -> Vec<Diagnostic> {
+        let Self { objects, cluster, resolved, diagnostics } = self;
+        lint::run(&Input { objects, cluster, resolved, reported: diagnostics, today })
+    }
+
     /// Whether an object was refused.
     pub fn has_errors(&self) -> bool {
         self.diagnostics.iter().any(|d| d.severity == Severity::Error)
@@ -61,5 +71,5 @@ pub fn analyse(sources: &SourceMap, options: &FrontOptions, lock: Lock) -> Resul
         ResolveError::LabelFilter(error) => Failure::Bug(format!("resolve: {error}")),
     })?;
     resolve::verify::verify(&cluster, &resolved).map_err(Failure::bug("resolve"))?;
-    Ok(Analysis { cluster, resolved, diagnostics })
+    Ok(Analysis { objects: read.objects, cluster, resolved, diagnostics })
 }

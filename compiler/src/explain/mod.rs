@@ -60,7 +60,7 @@ fn plain(code: &str) -> String {
 
 /// 210 for `e210`; 0 for what has no number.
 fn number(plain: &str) -> u32 {
-    plain.get(1..).and_then(|digits| digits.parse().ok()).unwrap_or(0)
+    plain.trim_start_matches(|c: char| c.is_ascii_alphabetic()).parse().unwrap_or(0)
 }
 
 /// Letters that differ, one by one; those that one of the two lacks differ.

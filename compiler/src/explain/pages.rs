@@ -8,7 +8,7 @@ macro_rules! pages {
     };
 }
 
-/// Every page: errors, warnings, then the codes that are ours alone, each by number.
+/// Every page: errors, warnings, the codes that are ours alone, then lints, each by number.
 pub const PAGES: &[Page] = pages! {
     "E-001" "E-010" "E-020" "E-101" "E-102" "E-103" "E-104" "E-105" "E-106" "E-201" "E-202" "E-203"
     "E-204" "E-205" "E-206" "E-207" "E-208" "E-210" "E-211" "E-212" "E-213" "E-214" "E-215" "E-216"
@@ -22,4 +22,7 @@ pub const PAGES: &[Page] = pages! {
     "F-001" "F-002" "F-003" "F-004" "F-005" "F-006" "F-007" "F-008" "F-009" "F-010" "F-011" "F-012"
     "F-013" "F-014" "F-015" "F-016" "F-017" "F-018" "F-019" "F-100" "F-201" "F-202" "F-203" "F-204"
     "F-301" "F-302" "F-303" "F-401" "F-402" "F-403" "F-404"
+    "CL000" "CL001" "CL002" "CL003" "CL004" "CL005" "CL006" "CL007" "CL008" "CL009" "CL010" "CL011"
+    "CL013" "CL014" "CL015" "CL016" "CL017" "CL018" "CL021" "CL022" "CL023" "CL025" "CL026" "CL027"
+    "CL028" "CL029" "CL030" "CL031" "CL032" "CL035" "CL036" "CL040" "CL041" "CL042"
 };

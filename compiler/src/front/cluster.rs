@@ -7,7 +7,7 @@ use crate::diag::{Diagnostic, ObjectRef, Spanned};
 use super::codes;
 use super::decode::{Ctx, spanned};
 use super::meta::{labels, meta};
-use super::objects::{CidrGroup, EndpointSlice, Namespace, Node as ClusterNode, Service};
+use super::objects::{CidrGroup, EndpointSlice, Namespace, Node as ClusterNode, Service, ServicePort};
 use super::parse;
 use super::workload::address;
 use super::yaml::Node;
@@ -66,6 +66,7 @@ pub fn service(ctx: &mut Ctx, root: &Node<'_>, object: &ObjectRef) -> Option<Ser
     let meta = meta(ctx, root, object, false);
     let mut selector = Vec::new();
     let mut cluster_ips = Vec::new();
+    let mut ports = Vec::new();
     if let Some(spec) = root.get("spec").filter(|spec| !spec.is_null()) {
         let spec = ctx.fields("spec", spec)?;
         selector = spec.get("selector").map(|node| labels(ctx, "selector", node)).unwrap_or_default();
@@ -76,8 +77,17 @@ pub fn service(ctx: &mut Ctx, root: &Node<'_>, object: &ObjectRef) -> Option<Ser
                 cluster_ips.extend(address(ctx, "clusterIP", node).map(|address| address.value));
             }
         }
+        ports = spec.get("ports").and_then(Node::items).unwrap_or_default().iter().filter_map(service_port).collect();
     }
-    Some(Service { meta: meta?, selector, cluster_ips })
+    Some(Service { meta: meta?, selector, cluster_ips, ports })
+}
+
+/// No verdict depends on it, so what cannot be read is left out.
+fn service_port(node: &Node<'_>) -> Option<ServicePort> {
+    let text = |name: &str| node.get(name).filter(|node| !node.is_null()).map(Node::key_text);
+    let port = text("port")?;
+    let number = port.parse().ok()?;
+    Some(ServicePort { port: number, target: text("targetPort").unwrap_or(port).into_owned() })
 }
 
 /// Label that tells whose addresses an EndpointSlice holds.

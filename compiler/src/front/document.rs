@@ -12,10 +12,10 @@ use super::decode::Ctx;
 use super::holders::Holders;
 use super::kinds::{Class, Reader, classify};
 use super::meta::{DEFAULT_NAMESPACE, object_ref};
-use super::objects::Objects;
+use super::objects::{Custom, Objects};
 use super::twice::{Fate, fates};
 use super::workload::workload;
-use super::yaml::{Document, Kind, Node};
+use super::yaml::{Document, Entry, Kind, Node};
 use super::{FrontOptions, cluster, codes, np};
 
 /// What became of a document, or of an item of a list.
@@ -52,6 +52,7 @@ pub fn read(documents: &[Document<'_>], options: &FrontOptions) -> (Objects, Vec
         skipped: BTreeMap::new(),
         diagnostics: Vec::new(),
         summaries: Vec::new(),
+        custom: Vec::new(),
     };
     for document in documents {
         reader.document(document);
@@ -89,6 +90,7 @@ struct Documents<'d, 'a, 'o> {
     skipped: BTreeMap<(String, String), Vec<Span>>,
     diagnostics: Vec<Diagnostic>,
     summaries: Vec<DocumentSummary>,
+    custom: Vec<Custom>,
 }
 
 impl<'d, 'a> Documents<'d, 'a, '_> {
@@ -197,6 +199,7 @@ impl<'d, 'a> Documents<'d, 'a, '_> {
         let says = |span: &Span| ["apiVersion", "kind"].iter().any(|name| key_span(item.node, name) == Some(*span));
         let doubtful = item.problems.iter().filter(|problem| problem.related.iter().any(|(span, _)| says(span)));
         self.diagnostics.extend(doubtful.cloned().map(|problem| problem.object(object.clone())));
+        self.custom.extend(custom(item, &object));
         self.summary(item, Some(object), Outcome::Skipped);
         let key = (item.api_version.to_owned(), item.kind.to_owned());
         self.skipped.entry(key).or_default().push(field_span(item.node, "kind"));
@@ -246,7 +249,7 @@ impl<'d, 'a> Documents<'d, 'a, '_> {
         // Objects do not know each other here, so each is read on whatever thread is free.
         let decoded: Vec<_> =
             self.candidates.par_iter().zip(fates).map(|(candidate, fate)| decode(candidate, fate)).collect();
-        let mut objects = Objects::default();
+        let mut objects = Objects { custom: self.custom, ..Objects::default() };
         for (decoded, candidate) in decoded.into_iter().zip(&self.candidates) {
             append(&mut objects, decoded.objects);
             self.diagnostics.extend(decoded.diagnostics);
@@ -256,6 +259,17 @@ impl<'d, 'a> Documents<'d, 'a, '_> {
         }
         (objects, self.diagnostics, self.summaries)
     }
+}
+
+/// An object with labels of a kind that is not Kubernetes' own: its group is a domain, and none of theirs.
+fn custom(item: &Item<'_, '_>, object: &ObjectRef) -> Option<Custom> {
+    let (group, _) = item.api_version.split_once('/')?;
+    if !group.contains('.') || group.ends_with(".k8s.io") {
+        return None;
+    }
+    let labels = item.node.get("metadata")?.get("labels")?.entries()?.iter();
+    let label = |entry: &Entry<'_>| Some((entry.key.key_text().into_owned(), entry.value.str()?.to_owned()));
+    Some(Custom { object: object.clone(), labels: labels.filter_map(label).collect() })
 }
 
 /// Namespace and name of the ConfigMap that holds the agent's options.
@@ -317,9 +331,11 @@ fn append(all: &mut Objects, one: Objects) {
         cilium_policies,
         cidr_groups,
         admin_policies,
+        custom,
         answers: _,
         choices: _,
     } = one;
+    all.custom.extend(custom);
     all.namespaces.extend(namespaces);
     all.workloads.extend(workloads);
     all.nodes.extend(nodes);

@@ -4,6 +4,7 @@
 //! diagnostics. This is the last module that knows YAML; it knows one object at a time and nothing of the cluster they make.
 
 pub mod codes;
+pub mod names;
 pub mod objects;
 pub mod yaml;
 
@@ -16,7 +17,6 @@ mod groups_file;
 mod holders;
 mod kinds;
 mod meta;
-mod names;
 mod np;
 pub mod parse;
 mod selector;

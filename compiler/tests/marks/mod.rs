@@ -50,7 +50,7 @@ pub fn files(folder: &str) -> Vec<PathBuf> {
 
 /// Pairs what a reader reports for each file with its marks; what is left on either side is a difference.
 pub fn differences(paths: &[PathBuf], read: impl Fn(&SourceMap) -> Vec<Diagnostic>) -> Vec<String> {
-    let marker = Regex::new(r"# (error|warning|info)\[[EWF]-\d+\]: ").unwrap();
+    let marker = Regex::new(r"# (error|warning|info)\[(?:[EWF]-\d+|CL\d{3})\]: ").unwrap();
     let mut all = Vec::new();
     for path in paths {
         let name = path.file_name().unwrap().to_string_lossy();

@@ -46,6 +46,8 @@ pub struct Objects {
     pub cidr_groups: Vec<CidrGroup>,
     /// AdminNetworkPolicy, BaselineAdminNetworkPolicy, ClusterNetworkPolicy.
     pub admin_policies: Vec<AdminPolicy>,
+    /// Objects of custom kinds, which decide nothing here but may make pods.
+    pub custom: Vec<Custom>,
     /// What no object tells.
     pub answers: Answers,
     /// Choices of the command line.
@@ -74,6 +76,15 @@ pub struct Owner {
     pub kind: String,
     /// Name.
     pub name: String,
+}
+
+/// An object of a kind that is not Kubernetes' own.
+#[derive(Debug, Clone)]
+pub struct Custom {
+    /// Kind, namespace and name.
+    pub object: ObjectRef,
+    /// Its labels: operators hand them on to their pods.
+    pub labels: Vec<(String, String)>,
 }
 
 /// Namespace.
@@ -141,6 +152,17 @@ pub struct Service {
     pub selector: Vec<(String, String)>,
     /// `spec.clusterIPs` (else `clusterIP`), without `None`.
     pub cluster_ips: Vec<IpAddr>,
+    /// `spec.ports`, as far as they can be read.
+    pub ports: Vec<ServicePort>,
+}
+
+/// A port of a Service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServicePort {
+    /// `port`: what clients address.
+    pub port: u16,
+    /// `targetPort` as written, number or name; `port` when absent.
+    pub target: String,
 }
 
 /// EndpointSlice (or Endpoints).
