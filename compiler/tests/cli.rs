@@ -280,6 +280,8 @@ fn usage_is_two_and_help_shows_examples() {
         vec!["build", "--help"],
         vec!["check", "--help"],
         vec!["trace", "--help"],
+        vec!["list", "--help"],
+        vec!["diff", "--help"],
         vec!["completions", "--help"],
         vec!["man", "--help"],
     ] {
@@ -412,5 +414,86 @@ fn the_readme_shows_what_trace_says() {
     let readme = fs::read_to_string(root.join("README.md")).unwrap();
     for line in String::from_utf8(output.stdout).unwrap().lines() {
         assert!(readme.contains(line), "not in the README: {line}");
+    }
+}
+
+#[test]
+fn a_difference_is_a_finding_unless_told_otherwise() {
+    let project = Project::new();
+    let wider = POLICY.replace("port: http", "port: 80, endPort: 90");
+    project.write("wide/pods.yaml", PODS);
+    project.write("wide/policy.yaml", &format!("{wider}---\n{OTHER_POLICY}"));
+    let code = |old: &str, new: &str, fail_on: &str| {
+        let output = project.run(&["diff", old, new, "--fail-on", fail_on]);
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    // 8080 is lost, 80-90 are gained: both.
+    for (fail_on, expected) in [("any", 1), ("widened", 1), ("narrowed", 1), ("none", 0)] {
+        let (found, text) = code("in", "wide", fail_on);
+        assert_eq!(found, Some(expected), "{fail_on}");
+        assert!(text.contains("changed shop/cli -> shop/web\n  gained TCP 80-90\n  lost   TCP 8080\n"), "{text}");
+        assert!(text.contains("wide/policy.yaml:7), changed\n"), "{text}");
+    }
+    assert_eq!(code("in", "in", "any"), (Some(0), "no difference\n".into()));
+
+    project.write("more/pods.yaml", PODS);
+    project.write("more/policy.yaml", OTHER_POLICY);
+    for (old, new, fail_on, expected) in [
+        ("in", "more", "widened", 1),
+        ("in", "more", "narrowed", 0),
+        ("more", "in", "widened", 0),
+        ("more", "in", "narrowed", 1),
+    ] {
+        assert_eq!(code(old, new, fail_on).0, Some(expected), "{old} {new} {fail_on}");
+    }
+    assert_code(&project.run(&["diff", "in"]), 2);
+    assert_code(&project.run(&["diff", "in", "gone"]), 3);
+}
+
+#[test]
+fn reports_of_list_and_diff_have_a_schema_and_the_rules() {
+    let project = Project::new();
+    project.write("more/pods.yaml", PODS);
+    project.write("more/policy.yaml", OTHER_POLICY);
+    let json = |args: &[&str]| -> serde_json::Value {
+        serde_json::from_slice(&project.run(&[args, &["-o", "json"]].concat()).stdout).unwrap()
+    };
+    let list = json(&["list", "in"]);
+    assert_eq!(list["schema"], "ciliumc/list/v1");
+    let is_pair = |row: &&serde_json::Value| row["source"]["name"] == "cli" && row["destination"]["name"] == "web";
+    let row = list["rows"].as_array().unwrap().iter().find(is_pair).unwrap();
+    assert_eq!(row["connections"][0]["ports"], serde_json::json!([[8080, 8080]]));
+    let kinds: Vec<_> = row["connections"][0]["rules"].as_array().unwrap().iter().map(|rule| &rule["kind"]).collect();
+    assert_eq!(kinds, ["CiliumNetworkPolicy", "NetworkPolicy"]);
+
+    let diff = json(&["diff", "in", "more"]);
+    assert_eq!(diff["schema"], "ciliumc/diff/v1");
+    let causes = diff["rows"][0]["causes"].as_array().unwrap();
+    assert_eq!((&causes[0]["version"], &causes[0]["edit"]), (&"old".into(), &"removed".into()));
+
+    let markdown = project.run(&["diff", "in", "more", "-o", "md", "--fail-on", "none"]);
+    assert_code(&markdown, 0);
+    assert!(String::from_utf8(markdown.stdout).unwrap().starts_with("<!-- ciliumc-diff:v1 -->\n"));
+}
+
+/// The part of the README about `diff` is made from the demo and one edit.
+#[test]
+fn the_readme_shows_what_diff_says() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let project = Project::new();
+    for file in fs::read_dir(root.join("testdata/demo/star-wars")).unwrap() {
+        let path = file.unwrap().path();
+        let (name, text) = (path.file_name().unwrap().to_str().unwrap(), fs::read_to_string(&path).unwrap());
+        project.write(&format!("star-wars/{name}"), &text);
+        let next = text.replace("198.51.100.0/24", "198.51.0.0/16");
+        project.write(&format!("next/{name}"), &next.replace("port: landing", "port: \"80\", endPort: 90"));
+    }
+    let output = project.run(&["diff", "star-wars", "next", "--fail-on", "widened"]);
+    assert_code(&output, 1);
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.lines().count() > 5, "{said}");
+    for line in said.lines() {
+        assert!(readme.contains(line), "not in the README: {line}\n{said}");
     }
 }

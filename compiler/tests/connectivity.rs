@@ -84,7 +84,7 @@ fn every_pair_of_pods_is_as_the_model_says() {
         let sources = load(&case);
         let analysis = driver::analyse(&sources, &FrontOptions::default(), Lock::default()).unwrap();
         let connectivity = cilium::connect(&analysis.cluster, &analysis.resolved);
-        for ((source, destination), ports) in &connectivity.pairs {
+        for (source, destination, ports) in connectivity.pairs() {
             let (Some(from), Some(to)) = (endpoint(&analysis, source), endpoint(&analysis, destination)) else {
                 continue;
             };
@@ -143,12 +143,12 @@ type Seen = (Class, String, Vec<(u16, u16)>, Vec<(u16, u16)>, Vec<Edit>);
 fn rows(old: &str, new: &str) -> Vec<Seen> {
     let (old_sources, new_sources) = (version(old), version(new));
     let (old, new) = (read(&old_sources), read(&new_sources));
-    let rows = diff::diff(
+    let diff = diff::diff(
         Version { connectivity: &old, sources: &old_sources },
         Version { connectivity: &new, sources: &new_sources },
     );
     let ranges = |parts: &[diff::Part]| parts.iter().flat_map(|part| part.ranges.clone()).collect();
-    let rows = rows.iter().map(|row| {
+    let rows = diff.rows.iter().map(|row| {
         let sources: Vec<String> = row.sources.iter().map(ToString::to_string).collect();
         let edits = row.causes.iter().map(|cause| cause.edit).collect();
         (row.class, sources.join(","), ranges(&row.gained), ranges(&row.lost), edits)
@@ -210,4 +210,17 @@ fn a_prefix_is_compared_with_the_one_that_held_it() {
     assert_eq!(rows.len(), 1, "{rows:?}");
     // The rest of 10.0.0.0/8 is lost; 10.1.0.0/16 passes in both.
     assert_eq!((rows[0].0, rows[0].1.as_str()), (Class::Narrowed, "10.0.0.0/8"));
+}
+
+#[test]
+fn a_policy_edited_without_effect_is_said() {
+    let again = format!("{FROM_WEB}{}", FROM_WEB.replace("'80', endPort: 90", "'85'"));
+    let (old_sources, new_sources) = (version(FROM_WEB), version(&again));
+    let (old, new) = (read(&old_sources), read(&new_sources));
+    let (old, new) =
+        (Version { connectivity: &old, sources: &old_sources }, Version { connectivity: &new, sources: &new_sources });
+    let diff = diff::diff(old, new);
+    let edited: Vec<String> = diff.without_effect.iter().map(|cause| cause.rule.object.to_string()).collect();
+    assert_eq!((diff.rows.len(), edited), (0, vec!["CiliumNetworkPolicy shop/cart".to_string()]));
+    assert!(diff::diff(old, old).without_effect.is_empty());
 }

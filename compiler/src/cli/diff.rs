@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use super::args::{DiffArgs, DiffClass, DiffFormat};
 use super::connections::{parties, party, party_json, port_words, treatment, treatment_json};
 use super::{connections, inputs, report};
-use crate::connectivity::diff::{self, Cause, Class, Part, Row, Version, Witness};
+use crate::connectivity::diff::{self, Cause, Class, Diff, Part, Row, Version, Witness};
+use crate::connectivity::np_guard;
 use crate::connectivity::ports::Treatment;
-use crate::connectivity::{align, np_guard};
 use crate::driver::Failure;
 use crate::source::SourceMap;
 
@@ -21,16 +21,16 @@ pub fn run(args: &DiffArgs) -> Result<u8, Failure> {
     };
     let (old_sources, old) = version(0)?;
     let (new_sources, new) = version(1)?;
-    let rows = diff::diff(
+    let diff = diff::diff(
         Version { connectivity: &old, sources: &old_sources },
         Version { connectivity: &new, sources: &new_sources },
     );
     let sources = Sources { old: &old_sources, new: &new_sources };
     super::put(&match args.output {
-        DiffFormat::Text => text(sources, &rows),
-        DiffFormat::Json => format!("{:#}\n", json(sources, &rows, args.semantics.word())),
-        DiffFormat::Md => markdown(sources, &rows),
-        DiffFormat::NpGuard => np_guard::diff(&old, &new, align::pairs(&old, &new)),
+        DiffFormat::Text => text(sources, &diff),
+        DiffFormat::Json => format!("{:#}\n", json(sources, &diff, args.semantics.word())),
+        DiffFormat::Md => markdown(sources, &diff),
+        DiffFormat::NpGuard => np_guard::diff(&old, &new),
     })?;
     let is_finding = |row: &Row<'_>| match (args.fail_on, row.class) {
         (DiffClass::Any, _)
@@ -40,7 +40,7 @@ pub fn run(args: &DiffArgs) -> Result<u8, Failure> {
         | (DiffClass::Widened, Class::Narrowed | Class::WorkloadOnly)
         | (DiffClass::Narrowed, Class::Widened | Class::WorkloadOnly) => false,
     };
-    Ok(u8::from(rows.iter().any(is_finding)))
+    Ok(u8::from(diff.rows.iter().any(is_finding)))
 }
 
 /// The files of both versions.
@@ -57,9 +57,9 @@ impl<'a> Sources<'a> {
 }
 
 /// A block of lines for each row, then a line that counts them.
-fn text(sources: Sources<'_>, rows: &[Row<'_>]) -> String {
+fn text(sources: Sources<'_>, diff: &Diff<'_>) -> String {
     let mut out = String::new();
-    for row in rows {
+    for row in &diff.rows {
         out += &format!("{} {} -> {}\n", row.class.word(), parties(&row.sources), parties(&row.destinations));
         for (word, parts) in [("gained", &row.gained), ("lost", &row.lost)] {
             out.extend(self::parts(parts).map(|part| format!("  {word:6} {part}\n")));
@@ -67,7 +67,8 @@ fn text(sources: Sources<'_>, rows: &[Row<'_>]) -> String {
         out.extend(row.witness.iter().map(|witness| format!("  e.g.   {}\n", self::witness(witness))));
         out.extend(row.causes.iter().map(|cause| format!("  by     {}\n", self::cause(sources, cause))));
     }
-    out + &format!("{}\n", summary(rows))
+    out.extend(diff.without_effect.iter().map(|cause| format!("no effect {}\n", self::cause(sources, cause))));
+    out + &format!("{}\n", summary(&diff.rows))
 }
 
 /// `2 widened, 1 narrowed`.
@@ -108,24 +109,28 @@ fn cause(sources: Sources<'_>, cause: &Cause<'_>) -> String {
 }
 
 /// For a comment on a pull request; the marker lets CI find its comment again.
-fn markdown(sources: Sources<'_>, rows: &[Row<'_>]) -> String {
+fn markdown(sources: Sources<'_>, diff: &Diff<'_>) -> String {
+    let rows = &diff.rows;
     let mut out = format!("<!-- ciliumc-diff:v1 -->\n### Network policy: {}\n", summary(rows));
-    if rows.is_empty() {
-        return out;
+    if !rows.is_empty() {
+        out += "\n| | From | To | Gained | Lost | For example | Caused by |\n|-|-|-|-|-|-|-|\n";
+        for row in rows {
+            let cells = [
+                row.class.word().to_uppercase(),
+                code(row.sources.iter().map(party)),
+                code(row.destinations.iter().map(party)),
+                code(parts(&row.gained)),
+                code(parts(&row.lost)),
+                code(row.witness.iter().map(witness)),
+                code(row.causes.iter().map(|cause| self::cause(sources, cause))),
+            ];
+            out += &format!("| {} |\n", cells.join(" | "));
+        }
     }
-    out += "\n| | From | To | Gained | Lost | For example | Caused by |\n|-|-|-|-|-|-|-|\n";
-    for row in rows {
-        let cells = [
-            row.class.word().to_uppercase(),
-            code(row.sources.iter().map(party)),
-            code(row.destinations.iter().map(party)),
-            code(parts(&row.gained)),
-            code(parts(&row.lost)),
-            code(row.witness.iter().map(witness)),
-            code(row.causes.iter().map(|cause| self::cause(sources, cause))),
-        ];
-        out += &format!("| {} |\n", cells.join(" | "));
+    if !diff.without_effect.is_empty() {
+        out += "\nPolicies that were edited without effect:\n\n";
     }
+    out.extend(diff.without_effect.iter().map(|cause| format!("- `{}`\n", self::cause(sources, cause))));
     out
 }
 
@@ -135,15 +140,15 @@ fn code(words: impl Iterator<Item = String>) -> String {
     words.collect::<Vec<_>>().join("<br>")
 }
 
-fn json(sources: Sources<'_>, rows: &[Row<'_>], semantics: &str) -> Value {
+fn json(sources: Sources<'_>, diff: &Diff<'_>, semantics: &str) -> Value {
     let part_list = |parts: &[Part]| -> Vec<Value> { parts.iter().map(part_json).collect() };
-    let rows = rows.iter().map(|row| {
-        let causes = row.causes.iter().map(|cause| {
-            let mut value = connections::rule_json(sources.of(cause), cause.rule);
-            value["version"] = json!(if cause.is_new { "new" } else { "old" });
-            value["edit"] = json!(cause.edit.word());
-            value
-        });
+    let cause = |cause: &Cause<'_>| {
+        let mut value = connections::rule_json(sources.of(cause), cause.rule);
+        value["version"] = json!(if cause.is_new { "new" } else { "old" });
+        value["edit"] = json!(cause.edit.word());
+        value
+    };
+    let rows = diff.rows.iter().map(|row| {
         json!({
             "class": row.class.word(),
             "sources": row.sources.iter().map(party_json).collect::<Vec<_>>(),
@@ -154,11 +159,14 @@ fn json(sources: Sources<'_>, rows: &[Row<'_>], semantics: &str) -> Value {
                 "address": witness.address.map(|address| address.to_string()),
                 "protocol": witness.transport.name(), "port": witness.port,
             })),
-            "causes": causes.collect::<Vec<_>>(),
+            "causes": row.causes.iter().map(cause).collect::<Vec<_>>(),
         })
     });
     let rows: Vec<Value> = rows.collect();
-    json!({ "schema": "ciliumc/diff/v1", "semantics": semantics, "rows": rows })
+    let without_effect: Vec<Value> = diff.without_effect.iter().map(cause).collect();
+    json!({
+        "schema": "ciliumc/diff/v1", "semantics": semantics, "rows": rows, "withoutEffect": without_effect,
+    })
 }
 
 fn part_json(part: &Part) -> Value {

@@ -1,25 +1,12 @@
 //! Pairs of parties as two versions of an input know them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use super::ports::Ports;
 use super::{Connectivity, Party, range};
 use crate::ir::Direction;
-
-/// A pair of parties with what may pass in both versions; `None` where one of them was not there.
-#[derive(Debug, Clone)]
-pub struct Pair {
-    /// Source.
-    pub source: Party,
-    /// Destination.
-    pub destination: Party,
-    /// Before.
-    pub old: Option<Arc<Ports>>,
-    /// After.
-    pub new: Option<Arc<Ports>>,
-}
 
 /// A party as the two versions know it.
 struct Aligned<'a> {
@@ -28,8 +15,13 @@ struct Aligned<'a> {
     new: Option<&'a Party>,
 }
 
-/// Every pair that one of the versions has, addresses cut so that each pair is constant in both.
-pub fn pairs(old: &Connectivity, new: &Connectivity) -> Vec<Pair> {
+/// What `differ` says of the pairs that one of the versions has, where it says something. Addresses are cut so that each
+/// pair is constant in both. A version without the pair has `None`.
+pub fn pairs<T: Clone>(
+    old: &Connectivity,
+    new: &Connectivity,
+    differ: impl Fn(Option<&Ports>, Option<&Ports>) -> Option<T>,
+) -> Vec<(Party, Party, T)> {
     let workloads: Vec<Aligned<'_>> = old
         .workloads
         .union(&new.workloads)
@@ -37,29 +29,24 @@ pub fn pairs(old: &Connectivity, new: &Connectivity) -> Vec<Pair> {
         .collect();
     let sources = others(old, new, Direction::Ingress);
     let destinations = others(old, new, Direction::Egress);
+    // Few functions stand for many pairs.
+    let mut known: HashMap<[Option<*const Ports>; 2], Option<T>> = HashMap::new();
     let mut out = Vec::new();
-    for source in &workloads {
-        out.extend(workloads.iter().chain(&destinations).filter_map(|other| pair(old, new, source, other)));
+    for source in workloads.iter().chain(&sources) {
+        let from_old = source.old.and_then(|party| old.pairs.get(party));
+        let from_new = source.new.and_then(|party| new.pairs.get(party));
+        for destination in workloads.iter().chain(&destinations) {
+            let before = from_old.zip(destination.old).and_then(|(to, party)| to.get(party));
+            let after = from_new.zip(destination.new).and_then(|(to, party)| to.get(party));
+            if before.is_none() && after.is_none() {
+                continue;
+            }
+            let key = [before.map(Arc::as_ptr), after.map(Arc::as_ptr)];
+            let said = known.entry(key).or_insert_with(|| differ(before.map(Arc::as_ref), after.map(Arc::as_ref)));
+            out.extend(said.clone().map(|said| (source.party.clone(), destination.party.clone(), said)));
+        }
     }
-    for source in &sources {
-        out.extend(workloads.iter().filter_map(|workload| pair(old, new, source, workload)));
-    }
-    out.sort_by(|a, b| (&a.source, &a.destination).cmp(&(&b.source, &b.destination)));
     out
-}
-
-fn pair(old: &Connectivity, new: &Connectivity, source: &Aligned<'_>, destination: &Aligned<'_>) -> Option<Pair> {
-    let of = |version: &Connectivity, source: Option<&Party>, destination: Option<&Party>| {
-        version.pairs.get(&(source?.clone(), destination?.clone())).cloned()
-    };
-    let old = of(old, source.old, destination.old);
-    let new = of(new, source.new, destination.new);
-    (old.is_some() || new.is_some()).then(|| Pair {
-        source: source.party.clone(),
-        destination: destination.party.clone(),
-        old,
-        new,
-    })
 }
 
 /// Parties that are no workloads: words are equal or not, prefixes lie inside of another, ranges are cut.

@@ -20,21 +20,22 @@ pub fn connect(cluster: &Cluster, resolved: &Resolved) -> Connectivity {
     let workloads = workloads(cluster, resolved);
     let others = others(cluster, resolved);
     let mut ctx = Ctx::new(cluster, resolved);
-    let mut pairs = BTreeMap::new();
+    let mut pairs: BTreeMap<Party, BTreeMap<Party, _>> = BTreeMap::new();
     for (source, from) in &workloads {
         for (destination, to) in &workloads {
             // The replicas of a workload talk to each other; one pod alone has nobody to talk to.
             if source != destination || from.pods > 1 || !is_pod(source) {
                 let egress = ctx.end(&from.classes, Direction::Egress, to.identity);
                 let ingress = ctx.end(&to.classes, Direction::Ingress, from.identity);
-                pairs.insert((source.clone(), destination.clone()), ctx.joined.join(egress, ingress));
+                let ports = ctx.joined.join(egress, ingress);
+                pairs.entry(source.clone()).or_default().insert(destination.clone(), ports);
             }
         }
         for (other, index) in &others {
             let egress = ctx.end(&from.classes, Direction::Egress, *index);
-            pairs.insert((source.clone(), other.clone()), egress);
+            pairs.entry(source.clone()).or_default().insert(other.clone(), egress);
             let ingress = ctx.end(&from.classes, Direction::Ingress, *index);
-            pairs.insert((other.clone(), source.clone()), ingress);
+            pairs.entry(other.clone()).or_default().insert(source.clone(), ingress);
         }
     }
     let others: Vec<Party> = others.into_iter().map(|(party, _)| party).collect();

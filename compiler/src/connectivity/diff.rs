@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::align::{self, Pair};
+use super::align;
 use super::edits::Edits;
 pub use super::edits::{Edit, Version};
-use super::ports::{self, Outcome, Transport, Treatment};
+use super::ports::{self, Outcome, Ports, Transport, Treatment};
 use super::{Party, RuleRef};
 use crate::diag::ObjectRef;
 use crate::ir::Direction;
@@ -108,16 +108,23 @@ struct Difference {
     behind: Behind,
 }
 
-/// Every difference, by class and then by source.
-pub fn diff<'a>(old: Version<'a>, new: Version<'a>) -> Vec<Row<'a>> {
+/// What differs between two versions.
+#[derive(Debug, Clone)]
+pub struct Diff<'a> {
+    /// By class and then by source.
+    pub rows: Vec<Row<'a>>,
+    /// One rule of each policy that was edited and is behind no row.
+    pub without_effect: Vec<Cause<'a>>,
+}
+
+/// Compares two versions.
+pub fn diff<'a>(old: Version<'a>, new: Version<'a>) -> Diff<'a> {
     let edits = Edits::new(old, new);
-    let pairs = align::pairs(old.connectivity, new.connectivity);
-    let differing = pairs.into_iter().filter_map(|pair| {
-        let difference = difference(&pair)?;
-        Some((pair.source, pair.destination, difference))
-    });
-    let differing = align::merge_ranges(differing.collect(), |a, b| a == b);
-    let rows = group(differing).into_iter().map(|((class, sources, destinations), difference)| Row {
+    let differing = align::pairs(old.connectivity, new.connectivity, difference);
+    let differing = align::merge_ranges(differing, |a, b| a == b);
+    let differing = group(differing);
+    let without_effect = without_effect(&edits, differing.values());
+    let rows = differing.into_iter().map(|((class, sources, destinations), difference)| Row {
         class,
         witness: witness(old, new, &sources, &destinations, &difference),
         causes: causes(&edits, &difference.behind),
@@ -126,34 +133,47 @@ pub fn diff<'a>(old: Version<'a>, new: Version<'a>) -> Vec<Row<'a>> {
         gained: difference.gained,
         lost: difference.lost,
     });
-    rows.collect()
+    Diff { rows: rows.collect(), without_effect }
 }
 
-fn difference(pair: &Pair) -> Option<Difference> {
+fn without_effect<'a, 'd>(edits: &Edits<'a>, differences: impl Iterator<Item = &'d Difference>) -> Vec<Cause<'a>> {
+    let behind = differences.flat_map(|difference| &difference.behind);
+    let effective: BTreeSet<&ObjectRef> =
+        behind.filter_map(|&(index, is_new)| edits.of(index, is_new)).map(|(rule, _)| &rule.object).collect();
+    let mut out: BTreeMap<&ObjectRef, Cause<'a>> = BTreeMap::new();
+    for (rule, edit, is_new) in edits.all() {
+        if edit != Edit::Kept && !effective.contains(&rule.object) {
+            out.insert(&rule.object, Cause { rule, is_new, edit });
+        }
+    }
+    out.into_values().collect()
+}
+
+fn difference(old: Option<&Ports>, new: Option<&Ports>) -> Option<Difference> {
     let mut behind = Behind::new();
     let mut gained = BTreeMap::new();
     let mut lost = BTreeMap::new();
     let nothing = Arc::new(Outcome { passes: None, rules: BTreeSet::new() });
-    let flows: Vec<_> = match (&pair.old, &pair.new) {
+    let flows: Vec<_> = match (old, new) {
         (Some(old), Some(new)) => old.zip_all(new, &nothing),
         (Some(old), None) => old.segments().map(|(t, s)| (t, s.first, s.last, &s.outcome, &nothing)).collect(),
         (None, Some(new)) => new.segments().map(|(t, s)| (t, s.first, s.last, &nothing, &s.outcome)).collect(),
         (None, None) => Vec::new(),
     };
-    for (transport, first, last, old, new) in flows {
-        let more = lets_more(new, old);
-        let less = lets_more(old, new);
-        for (differs, side, having, other) in [(more, &mut gained, new, old), (less, &mut lost, old, new)] {
+    for (transport, first, last, before, after) in flows {
+        let more = lets_more(after, before);
+        let less = lets_more(before, after);
+        for (differs, side, having, other) in [(more, &mut gained, after, before), (less, &mut lost, before, after)] {
             if let (true, Some(treatment)) = (differs, &having.passes) {
                 let key = (transport, treatment.clone(), other.passes.clone());
                 side.entry(key).or_insert_with(Vec::new).push((transport, first, last));
-                behind.extend(old.rules.iter().map(|rule| (*rule, false)));
-                behind.extend(new.rules.iter().map(|rule| (*rule, true)));
+                behind.extend(before.rules.iter().map(|rule| (*rule, false)));
+                behind.extend(after.rules.iter().map(|rule| (*rule, true)));
             }
         }
     }
     let (gained, lost) = (parts(gained), parts(lost));
-    let class = match (&pair.old, &pair.new, gained.is_empty(), lost.is_empty()) {
+    let class = match (old, new, gained.is_empty(), lost.is_empty()) {
         (_, _, true, true) => return None,
         (None, ..) | (_, None, ..) => Class::WorkloadOnly,
         (Some(_), Some(_), false, true) => Class::Widened,
@@ -231,7 +251,7 @@ fn group(pairs: Vec<(Party, Party, Difference)>) -> BTreeMap<(Class, Vec<Party>,
 /// The rules that were edited; where none was, labels or addresses were, and all rules are named.
 fn causes<'a>(edits: &Edits<'a>, behind: &Behind) -> Vec<Cause<'a>> {
     let all = behind.iter().filter_map(|&(index, is_new)| {
-        let (rule, edit) = if is_new { edits.of_new(index)? } else { edits.of_old(index)? };
+        let (rule, edit) = edits.of(index, is_new)?;
         Some(Cause { rule, is_new, edit })
     });
     let all: Vec<Cause<'a>> = all.collect();

@@ -43,14 +43,46 @@ impl Edit {
     }
 }
 
-/// The rules of both versions by their texts.
+/// What happened to the rules of both versions.
 pub struct Edits<'a> {
-    old: Texts<'a>,
-    new: Texts<'a>,
+    old: Vec<(&'a RuleRef, Edit)>,
+    new: Vec<(&'a RuleRef, Edit)>,
 }
 
+impl<'a> Edits<'a> {
+    /// Compares the texts of all rules.
+    pub fn new(old: Version<'a>, new: Version<'a>) -> Self {
+        let (before, after) = (Texts::new(old), Texts::new(new));
+        let of = |own: &Texts<'a>, other: &Texts<'a>, alone| {
+            let rules = own.all.iter();
+            rules.map(|text| (text.rule, edit(text, own, other, alone))).collect()
+        };
+        Self { old: of(&before, &after, Edit::Removed), new: of(&after, &before, Edit::Added) }
+    }
+
+    /// A rule of the new or of the old version.
+    pub fn of(&self, index: RuleIndex, is_new: bool) -> Option<(&'a RuleRef, Edit)> {
+        let rules = if is_new { &self.new } else { &self.old };
+        rules.get(index.0 as usize).copied()
+    }
+
+    /// Rules of the old version, then those of the new one; the flag tells.
+    pub fn all(&self) -> impl Iterator<Item = (&'a RuleRef, Edit, bool)> {
+        let old = self.old.iter().map(|&(rule, edit)| (rule, edit, false));
+        old.chain(self.new.iter().map(|&(rule, edit)| (rule, edit, true)))
+    }
+}
+
+/// A rule with its text and that of its policy.
+struct Text<'a> {
+    rule: &'a RuleRef,
+    own: String,
+    policy: String,
+}
+
+/// The rules of a version by their texts.
 struct Texts<'a> {
-    version: Version<'a>,
+    all: Vec<Text<'a>>,
     rules: BTreeSet<(&'a ObjectRef, String)>,
     policies: BTreeSet<(&'a ObjectRef, String)>,
     places: BTreeMap<(&'a ObjectRef, &'a str), String>,
@@ -58,50 +90,32 @@ struct Texts<'a> {
 
 impl<'a> Texts<'a> {
     fn new(version: Version<'a>) -> Self {
-        let rules = &version.connectivity.rules;
+        let rules = version.connectivity.rules.iter();
+        let text = |span| text(version.sources, span);
+        let all: Vec<Text<'a>> =
+            rules.map(|rule| Text { rule, own: text(rule.span), policy: text(rule.policy) }).collect();
         Self {
-            version,
-            rules: rules.iter().map(|rule| (&rule.object, text(version.sources, rule.span))).collect(),
-            policies: rules.iter().map(|rule| (&rule.object, text(version.sources, rule.policy))).collect(),
-            places: rules
-                .iter()
-                .map(|rule| ((&rule.object, rule.path.as_str()), text(version.sources, rule.span)))
-                .collect(),
+            rules: all.iter().map(|text| (&text.rule.object, text.own.clone())).collect(),
+            policies: all.iter().map(|text| (&text.rule.object, text.policy.clone())).collect(),
+            places: all.iter().map(|t| ((&t.rule.object, t.rule.path.as_str()), t.own.clone())).collect(),
+            all,
         }
     }
 }
 
-impl<'a> Edits<'a> {
-    /// Reads the texts of every rule.
-    pub fn new(old: Version<'a>, new: Version<'a>) -> Self {
-        Self { old: Texts::new(old), new: Texts::new(new) }
+/// What happened to one rule; `alone` is that the other version has nothing like it.
+fn edit(text: &Text<'_>, own: &Texts<'_>, other: &Texts<'_>, alone: Edit) -> Edit {
+    let object = &text.rule.object;
+    if other.policies.contains(&(object, text.policy.clone())) {
+        return Edit::Kept;
     }
-
-    /// What happened to a rule of the old version.
-    pub fn of_old(&self, index: RuleIndex) -> Option<(&'a RuleRef, Edit)> {
-        Self::of(&self.old, &self.new, index, Edit::Removed)
+    if other.rules.contains(&(object, text.own.clone())) {
+        return Edit::Moved;
     }
-
-    /// What happened to a rule of the new version.
-    pub fn of_new(&self, index: RuleIndex) -> Option<(&'a RuleRef, Edit)> {
-        Self::of(&self.new, &self.old, index, Edit::Added)
-    }
-
-    fn of(own: &Texts<'a>, other: &Texts<'a>, index: RuleIndex, alone: Edit) -> Option<(&'a RuleRef, Edit)> {
-        let rule = own.version.connectivity.rule(index)?;
-        let sources = own.version.sources;
-        let edit = if other.policies.contains(&(&rule.object, text(sources, rule.policy))) {
-            Edit::Kept
-        } else if other.rules.contains(&(&rule.object, text(sources, rule.span))) {
-            Edit::Moved
-        } else {
-            // A rule that only moved on made room for this one.
-            let there = other.places.get(&(&rule.object, &rule.path));
-            let gone = there.is_some_and(|there| !own.rules.contains(&(&rule.object, there.clone())));
-            if gone { Edit::Changed } else { alone }
-        };
-        Some((rule, edit))
-    }
+    // A rule that only moved on made room for this one.
+    let there = other.places.get(&(object, text.rule.path.as_str()));
+    let is_gone = there.is_some_and(|there| !own.rules.contains(&(object, there.clone())));
+    if is_gone { Edit::Changed } else { alone }
 }
 
 /// What a span holds, whatever its indentation.

@@ -20,12 +20,12 @@ pub fn connect(objects: &Objects) -> Connectivity {
     let others: BTreeMap<Direction, Vec<Party>> =
         Direction::ALL.map(|direction| (direction, outside(objects, direction))).into();
     let workloads = ctx.workloads(objects);
-    let mut pairs = BTreeMap::new();
+    let mut pairs: BTreeMap<Party, BTreeMap<Party, _>> = BTreeMap::new();
     for (source, from) in &workloads {
         for (destination, to) in &workloads {
             if source != destination {
                 let ports = ctx.between(End::Pods(from), End::Pods(to));
-                pairs.insert((source.clone(), destination.clone()), ports);
+                pairs.entry(source.clone()).or_default().insert(destination.clone(), ports);
             }
         }
     }
@@ -33,12 +33,12 @@ pub fn connect(objects: &Objects) -> Connectivity {
         for other in &others[&Direction::Ingress] {
             let Party::Range(first, _) = other else { continue };
             let ports = ctx.between(End::Addresses(*first), End::Pods(members));
-            pairs.insert((other.clone(), workload.clone()), ports);
+            pairs.entry(other.clone()).or_default().insert(workload.clone(), ports);
         }
         for other in &others[&Direction::Egress] {
             let Party::Range(first, _) = other else { continue };
             let ports = ctx.between(End::Pods(members), End::Addresses(*first));
-            pairs.insert((workload.clone(), other.clone()), ports);
+            pairs.entry(workload.clone()).or_default().insert(other.clone(), ports);
         }
     }
     let workloads = workloads.into_keys().collect();

@@ -103,8 +103,8 @@ pub struct Connectivity {
     pub workloads: BTreeSet<Party>,
     /// What is no workload: as source of ingress, and as destination of egress.
     pub others: BTreeMap<Direction, Vec<Party>>,
-    /// By source and destination; at least one of them is a workload.
-    pub pairs: BTreeMap<(Party, Party), Arc<Ports>>,
+    /// By source, then by destination; at least one of them is a workload.
+    pub pairs: BTreeMap<Party, BTreeMap<Party, Arc<Ports>>>,
 }
 
 impl Connectivity {
@@ -113,9 +113,15 @@ impl Connectivity {
         self.rules.get(index.0 as usize)
     }
 
+    /// Every pair.
+    pub fn pairs(&self) -> impl Iterator<Item = (&Party, &Party, &Arc<Ports>)> {
+        self.pairs
+            .iter()
+            .flat_map(|(source, to)| to.iter().map(move |(destination, ports)| (source, destination, ports)))
+    }
+
     /// Pairs between which something may pass.
     pub fn connected(&self) -> impl Iterator<Item = (&Party, &Party, &Arc<Ports>)> {
-        let pairs = self.pairs.iter().map(|((source, destination), ports)| (source, destination, ports));
-        pairs.filter(|(_, _, ports)| !ports.is_empty())
+        self.pairs().filter(|(_, _, ports)| !ports.is_empty())
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use super::align::{self, Pair};
+use super::align;
 use super::ports::{Ports, Transport, range_text};
 use super::{Connectivity, Party};
 
@@ -19,13 +19,12 @@ pub fn list(connectivity: &Connectivity) -> String {
 }
 
 /// One line for each pair whose connections differ, behind a header; nothing when none does.
-pub fn diff(old: &Connectivity, new: &Connectivity, pairs: Vec<Pair>) -> String {
+pub fn diff(old: &Connectivity, new: &Connectivity) -> String {
     let of = |ports: Option<&Ports>| ports.map_or_else(|| NONE.to_string(), connections);
-    let rows = pairs.into_iter().map(|pair| {
-        let connections = (of(pair.old.as_deref()), of(pair.new.as_deref()));
-        (pair.source, pair.destination, connections)
+    let differing = align::pairs(old, new, |before, after| {
+        let (before, after) = (of(before), of(after));
+        (before != after).then_some((before, after))
     });
-    let differing = rows.filter(|(_, _, (before, after))| before != after).collect();
     let rows = align::merge_ranges(differing, |a, b| a == b);
     let mut out = String::new();
     for (source, destination, (before, after)) in &rows {
