@@ -206,6 +206,31 @@ fn a_refused_object_gives_no_bundle_and_names_every_problem() {
 }
 
 #[test]
+fn lints_count_for_fail_on_until_they_are_excused() {
+    let project = Project::new();
+    let policy = |annotation: &str| {
+        let head = POLICY.replace("name: web,", &format!("name: typo, annotations: {{{annotation}}},"));
+        head.replace("{app: cli}", "{app: clj}")
+    };
+    assert_code(&project.run(&["check", "in", "--fail-on", "warning"]), 0);
+    project.write("in/typo.yaml", &policy(""));
+    let err = assert_code(&project.run(&["check", "in", "--fail-on", "warning"]), 1);
+    assert!(err.contains("CL003") && err.contains("did you mean app=cli"), "{err}");
+    assert_code(&project.run(&["check", "in"]), 0);
+    project.write("in/typo.yaml", &policy("ciliumc.io/ignore: CL003 it comes later"));
+    assert_code(&project.run(&["check", "in", "--fail-on", "warning"]), 0);
+    // Other commands say nothing of them.
+    project.write("in/typo.yaml", &policy(""));
+    let err = assert_code(&project.run(&["trace", "in", "--probes", "/dev/null"]), 0);
+    assert!(!err.contains("CL003"), "{err}");
+
+    // Pods that were refused are no reason to say that nobody is selected.
+    project.write("in/pods.yaml", &PODS.replace("containers: [{name: c, image: x}]", "containers: x"));
+    let err = assert_code(&project.run(&["check", "in"]), 3);
+    assert!(!err.contains("CL0"), "{err}");
+}
+
+#[test]
 fn what_the_machine_cannot_do_is_five_and_leaves_nothing() {
     let project = Project::new();
     // No clang anywhere.

@@ -15,7 +15,7 @@ use ciliumc::driver;
 use ciliumc::front::FrontOptions;
 use ciliumc::lint::LINTS;
 use ciliumc::resolve::Lock;
-use ciliumc::source::SourceMap;
+use ciliumc::source::{LoadOptions, SourceMap, load};
 
 fn lint(sources: &SourceMap) -> Vec<Diagnostic> {
     let analysis = driver::analyse(sources, &FrontOptions::default(), Lock::default()).unwrap();
@@ -79,4 +79,27 @@ fn an_excuse_is_for_one_object_and_one_code() {
         found.iter().map(|d| (d.code.0, d.object.as_ref().map_or("", |object| object.name.as_str()))).collect();
     assert!(found.contains(&("CL001", "b")) && !found.contains(&("CL001", "a")), "{found:?}");
     assert!(found.contains(&("CL028", "b")) && found.contains(&("CL042", "a")), "{found:?}");
+}
+
+/// What is said about manifests of real projects, and why it is right.
+#[test]
+fn real_projects_give_no_false_alarm() {
+    let Some(examples) = std::env::var_os("CILIUMC_EXAMPLES") else {
+        eprintln!("skipped: CILIUMC_EXAMPLES does not name the folder of real manifests");
+        return;
+    };
+    let expected: [(&str, &[&str]); 3] = [
+        ("microservices-demo", &[]),
+        // Its pods are on the host network, so the policy protects nobody.
+        ("kube-prometheus", &["CL036 NetworkPolicy monitoring/node-exporter"]),
+        ("argo-cd", &[]),
+    ];
+    for (project, expected) in expected {
+        let path = std::path::Path::new(&examples).join("real").join(project);
+        let exclude = vec!["**/application-controller-deployment/**".to_owned()];
+        let sources = load(&LoadOptions { paths: vec![path.to_string_lossy().into_owned()], exclude }).unwrap();
+        let found = lint(&sources);
+        let found: Vec<String> = found.iter().map(|d| format!("{} {}", d.code, d.object.as_ref().unwrap())).collect();
+        assert_eq!(found, expected, "{project}");
+    }
 }

@@ -17,8 +17,11 @@ pub fn run(args: &CheckArgs) -> Result<u8, Failure> {
     let sources = inputs::load(&args.input)?;
     // The process ends with this command: taking a large cluster apart would be a tenth of its time.
     let mut analysis = ManuallyDrop::new(inputs::analyse(&args.input, &sources, Lock::default())?);
-    let found = analysis.lint(today().as_ref());
-    analysis.diagnostics.extend(found);
+    // What was refused is missing from the input, and selectors that mean it would seem to mean nothing.
+    if !analysis.has_errors() || args.input.keep_going {
+        let found = analysis.lint(today().as_ref());
+        analysis.diagnostics.extend(found);
+    }
     match args.output {
         ReportFormat::Json => println!(
             "{:#}",

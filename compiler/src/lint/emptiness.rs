@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use super::facts::{Facts, Ghost, namespace_labels, peer_selectors};
 use crate::diag::Span;
 use crate::front::names::nearest;
-use crate::ir::labels::{LabelSet, Requirement, Selector, Test};
-use crate::ir::{Cluster, NAMESPACE_KEY, NAMESPACE_LABELS, Policy, RuleAction, RuleId, Subject};
+use crate::ir::labels::{Label, LabelSet, Requirement, Selector, Test};
+use crate::ir::{CLUSTER_KEY, Cluster, NAMESPACE_KEY, NAMESPACE_LABELS, Policy, RuleAction, RuleId, Subject};
 
 /// Why a selector matches no endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -138,7 +138,10 @@ pub fn explain(facts: &mut Facts<'_>) {
 /// an earlier stage told that they can never match.
 fn names_pods(facts: &Facts<'_>, selector: &Selector) -> bool {
     let is_plain = selector.requirements.iter().all(Requirement::is_k8s_or_any);
-    is_plain && written(selector).next().is_some() && !facts.is_explained(selector)
+    // Pods of another cluster are not in the input.
+    let own_cluster = [Label::k8s(CLUSTER_KEY, &facts.cluster.options.cluster_name)].into_iter().collect();
+    let of_cluster = selector.requirements.iter().filter(|r| r.key == CLUSTER_KEY).all(|r| r.matches(&own_cluster));
+    is_plain && of_cluster && written(selector).next().is_some() && !facts.is_explained(selector)
 }
 
 /// Requirements that somebody wrote and that ask for a label.

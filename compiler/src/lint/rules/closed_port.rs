@@ -53,8 +53,8 @@ fn closed<'a>(facts: &Facts<'a>) -> Vec<Closed<'a>> {
             continue;
         }
         for (first, last) in ranges(rule) {
-            let is_open = |w: &&Workload| w.ports.iter().any(|port| (first..=last).contains(&port.port));
-            if workloads.iter().any(|workload| is_open(&workload)) {
+            let is_open = |w: &Workload| w.ports.iter().any(|port| (first..=last).contains(&port.port));
+            if workloads.iter().any(|workload| is_open(workload)) {
                 continue;
             }
             let service = (first == last).then(|| service(facts, &workloads, first)).flatten();

@@ -10,12 +10,9 @@ pub fn check(facts: &Facts<'_>) -> Vec<Finding> {
     let hint = "add `protocol: UDP`; a port without protocol is TCP in a NetworkPolicy";
     egress
         .filter(|(_, rule)| rule.action == RuleAction::Allow && names(rule, Protocol::Tcp))
-        .filter(|(id, rule)| {
-            let beside = facts.cluster.rules_of(rule.policy).filter(|(_, other)| other.direction == rule.direction);
-            let reaches = |(other, rule): (crate::ir::RuleId, &Rule)| {
-                other != *id && matches!(rule.ports, Ports::All) || has(rule, Protocol::Udp)
-            };
-            !beside.map(reaches).any(|reaches| reaches)
+        .filter(|(_, rule)| {
+            let mut beside = facts.cluster.rules_of(rule.policy).filter(|(_, other)| other.direction == rule.direction);
+            !beside.any(|(_, other)| other.ports == Ports::All || has(other, Protocol::Udp))
         })
         .map(|(id, _)| Finding::at_rule(facts, id, message).hint(hint))
         .collect()

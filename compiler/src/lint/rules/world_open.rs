@@ -12,7 +12,9 @@ const METADATA: IpAddr = IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254));
 pub fn check(facts: &Facts<'_>) -> Vec<Finding> {
     // Whoever denies the address somewhere has thought of it.
     let denied = facts.cluster.rules.iter().any(|rule| {
-        rule.action == RuleAction::Deny && rule.direction == Direction::Egress && prefixes(rule).any(holds_metadata)
+        rule.action == RuleAction::Deny
+            && rule.direction == Direction::Egress
+            && prefixes(rule).filter_map(|cidr| cidr.source.net()).any(|net| net.contains(&METADATA))
     });
     let mut out = Vec::new();
     for (id, rule) in facts.cluster.rules().filter(|(_, rule)| rule.action == RuleAction::Allow) {
@@ -63,6 +65,8 @@ fn prefixes(rule: &Rule) -> impl Iterator<Item = &CidrPeer> {
 }
 
 fn holds_metadata(cidr: &CidrPeer) -> bool {
-    let inside = cidr.source.net().is_some_and(|net| net.contains(&METADATA));
+    // Whoever writes just this address means it.
+    let inside =
+        cidr.source.net().is_some_and(|net| net.contains(&METADATA) && net.prefix_len() < net.max_prefix_len());
     inside && !cidr.except.iter().any(|except| except.contains(&METADATA))
 }
