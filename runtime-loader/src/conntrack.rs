@@ -22,7 +22,7 @@ const _: () = assert!(std::mem::offset_of!(CtKey6, peer_port_be) == 32 + PORTS[1
 const _: () = assert!(std::mem::offset_of!(CtEntry, generation) == 24 && std::mem::offset_of!(CtEntry, flags) == 29);
 
 /// One connection, as the endpoint sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Connection {
     /// The endpoint's address.
     pub local: IpAddr,
@@ -34,18 +34,8 @@ pub struct Connection {
     pub peer_port: u16,
     /// IP protocol number.
     pub proto: u8,
-    /// `bpf_ktime_get_ns` after which it counts as absent.
-    pub expires_ns: u64,
-    /// Packets of both directions.
-    pub packets: u64,
-    /// Bytes of both directions.
-    pub bytes: u64,
-    /// Generation that admitted it.
-    pub generation: u32,
-    /// Direction of the first packet: [`names::DIRECTION_INGRESS`] or [`names::DIRECTION_EGRESS`].
-    pub initiator: u8,
-    /// Bits [`ciliumc_abi::conntrack`]`::CT_*`.
-    pub flags: u8,
+    /// What the program keeps of it.
+    pub entry: CtEntry,
 }
 
 /// All connections of the node, expired ones included, sorted.
@@ -54,7 +44,7 @@ pub fn list(pins: &Pins) -> Result<Vec<Connection>, Error> {
     for is_ipv4 in [true, false] {
         each(pins, is_ipv4, |key, value| found.extend(read(is_ipv4, key, value)))?;
     }
-    found.sort();
+    found.sort_unstable_by_key(|one| (one.local, one.local_port, one.peer, one.peer_port, one.proto));
     Ok(found)
 }
 
@@ -136,12 +126,15 @@ fn read(is_ipv4: bool, key: &[u8], value: &[u8]) -> Option<Connection> {
         local_port: port(PORTS[0])?,
         peer_port: port(PORTS[1])?,
         proto: *ports.get(PORTS[2])?,
-        expires_ns: long(0)?,
-        packets: long(8)?,
-        bytes: long(16)?,
-        generation: u32::from_ne_bytes(value.get(24..28)?.try_into().ok()?),
-        initiator: *value.get(28)?,
-        flags: *value.get(29)?,
+        entry: CtEntry {
+            expires_ns: long(0)?,
+            packets: long(8)?,
+            bytes: long(16)?,
+            generation: u32::from_ne_bytes(value.get(24..28)?.try_into().ok()?),
+            initiator: *value.get(28)?,
+            flags: *value.get(29)?,
+            pad: 0,
+        },
     })
 }
 
@@ -162,8 +155,9 @@ mod tests {
         let found = read(true, &key, &value).unwrap();
         assert_eq!((found.local.to_string(), found.local_port), ("10.77.0.1".to_owned(), 80));
         assert_eq!((found.peer.to_string(), found.peer_port, found.proto), ("10.77.0.3".to_owned(), 40000, 6));
-        assert_eq!((found.expires_ns, found.packets, found.bytes, found.generation), (9, 2, 120, 7));
-        assert_eq!((found.initiator, found.flags), (names::DIRECTION_EGRESS, 2));
+        let entry = found.entry;
+        assert_eq!((entry.expires_ns, entry.packets, entry.bytes, entry.generation), (9, 2, 120, 7));
+        assert_eq!((entry.initiator, entry.flags), (names::DIRECTION_EGRESS, 2));
         key.truncate(11);
         assert_eq!(read(true, &key, &value), None);
     }

@@ -74,17 +74,17 @@ pub fn connections(global: &Global, pins: &Pins, args: &CtList, out: &mut dyn Wr
     let now = probe::monotonic_ns().context(|| "cannot read the clock".to_owned())?;
     let mut found = conntrack::list(pins)?;
     found.retain(|one| {
-        (args.expired || one.expires_ns > now) && args.address.is_none_or(|a| one.local == a || one.peer == a)
+        (args.expired || one.entry.expires_ns > now) && args.address.is_none_or(|a| one.local == a || one.peer == a)
     });
-    let direction = |one: &Connection| if one.initiator == names::DIRECTION_INGRESS { "IN" } else { "OUT" };
-    let remaining = |one: &Connection| one.expires_ns.saturating_sub(now) / 1_000_000_000;
+    let direction = |one: &Connection| if one.entry.initiator == names::DIRECTION_INGRESS { "IN" } else { "OUT" };
+    let remaining = |one: &Connection| one.entry.expires_ns.saturating_sub(now) / 1_000_000_000;
     if global.output == Format::Json {
         let rows = found.iter().map(|one| {
             json!({
                 "protocol": protocol_name(one.proto), "direction": direction(one).to_lowercase(),
                 "local": one.local, "local_port": one.local_port, "peer": one.peer, "peer_port": one.peer_port,
-                "expires_in_secs": remaining(one), "packets": one.packets, "bytes": one.bytes,
-                "state": state(one), "generation": one.generation,
+                "expires_in_secs": remaining(one), "packets": one.entry.packets, "bytes": one.entry.bytes,
+                "state": state(one), "generation": one.entry.generation,
             })
         });
         return print(out, Value::Array(rows.collect()));
@@ -97,10 +97,10 @@ pub fn connections(global: &Global, pins: &Pins, args: &CtList, out: &mut dyn Wr
             end(one.local, one.local_port),
             end(one.peer, one.peer_port),
             remaining(one).to_string(),
-            one.packets.to_string(),
-            one.bytes.to_string(),
+            one.entry.packets.to_string(),
+            one.entry.bytes.to_string(),
             state(one).to_owned(),
-            one.generation.to_string(),
+            one.entry.generation.to_string(),
         ]
     });
     let head = ["PROTO", "DIRECTION", "LOCAL", "PEER", "EXPIRES (s)", "PACKETS", "BYTES", "STATE", "GENERATION"];
@@ -109,7 +109,7 @@ pub fn connections(global: &Global, pins: &Pins, args: &CtList, out: &mut dyn Wr
 
 /// What the flags of a connection say of its life.
 fn state(one: &Connection) -> &'static str {
-    match (one.proto, one.flags) {
+    match (one.proto, one.entry.flags) {
         (6, flags) if flags & CT_CLOSING == CT_CLOSING => "closing",
         (6, flags) if flags & CT_CLOSING != 0 => "half-closed",
         (6, flags) if flags & CT_SEEN_NON_SYN == 0 => "syn",
