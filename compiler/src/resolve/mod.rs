@@ -6,6 +6,7 @@
 
 mod addresses;
 mod attributes;
+mod crossing;
 mod label_filter;
 pub mod lock;
 mod merge;
@@ -307,6 +308,7 @@ pub fn resolve(cluster: &Cluster, mut lock: Lock, diagnostics: &mut Vec<Diagnost
         merge::report(cluster, &cluster.endpoints[endpoint.0 as usize], &conflicts, diagnostics);
     }
     tiers::warn_ties(cluster, &classes, diagnostics);
+    crossing::warn(cluster, &classes, diagnostics);
     policy::warn_unresolved(cluster, &unresolved, diagnostics);
     policy::warn_filtered_keys(cluster, &filter, &node_filter, diagnostics);
 
