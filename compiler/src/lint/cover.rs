@@ -134,9 +134,8 @@ impl Ctx<'_> {
         {
             cover.moot.add(by);
         }
-        if let Some(by) = self.all(own, |filter, other| self.allows_all_of(filter, other)) {
-            cover.redundant.add(by);
-        }
+        let Some(by) = self.all(own, |filter, other| self.allows_all_of(filter, other)) else { return };
+        cover.redundant.add(by);
         let policy = self.cluster.rule(self.rule).policy;
         let elsewhere = |filter: &L4Filter, other: &L4Filter| {
             other.rule.is_some_and(|rule| self.cluster.rule(rule).policy != policy) && self.allows_all_of(filter, other)
@@ -159,14 +158,16 @@ impl Ctx<'_> {
         let (Some(by), true) = (other.rule, other.action == RuleAction::Allow) else { return false };
         let (own_rule, by_rule) = (self.cluster.rule(self.rule), self.cluster.rule(by));
         let isolates = |rule| self.cluster.policy_of(rule).default_deny.of(self.direction);
-        let same = filter.l4 == other.l4 && own_rule.peers == by_rule.peers;
-        by_rule.requires.is_empty()
-            && own_rule.requires.is_empty()
+        // What is cheap first: peers are lists of selectors.
+        l4_holds(other.l4, filter.l4)
             && filter.attributes == other.attributes
-            && l4_holds(other.l4, filter.l4)
-            && peers_hold(&by_rule.peers, &own_rule.peers)
+            && by_rule.requires.is_empty()
+            && own_rule.requires.is_empty()
             && (isolates(by) || !isolates(self.rule))
-            && (!same || by < self.rule)
+            // Of allows with attributes the most specific one decides, so only its equal can stand for it.
+            && (filter.attributes.is_none() || filter.l4 == other.l4 && own_rule.peers == by_rule.peers)
+            && peers_hold(&by_rule.peers, &own_rule.peers)
+            && (by < self.rule || filter.l4 != other.l4 || own_rule.peers != by_rule.peers)
     }
 
     /// No allow meets it, and it is not what isolates.
