@@ -69,10 +69,16 @@ struct Frame {
     height: usize,
 }
 
-/// Characters to bytes: the parser counts characters.
+/// The parser's places to bytes. It counts characters, and behind a directive that holds others than ASCII its count is
+/// ahead (saphyr-parser 0.3 adds bytes there), so lines and columns are asked.
 enum Offsets {
     Ascii,
-    Table(Vec<u32>),
+    Table {
+        /// Byte offset of each character.
+        chars: Vec<u32>,
+        /// Index of the first character of each line; a carriage return ends one, too.
+        lines: Vec<usize>,
+    },
 }
 
 impl Offsets {
@@ -81,13 +87,25 @@ impl Offsets {
             return Self::Ascii;
         }
         // A text of 4 GiB does not come here: the source map refuses it.
-        Self::Table(text.char_indices().map(|(at, _)| u32::try_from(at).unwrap_or(u32::MAX)).collect())
+        let chars = text.char_indices().map(|(at, _)| u32::try_from(at).unwrap_or(u32::MAX)).collect();
+        let mut lines = vec![0];
+        let followed = text.chars().zip(text.chars().skip(1).map(Some).chain([None]));
+        for ((this, next), behind) in followed.zip(1..) {
+            if this == '\n' || (this == '\r' && next != Some('\n')) {
+                lines.push(behind);
+            }
+        }
+        Self::Table { chars, lines }
     }
 
-    fn byte(&self, chars: usize, len: usize) -> usize {
+    fn byte(&self, mark: &Marker, len: usize) -> usize {
         match self {
-            Self::Ascii => chars.min(len),
-            Self::Table(table) => table.get(chars).map_or(len, |at| *at as usize),
+            Self::Ascii => mark.index().min(len),
+            Self::Table { chars, lines } => {
+                let line = mark.line().checked_sub(1).and_then(|line| lines.get(line));
+                let at = line.map_or(chars.len(), |start| start + mark.col());
+                chars.get(at).map_or(len, |at| *at as usize)
+            }
         }
     }
 }
@@ -118,7 +136,7 @@ impl<'a> Ctx<'a> {
     }
 
     fn offset(&self, mark: &Marker) -> u32 {
-        let at = self.base + self.offsets.byte(mark.index(), self.body.len());
+        let at = self.base + self.offsets.byte(mark, self.body.len());
         u32::try_from(at).unwrap_or(u32::MAX)
     }
 
@@ -375,6 +393,46 @@ mod tests {
         assert_eq!(written(text, &items[1]), "{x: 1 , z: [a,  b ]}");
         assert_eq!(written(text, items[1].get("z").unwrap()), "[a,  b ]");
         assert!(written(text, list).ends_with("b ]}"));
+    }
+
+    /// The parser's count of characters goes wrong behind such a directive.
+    #[test]
+    fn a_directive_moves_nothing() {
+        for head in ["%YAML 1.2 # ü\n", "%Fü\u{1f600} ßß x\n", "%F ü\r\n%G \u{1f600}\r", "# ü\n%É é # é\n"] {
+            let text = format!("{head}---\nä: é # ü\nb: [c, 'ö']\n...\n{head}---\nd: |\n  ü\n  %ü\ne: x\n");
+            let parsed = parse(FileId(0), &text);
+            assert!(parsed.fatal.is_none(), "{head:?}: {:?}", parsed.fatal);
+            let [one, other] = parsed.documents.as_slice() else { panic!("{head:?}: {}", parsed.documents.len()) };
+            assert_eq!(written(&text, one.root.get("ä").unwrap()), "é", "{head:?}");
+            assert_eq!(written(&text, &one.root.get("b").unwrap().items().unwrap()[1]), "'ö'", "{head:?}");
+            assert_eq!(written(&text, other.root.get("e").unwrap()), "x", "{head:?}");
+        }
+        let text = "%F üüü\n---\na: 1\nb: [\n";
+        let span = parse(FileId(0), text).fatal.unwrap().span.unwrap();
+        assert_eq!(span.start as usize, text.len());
+    }
+
+    proptest::proptest! {
+        /// Without directives both counts of the parser say the same.
+        #[test]
+        fn lines_and_columns_are_as_good_as_the_count(
+            parts in proptest::collection::vec(proptest::sample::select(vec![
+                "a", "é", "\u{1f600}", ": ", "- ", " ", "\n", "\r\n", "\r", "  ", "# ü", "'", "\"", "|\n", ">-\n", "[", "]",
+                "{", "}", ", ", "&a ", "*a", "!é ", "? ", "---\n", "...\n", "\\", "\u{85}", "\t",
+            ]), 0..40),
+        ) {
+            let text = format!("ü: 1\n{}", parts.concat());
+            let offsets = Offsets::new(&text);
+            let by_count = |mark: &Marker| text.char_indices().nth(mark.index()).map_or(text.len(), |(at, _)| at);
+            for event in Parser::new_from_str(&text).take(1000) {
+                match event {
+                    Ok((_, at)) => for mark in [at.start, at.end] {
+                        proptest::prop_assert_eq!(offsets.byte(&mark, text.len()), by_count(&mark), "{:?}", text);
+                    },
+                    Err(_) => break,
+                }
+            }
+        }
     }
 
     #[test]
