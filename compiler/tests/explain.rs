@@ -45,7 +45,7 @@ fn reported(text: &str) -> Vec<Diagnostic> {
     let sources = SourceMap::from_texts([("example.yaml", text)]);
     let analysis = driver::analyse(&sources, &FrontOptions::default(), Lock::default()).unwrap();
     let later = warnings::warnings(&analysis);
-    let lints = analysis.lint(Some(&"2026-06-01".to_owned()));
+    let lints = analysis.lint(&sources, Some(&"2026-06-01".to_owned())).found;
     analysis.diagnostics.into_iter().chain(later).chain(lints).collect()
 }
 

@@ -23,8 +23,8 @@ const IMPORTS: [(&str, &[&str]); 18] = [
     ("bundle", &["diag", "ir", "lower", "resolve", "source"]),
     ("connectivity", &["diag", "front", "ir", "lower", "resolve", "source"]), // NetworkPolicy alone is read from `front`
     ("validate", &["eval", "ir", "lower", "object", "resolve"]),              // the only one that sees both readings
-    ("lint", &["diag", "front", "ir", "resolve"]), // what is written, what it means, and whom it selects
-    ("explain", &[]),                              // pages, by the text of a code
+    ("lint", &["diag", "front", "ir", "resolve", "source"]), // what is written, letter by letter; what it means; whom it selects
+    ("explain", &[]),                                        // pages, by the text of a code
     ("driver", PIPELINE),
     ("cli", PIPELINE),
     ("main", &["cli"]),

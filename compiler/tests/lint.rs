@@ -21,7 +21,7 @@ fn lint(sources: &SourceMap) -> Vec<Diagnostic> {
     let analysis = driver::analyse(sources, &FrontOptions::default(), Lock::default()).unwrap();
     let errors: Vec<_> = analysis.diagnostics.iter().filter(|d| d.severity == Severity::Error).collect();
     assert!(errors.is_empty(), "{errors:?}");
-    analysis.lint(Some(&"2026-06-01".to_owned()))
+    analysis.lint(sources, Some(&"2026-06-01".to_owned())).found
 }
 
 #[test]

@@ -159,16 +159,69 @@ pub enum ReportFormat {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  ciliumc check deploy/\n  ciliumc check deploy/ -o json | jq .diagnostics")]
+#[command(
+    after_help = "Examples:\n  ciliumc check deploy/\n  ciliumc check deploy/ --fail-on warning -o text -o sarif=ciliumc.sarif\n  \
+                  ciliumc check deploy/ --fix --dry-run\n  \
+                  ciliumc check deploy/ --baseline known.json --write-baseline     # then without, in CI\n\n\
+                  JSON (schema ciliumc/check/v1): `diagnostics` with code, severity, message, object, file, line, column, \
+                  span (bytes), help, related, fingerprint and edit (bytes start to end, and the text in their place); \
+                  `excused` the same with a reason; `known` counts findings of the baseline, `stale` are entries of it \
+                  that nothing has any more."
+)]
 pub struct CheckArgs {
     #[command(flatten)]
     pub input: InputArgs,
-    /// Report format.
-    #[arg(long, short, value_enum, default_value_t = ReportFormat::Text, value_name = "FORMAT")]
-    pub output: ReportFormat,
+    /// Report format, to standard output or to a file; repeatable.
+    #[arg(long, short, value_name = "FORMAT[=FILE]", value_parser = CheckOutput::parse, default_value = "text")]
+    pub output: Vec<CheckOutput>,
     /// Lowest severity that makes the exit code 1 (refused input is 3).
     #[arg(long, value_enum, default_value_t = FailOn::Error, value_name = "SEVERITY")]
     pub fail_on: FailOn,
+    /// Make the edits that leave no doubt (CL003, CL004, CL020), then report what is left.
+    #[arg(long)]
+    pub fix: bool,
+    /// Print what --fix would change as a patch, and change nothing.
+    #[arg(long, requires = "fix")]
+    pub dry_run: bool,
+    /// Findings that are known already: they are not reported.
+    #[arg(long, value_name = "FILE")]
+    pub baseline: Option<PathBuf>,
+    /// Write what is found now into the baseline.
+    #[arg(long, requires = "baseline")]
+    pub write_baseline: bool,
+}
+
+/// A report and where it goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckOutput {
+    /// Format.
+    pub format: CheckFormat,
+    /// File; standard output when absent.
+    pub file: Option<PathBuf>,
+}
+
+impl CheckOutput {
+    fn parse(text: &str) -> Result<Self, String> {
+        let (format, file) = match text.split_once('=') {
+            Some((_, "")) => return Err("the name of the file is missing behind `=`".to_owned()),
+            Some((format, file)) => (format, Some(PathBuf::from(file))),
+            None => (text, None),
+        };
+        let format = CheckFormat::from_str(format, false)
+            .map_err(|_| format!("`{format}` is no format; they are text, json, sarif and github"))?;
+        Ok(Self { format, file })
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CheckFormat {
+    /// For people.
+    Text,
+    Json,
+    /// SARIF 2.1.0, for viewers of code scanning.
+    Sarif,
+    /// Annotations of a GitHub workflow.
+    Github,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -1,49 +1,168 @@
 //! `ciliumc check`.
 
 use std::mem::ManuallyDrop;
+use std::path::Path;
 use std::time::SystemTime;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::args::{CheckArgs, FailOn, ReportFormat};
-use super::inputs;
-use crate::diag::{Severity, render};
-use crate::driver::Failure;
+use super::args::{CheckArgs, CheckFormat, FailOn};
+use super::baseline::{Baseline, Entry};
+use super::sarif::{self, Report};
+use super::{fix, github, inputs};
+use crate::diag::{Diagnostic, Severity, render};
+use crate::driver::{Analysis, Failure};
 use crate::lint::Day;
 use crate::resolve::Lock;
+use crate::source::SourceMap;
 
 /// Runs the command.
 pub fn run(args: &CheckArgs) -> Result<u8, Failure> {
-    let sources = inputs::load(&args.input)?;
-    // The process ends with this command: taking a large cluster apart would be a tenth of its time.
-    let mut analysis = ManuallyDrop::new(inputs::analyse(&args.input, &sources, Lock::default())?);
-    // What was refused is missing from the input, and selectors that mean it would seem to mean nothing.
-    if !analysis.has_errors() || args.input.keep_going {
-        let found = analysis.lint(today().as_ref());
-        analysis.diagnostics.extend(found);
-    }
-    match args.output {
-        ReportFormat::Json => println!(
-            "{:#}",
-            json!({ "schema": "ciliumc/check/v1", "diagnostics": render::json(&analysis.diagnostics, &sources) })
-        ),
-        ReportFormat::Text => {
-            inputs::print_diagnostics(&args.input, &analysis, &sources);
-            let cluster = &analysis.cluster;
-            println!("{} policies, {} endpoints checked", cluster.policies.len(), cluster.endpoints.len());
+    let mut sources = inputs::load(&args.input)?;
+    let mut checked = Checked::new(args, &sources)?;
+    if args.fix {
+        refuse_unwritable(args)?;
+        let changes = fix::plan(&sources, &checked.analysis.diagnostics);
+        if args.dry_run {
+            super::put(&fix::patch(&changes))?;
+            return Ok(0);
+        }
+        for change in &changes {
+            fix::write(change)?;
+        }
+        let (edits, files) = (changes.iter().map(|change| change.count).sum::<usize>(), changes.len());
+        eprintln!("edits: {edits}, files: {files}");
+        if files > 0 {
+            drop(changes);
+            sources = inputs::load(&args.input)?;
+            checked = Checked::new(args, &sources)?;
         }
     }
-    if analysis.has_errors() && !args.input.keep_going {
-        return Ok(3);
+    if let Some(path) = &args.baseline {
+        checked.compare(path, args.write_baseline, &sources)?;
     }
-    let worst = match args.fail_on {
-        FailOn::Error => Severity::Error,
-        FailOn::Warning => Severity::Warning,
-        FailOn::Info => Severity::Info,
-    };
-    // Severities are ordered from the worst on. Refused objects alone are no finding under --keep-going.
-    let found = analysis.diagnostics.iter().any(|d| d.severity <= worst && d.severity != Severity::Error);
-    Ok(u8::from(found))
+    for output in &args.output {
+        match &output.file {
+            Some(file) => super::replace_file(file, &checked.report(output.format, &sources))?,
+            None => checked.print(args, output.format, &sources)?,
+        }
+    }
+    Ok(checked.exit_code(args))
+}
+
+/// What --fix cannot write back.
+fn refuse_unwritable(args: &CheckArgs) -> Result<(), Failure> {
+    let is_file = |path: &&String| *path != "-" && !path.starts_with("git:");
+    match args.input.paths.iter().find(|path| !is_file(path)) {
+        Some(path) => Err(Failure::Usage(format!("--fix writes files, and `{path}` is none; name files or folders"))),
+        None => Ok(()),
+    }
+}
+
+/// What was looked at, and what of it is accepted.
+struct Checked {
+    // The process ends with this command: taking a large cluster apart would be a tenth of its time.
+    analysis: ManuallyDrop<Analysis>,
+    excused: Vec<(Diagnostic, String)>,
+    known: Vec<Diagnostic>,
+    stale: Vec<Entry>,
+}
+
+impl Checked {
+    fn new(args: &CheckArgs, sources: &SourceMap) -> Result<Self, Failure> {
+        let mut analysis = ManuallyDrop::new(inputs::analyse(&args.input, sources, Lock::default())?);
+        let mut excused = Vec::new();
+        // What was refused is missing from the input, and selectors that mean it would seem to mean nothing.
+        if !analysis.has_errors() || args.input.keep_going {
+            let findings = analysis.lint(sources, today().as_ref());
+            analysis.diagnostics.extend(findings.found);
+            excused = findings.excused;
+        }
+        Ok(Self { analysis, excused, known: Vec::new(), stale: Vec::new() })
+    }
+
+    /// Sets apart what the baseline knows; with `write`, makes it know everything.
+    fn compare(&mut self, path: &Path, write: bool, sources: &SourceMap) -> Result<(), Failure> {
+        let baseline = if write {
+            let baseline = Baseline::of(&self.analysis.diagnostics, sources);
+            super::replace_file(path, &baseline.text()?)?;
+            eprintln!("{} findings in {}", baseline.len(), path.display());
+            baseline
+        } else {
+            Baseline::read(path)?
+        };
+        let compared = baseline.compare(std::mem::take(&mut self.analysis.diagnostics), sources);
+        self.analysis.diagnostics = compared.new;
+        (self.known, self.stale) = (compared.known, compared.stale);
+        for Entry { code, object, message, count, .. } in &self.stale {
+            eprintln!("{}: stale: {count} x {code} {object}: {message}", path.display());
+        }
+        Ok(())
+    }
+
+    fn print(&self, args: &CheckArgs, format: CheckFormat, sources: &SourceMap) -> Result<(), Failure> {
+        if format == CheckFormat::Text {
+            inputs::print_diagnostics(&args.input, &self.analysis, sources);
+        }
+        match format {
+            CheckFormat::Text => super::put(&self.summary()),
+            CheckFormat::Json | CheckFormat::Sarif | CheckFormat::Github => super::put(&self.report(format, sources)),
+        }
+    }
+
+    /// The whole report as a text.
+    fn report(&self, format: CheckFormat, sources: &SourceMap) -> String {
+        let found = &self.analysis.diagnostics;
+        match format {
+            CheckFormat::Text => render::text(found, sources, false) + &self.summary(),
+            CheckFormat::Json => format!("{:#}\n", self.json(sources)),
+            CheckFormat::Sarif => {
+                let report = Report { found, excused: &self.excused, known: &self.known };
+                format!("{:#}\n", sarif::log(&report, sources))
+            }
+            CheckFormat::Github => github::annotations(found, sources),
+        }
+    }
+
+    fn summary(&self) -> String {
+        let cluster = &self.analysis.cluster;
+        let mut out = format!("{} policies, {} endpoints checked", cluster.policies.len(), cluster.endpoints.len());
+        for (count, word) in [(self.excused.len(), "excused"), (self.known.len(), "known")] {
+            if count > 0 {
+                out += &format!(", {count} findings {word}");
+            }
+        }
+        out + "\n"
+    }
+
+    fn json(&self, sources: &SourceMap) -> Value {
+        let excused = self.excused.iter().map(|(diagnostic, reason)| {
+            let mut entry = render::entry(diagnostic, sources);
+            entry["reason"] = json!(reason);
+            entry
+        });
+        json!({
+            "schema": "ciliumc/check/v1",
+            "diagnostics": render::json(&self.analysis.diagnostics, sources),
+            "excused": excused.collect::<Vec<_>>(),
+            "known": self.known.len(),
+            "stale": self.stale,
+        })
+    }
+
+    fn exit_code(&self, args: &CheckArgs) -> u8 {
+        if self.analysis.has_errors() && !args.input.keep_going {
+            return 3;
+        }
+        let worst = match args.fail_on {
+            FailOn::Error => Severity::Error,
+            FailOn::Warning => Severity::Warning,
+            FailOn::Info => Severity::Info,
+        };
+        // Severities are ordered from the worst on. Refused objects alone are no finding under --keep-going.
+        let counts = |d: &Diagnostic| d.severity <= worst && d.severity != Severity::Error;
+        u8::from(self.analysis.diagnostics.iter().any(counts))
+    }
 }
 
 /// Today in UTC; none when the clock stands before 1970.

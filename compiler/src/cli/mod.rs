@@ -6,19 +6,25 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "printing is this module's task")]
 
 mod args;
+mod baseline;
 mod build;
 mod check;
 mod connections;
 mod diff;
 mod explain;
+mod fix;
+mod github;
 mod inputs;
 mod l7;
 mod list;
 mod man;
 mod report;
+mod sarif;
 mod trace;
 
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
@@ -65,3 +71,22 @@ fn put(text: &str) -> Result<(), Failure> {
         Ok(()) | Err(_) => Ok(()),
     }
 }
+
+/// Writes a file aside, with the permissions of the one that is there, and renames it: whoever reads it sees all or nothing.
+fn replace_file(path: &Path, text: &str) -> Result<(), Failure> {
+    let failed =
+        |error: &dyn std::fmt::Display| Failure::Machine(format!("{}: cannot be written: {error}", path.display()));
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new().prefix(".ciliumc-").tempfile_in(folder).map_err(|error| failed(&error))?;
+    file.write_all(text.as_bytes()).map_err(|error| failed(&error))?;
+    let permissions = match std::fs::metadata(path) {
+        Ok(meta) => meta.permissions(),
+        Err(_) => PermissionsExt::from_mode(NEW_FILE_MODE),
+    };
+    file.as_file().set_permissions(permissions).map_err(|error| failed(&error))?;
+    file.as_file().sync_all().map_err(|error| failed(&error))?;
+    file.persist(path).map_err(|error| failed(&error.error)).map(drop)
+}
+
+/// Everyone may read a report.
+const NEW_FILE_MODE: u32 = 0o644;

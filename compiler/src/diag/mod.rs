@@ -1,5 +1,7 @@
 //! Diagnostics: what is wrong in the user's files, with the place and the remedy.
 
+pub mod edits;
+pub mod fingerprint;
 pub mod render;
 
 use std::fmt;
@@ -80,6 +82,15 @@ impl fmt::Display for ObjectRef {
     }
 }
 
+/// What to write in place of a part of a file.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Edit {
+    /// The part, exactly.
+    pub span: Span,
+    /// The text that takes its place.
+    pub text: String,
+}
+
 /// One problem.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
@@ -97,6 +108,8 @@ pub struct Diagnostic {
     pub hint: Option<String>,
     /// The object, where there is one.
     pub object: Option<ObjectRef>,
+    /// What mends it; none where that is for people to decide.
+    pub edit: Option<Edit>,
 }
 
 impl Diagnostic {
@@ -110,6 +123,7 @@ impl Diagnostic {
             related: Vec::new(),
             hint: None,
             object: None,
+            edit: None,
         }
     }
 
@@ -137,6 +151,12 @@ impl Diagnostic {
     /// What to do about it.
     pub fn hint(mut self, text: impl Into<String>) -> Self {
         self.hint = Some(text.into());
+        self
+    }
+
+    /// What mends it.
+    pub fn edit(mut self, span: Span, text: impl Into<String>) -> Self {
+        self.edit = Some(Edit { span, text: text.into() });
         self
     }
 

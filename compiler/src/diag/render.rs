@@ -8,8 +8,9 @@ use miette::{
 };
 use serde_json::{Value, json};
 
+use super::fingerprint::fingerprint;
 use super::{Diagnostic, Severity, Span};
-use crate::source::{SourceFile, SourceMap};
+use crate::source::{LineCol, SourceFile, SourceMap};
 
 /// Width of the text, in columns.
 const WIDTH: usize = 120;
@@ -49,7 +50,8 @@ pub fn json(diagnostics: &[Diagnostic], sources: &SourceMap) -> Value {
     sorted(diagnostics, sources).into_iter().map(|diagnostic| entry(diagnostic, sources)).collect()
 }
 
-fn entry(diagnostic: &Diagnostic, sources: &SourceMap) -> Value {
+/// One diagnostic of [`json`].
+pub fn entry(diagnostic: &Diagnostic, sources: &SourceMap) -> Value {
     let place = diagnostic.span.map(|span| (span, sources.line_col(span)));
     let object = diagnostic
         .object
@@ -74,6 +76,10 @@ fn entry(diagnostic: &Diagnostic, sources: &SourceMap) -> Value {
         "span": place.map(|(span, _)| json!({ "start": span.start, "end": span.end })),
         "help": diagnostic.hint,
         "related": related,
+        "fingerprint": fingerprint(diagnostic, sources),
+        "edit": diagnostic.edit.as_ref().map(|edit| {
+            json!({ "start": edit.span.start, "end": edit.span.end, "text": edit.text })
+        }),
     })
 }
 
@@ -101,10 +107,22 @@ impl<'d> Report<'d> {
     }
 
     fn label(&self, text: Option<String>, span: Span, primary: bool) -> LabeledSpan {
-        let shortened = self.source.as_ref().map_or(span.end, |source| shorten(source.0, span));
-        let range = span.start as usize..shortened.max(span.start) as usize;
+        let end = self.source.as_ref().map_or(span.end, |source| shorten(source.0, span));
+        let range = span.start as usize..end.max(span.start) as usize;
         if primary { LabeledSpan::new_primary_with_span(text, range) } else { LabeledSpan::new_with_span(text, range) }
     }
+}
+
+/// The part of a span that is shown: its first line when it has many.
+pub fn shown(sources: &SourceMap, span: Span) -> Span {
+    let end = sources.file(span.file).map_or(span.end, |file| shorten(file, span));
+    Span { end: end.max(span.start), ..span }
+}
+
+/// Where the shown part of a span begins and ends.
+pub fn places(sources: &SourceMap, span: Span) -> (LineCol, LineCol) {
+    let shown = shown(sources, span);
+    (sources.line_col(shown), sources.line_col(Span { start: shown.end, ..shown }))
 }
 
 /// The end of a span, cut to its first line when it has many.

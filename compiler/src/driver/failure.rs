@@ -5,6 +5,8 @@ use std::fmt;
 /// A failure that is no diagnostic about the user's files.
 #[derive(Debug)]
 pub enum Failure {
+    /// The command line asks for what cannot be. Exit code 2.
+    Usage(String),
     /// The input was refused; diagnostics say why. Exit code 3.
     Refused,
     /// The input or a file that goes with it cannot be used. Exit code 3.
@@ -34,6 +36,7 @@ impl Failure {
     /// Exit code (design: the same in both programs).
     pub fn exit_code(&self) -> u8 {
         match self {
+            Self::Usage(_) => 2,
             Self::Refused | Self::Input(_) => 3,
             Self::Machine(_) => 5,
             Self::Bug(_) => 70,
@@ -45,7 +48,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused => f.write_str("the input was refused"),
-            Self::Input(text) | Self::Machine(text) => f.write_str(text),
+            Self::Usage(text) | Self::Input(text) | Self::Machine(text) => f.write_str(text),
             Self::Bug(text) => {
                 write!(f, "{text}\nthis is a bug in ciliumc; please report it with the input that shows it")
             }

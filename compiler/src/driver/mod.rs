@@ -14,7 +14,7 @@ use crate::diag::{Diagnostic, Severity};
 use crate::front::objects::Objects;
 use crate::front::{self, FrontOptions};
 use crate::ir::{self, Cluster};
-use crate::lint::{self, Day, Input};
+use crate::lint::{self, Day, Findings, Input};
 use crate::resolve::{self, Lock, ResolveError, Resolved};
 use crate::source::SourceMap;
 
@@ -48,9 +48,9 @@ pub struct Analysis {
 
 impl Analysis {
     /// What is accepted and probably not meant; `today` is for what expires.
-    pub fn lint(&self, today: Option<&Day>) -> Vec<Diagnostic> {
+    pub fn lint(&self, sources: &SourceMap, today: Option<&Day>) -> Findings {
         let Self { objects, cluster, resolved, diagnostics } = self;
-        lint::run(&Input { objects, cluster, resolved, reported: diagnostics, today })
+        lint::run(&Input { sources, objects, cluster, resolved, reported: diagnostics, today })
     }
 
     /// Whether an object was refused.

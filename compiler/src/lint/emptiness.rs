@@ -24,18 +24,29 @@ pub enum Emptiness<'a> {
         label: String,
         /// Name of an endpoint that has it.
         endpoint: &'a str,
+        /// The key or value to write in place of another.
+        swap: Swap,
     },
     /// No namespace has this label.
     Namespace {
         /// The requirement.
         requirement: &'a Requirement,
-        /// A value or key that is there.
-        near: Option<String>,
+        /// A value that is there, and the one it is near to.
+        near: Option<Swap>,
     },
     /// Pods on the host network have the labels.
     HostNetwork(String),
     /// Nothing looks like it.
     Nobody(&'a Requirement),
+}
+
+/// A word and the one to write in its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Swap {
+    /// As written.
+    pub from: String,
+    /// What is there.
+    pub to: String,
 }
 
 /// A subject or a peer without endpoints.
@@ -227,35 +238,38 @@ fn near<'a>(
     let candidates: Vec<_> = facts.identities().filter(in_scope).collect();
     for identity in candidates {
         let Some(labels) = facts.labels(identity).filter(|labels| others(labels)) else { continue };
-        if let Some(label) = near_label(requirement, labels) {
+        if let Some((label, swap)) = near_label(requirement, labels) {
             let endpoint = facts.endpoints(identity).next().map_or("", |endpoint| endpoint.name.as_str());
-            return Some(Emptiness::Near { requirement, label, endpoint });
+            return Some(Emptiness::Near { requirement, label, endpoint, swap });
         }
     }
     None
 }
 
 /// The label of the same key with a value that is near, or of another key with the same value.
-fn near_label(requirement: &Requirement, labels: &LabelSet) -> Option<String> {
+fn near_label(requirement: &Requirement, labels: &LabelSet) -> Option<(String, Swap)> {
     let own = || labels.iter().filter(|label| label.source == "k8s" && !label.key.starts_with("io.cilium."));
     let Test::In(wanted) = &requirement.test else {
-        let key = near_value(&requirement.key, own().map(|label| label.key.as_str()))?;
-        return own().find(|label| label.key == key).map(|label| format!("{key}={}", label.value));
+        let swap = near_value(&requirement.key, own().map(|label| label.key.as_str()))?;
+        let label = own().find(|label| label.key == swap.to)?;
+        return Some((format!("{}={}", label.key, label.value), swap));
     };
     let same_key = || own().filter(|label| label.key == requirement.key).map(|label| label.value.as_str());
     for wanted in wanted {
-        if let Some(value) = near_value(wanted, same_key()) {
-            return Some(format!("{}={value}", requirement.key));
+        if let Some(swap) = near_value(wanted, same_key()) {
+            return Some((format!("{}={}", requirement.key, swap.to), swap));
         }
         let same_value =
             own().find(|label| label.value == *wanted && label.key != NAMESPACE_KEY && wanted.len() >= NEAR_LEN_MIN);
         if let Some(label) = same_value {
-            return Some(format!("{}={wanted}", label.key));
+            let swap = Swap { from: requirement.key.clone(), to: label.key.clone() };
+            return Some((format!("{}={wanted}", label.key), swap));
         }
     }
     None
 }
 
-fn near_value<'v>(wanted: &str, values: impl Iterator<Item = &'v str>) -> Option<String> {
-    (wanted.len() >= NEAR_LEN_MIN).then(|| nearest(wanted, values).map(str::to_owned)).flatten()
+fn near_value<'v>(wanted: &str, values: impl Iterator<Item = &'v str>) -> Option<Swap> {
+    let near = if wanted.len() >= NEAR_LEN_MIN { nearest(wanted, values) } else { None };
+    near.map(|near| Swap { from: wanted.to_owned(), to: near.to_owned() })
 }

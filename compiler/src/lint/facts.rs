@@ -1,12 +1,13 @@
 //! What several lints ask, found once.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use ciliumc_abi::identity::IdentityIndex;
 
+use super::Input;
 use super::cover::{self, Cover};
 use super::emptiness::{self, Emptiness};
-use crate::diag::{Diagnostic, ObjectRef, Span};
+use crate::diag::{ObjectRef, Span};
 use crate::front::objects::{Meta, Objects, Workload};
 use crate::ir::labels::{Label, LabelSet, Selector, Test};
 use crate::ir::{
@@ -14,12 +15,15 @@ use crate::ir::{
     Rule, RuleId, Subject,
 };
 use crate::resolve::{Class, Resolved};
+use crate::source::SourceMap;
 
 /// A day of the calendar, as `YYYY-MM-DD`; texts of this form sort by time.
 pub type Day = String;
 
 /// Everything a lint may look at.
 pub struct Facts<'a> {
+    /// The texts.
+    pub sources: &'a SourceMap,
     /// What is written.
     pub objects: &'a Objects,
     /// What it means.
@@ -48,19 +52,15 @@ pub enum Ghost<'a> {
 }
 
 impl<'a> Facts<'a> {
-    /// Looks at everything once. `reported` is what earlier stages said.
-    pub fn new(
-        objects: &'a Objects,
-        cluster: &'a Cluster,
-        resolved: &'a Resolved,
-        reported: &[Diagnostic],
-        today: Option<&'a Day>,
-    ) -> Self {
+    /// Looks at everything once.
+    pub fn new(input: &Input<'a>) -> Self {
+        let Input { sources, objects, cluster, resolved, reported, today } = *input;
         let mut members: BTreeMap<IdentityIndex, Vec<EndpointIndex>> = BTreeMap::new();
         for (endpoint, index) in resolved.endpoints.iter().zip(0..) {
             members.entry(endpoint.identity).or_default().push(EndpointIndex(index));
         }
         let mut facts = Self {
+            sources,
             objects,
             cluster,
             resolved,
@@ -96,6 +96,12 @@ impl<'a> Facts<'a> {
     /// Identities of endpoints that a subject or a peer selects, sorted.
     pub fn matching(&self, selector: &Selector) -> &[IdentityIndex] {
         self.matching.get(selector).map_or(&[], Vec::as_slice)
+    }
+
+    /// Each distinct subject and peer with the identities of endpoints that it selects, where it was first written first.
+    pub fn selections(&self) -> impl Iterator<Item = (&'a Selector, &[IdentityIndex])> {
+        let mut seen = HashSet::new();
+        selectors(self.cluster).filter(move |s| seen.insert(*s)).map(|s| (s, self.matching(s)))
     }
 
     /// Identities of endpoints that a policy selects; none for one about nodes.

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::LINTS;
+use super::{Findings, LINTS};
 use crate::diag::{Code, Diagnostic, ObjectRef};
 use crate::front::objects::Meta;
 
@@ -21,36 +21,40 @@ const UNUSED_IGNORE: Code = Code("CL042");
 /// One annotation.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct Ignore {
-    codes: BTreeSet<String>,
+    /// Reasons by code.
+    codes: BTreeMap<String, String>,
     /// What is wrong with it.
     problems: Vec<String>,
 }
 
-/// Leaves out what annotations excuse, and adds what is wrong with them.
-pub fn apply<'a>(metas: impl Iterator<Item = &'a Meta>, found: Vec<Diagnostic>) -> Vec<Diagnostic> {
+/// Sets apart what annotations excuse, and adds what is wrong with them.
+pub fn apply<'a>(metas: impl Iterator<Item = &'a Meta>, found: Vec<Diagnostic>) -> Findings {
     let annotated = metas.filter_map(|meta| {
         let (_, text) = meta.annotations.iter().find(|(key, _)| key == ANNOTATION)?;
         Some((&meta.object, (meta, parse(text))))
     });
     let annotated: BTreeMap<&ObjectRef, (&Meta, Ignore)> = annotated.collect();
     let mut used: BTreeSet<(&ObjectRef, &str)> = BTreeSet::new();
-    let mut out = Vec::new();
+    let mut out = Findings::default();
     for diagnostic in found {
         let ignore = diagnostic.object.as_ref().and_then(|object| annotated.get_key_value(object));
-        match ignore.filter(|(_, (_, ignore))| ignore.codes.contains(diagnostic.code.0)) {
-            Some((object, _)) => drop(used.insert((object, diagnostic.code.0))),
-            None => out.push(diagnostic),
+        match ignore.and_then(|(object, (_, ignore))| Some((object, ignore.codes.get(diagnostic.code.0)?))) {
+            Some((object, reason)) => {
+                used.insert((object, diagnostic.code.0));
+                out.excused.push((diagnostic, reason.clone()));
+            }
+            None => out.found.push(diagnostic),
         }
     }
     for (object, (meta, ignore)) in &annotated {
         let about = |diagnostic: Diagnostic, hint: &str| diagnostic.hint(hint).object((*object).clone());
         for problem in &ignore.problems {
             let hint = "write the code and, behind it, why: `CL003 the pod comes with the next release`";
-            out.push(about(Diagnostic::warning(BAD_IGNORE, meta.span, problem.clone()), hint));
+            out.found.push(about(Diagnostic::warning(BAD_IGNORE, meta.span, problem.clone()), hint));
         }
-        for code in ignore.codes.iter().filter(|code| !used.contains(&(*object, code.as_str()))) {
+        for code in ignore.codes.keys().filter(|code| !used.contains(&(*object, code.as_str()))) {
             let message = format!("`{ANNOTATION}` excuses {code}, which finds nothing here");
-            out.push(about(Diagnostic::info(UNUSED_IGNORE, meta.span, message), "take it out of the annotation"));
+            out.found.push(about(Diagnostic::info(UNUSED_IGNORE, meta.span, message), "take it out of the annotation"));
         }
     }
     out
@@ -60,6 +64,8 @@ fn parse(text: &str) -> Ignore {
     let mut out = Ignore::default();
     // Codes that still wait for their reason.
     let mut waiting: Vec<&str> = Vec::new();
+    // Codes whose reason may go on behind a comma.
+    let mut last: Vec<String> = Vec::new();
     for item in text.split(',').map(str::trim) {
         let (word, rest) = item.split_once(char::is_whitespace).unwrap_or((item, ""));
         if !is_code(word) {
@@ -69,16 +75,22 @@ fn parse(text: &str) -> Ignore {
                 return out;
             }
             waiting.clear();
+            for code in &last {
+                out.codes.entry(code.clone()).and_modify(|reason| *reason += &format!(", {item}"));
+            }
             continue;
         }
         if !LINTS.iter().any(|lint| lint.code.0 == word) {
             out.problems.push(format!("`{ANNOTATION}` names {word}, which is no lint"));
             continue;
         }
-        out.codes.insert(word.to_owned());
+        out.codes.insert(word.to_owned(), String::new());
         waiting.push(word);
         if !rest.trim().is_empty() {
-            waiting.clear();
+            last = waiting.drain(..).map(str::to_owned).collect();
+            for code in &last {
+                out.codes.insert(code.clone(), rest.trim().to_owned());
+            }
         }
     }
     if !waiting.is_empty() {
@@ -97,7 +109,7 @@ mod tests {
 
     fn read(text: &str) -> (Vec<String>, usize) {
         let ignore = parse(text);
-        (ignore.codes.into_iter().collect(), ignore.problems.len())
+        (ignore.codes.into_keys().collect(), ignore.problems.len())
     }
 
     #[test]
@@ -105,6 +117,13 @@ mod tests {
         assert_eq!(read("CL003 next release"), (vec!["CL003".into()], 0));
         assert_eq!(read("CL003, CL014 they, too, come later"), (vec!["CL003".into(), "CL014".into()], 0));
         assert_eq!(read("CL003 one, CL014 other"), (vec!["CL003".into(), "CL014".into()], 0));
+    }
+
+    #[test]
+    fn reasons_are_kept() {
+        let ignore = parse("CL003, CL014 they, too, come later, CL001 why");
+        let reasons: Vec<&str> = ignore.codes.values().map(String::as_str).collect();
+        assert_eq!(reasons, ["why", "they, too, come later", "they, too, come later"]);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! `ciliumc.io/ignore: CL003 reason` (see [`ignore`]).
 
 mod cover;
+mod edits;
 mod emptiness;
 mod facts;
 pub mod ignore;
@@ -16,10 +17,11 @@ pub use facts::Day;
 
 use facts::Facts;
 
-use crate::diag::{Code, Diagnostic, ObjectRef, Severity, Span};
+use crate::diag::{Code, Diagnostic, Edit, ObjectRef, Severity, Span};
 use crate::front::objects::Objects;
 use crate::ir::{Cluster, RuleId};
 use crate::resolve::Resolved;
+use crate::source::SourceMap;
 
 /// A row of the table.
 pub struct Lint {
@@ -38,11 +40,12 @@ struct Finding {
     hint: Option<String>,
     related: Vec<(Span, String)>,
     object: ObjectRef,
+    edit: Option<Edit>,
 }
 
 impl Finding {
     fn new(span: Span, object: &ObjectRef, message: impl Into<String>) -> Self {
-        Self { span, message: message.into(), hint: None, related: Vec::new(), object: object.clone() }
+        Self { span, message: message.into(), hint: None, related: Vec::new(), object: object.clone(), edit: None }
     }
 
     /// At a rule of the cluster.
@@ -52,6 +55,11 @@ impl Finding {
 
     fn hint(mut self, text: impl Into<String>) -> Self {
         self.hint = Some(text.into());
+        self
+    }
+
+    fn edit(mut self, edit: Option<Edit>) -> Self {
+        self.edit = edit;
         self
     }
 
@@ -82,15 +90,19 @@ pub const LINTS: &[Lint] = &[
     warning("CL009", rules::overshadowed::check),
     info("CL010", rules::idle_deny::check),
     warning("CL011", rules::moot_l7::check),
+    info("CL012", rules::inner_l7::check),
     warning("CL013", rules::http_path::check),
     warning("CL014", rules::no_dns::check),
     warning("CL015", rules::fqdn_without_dns::check),
     warning("CL016", rules::fqdn_without_dns::check_covered),
     warning("CL017", rules::fqdn_in_cluster::check),
     warning("CL018", rules::cidr_of_cluster::check),
+    warning("CL019", rules::except::check),
+    warning("CL020", rules::cidr_form::check),
     warning("CL021", rules::half_open::check),
     info("CL022", rules::closed_port::check),
     warning("CL023", rules::closed_port::check_service),
+    warning("CL024", rules::named_port::check),
     warning("CL025", rules::dns_protocol::check),
     warning("CL026", rules::policy_types::check),
     info("CL027", rules::empty_namespace::check),
@@ -99,8 +111,13 @@ pub const LINTS: &[Lint] = &[
     info("CL030", rules::world_open::check),
     warning("CL031", rules::empty_list::check),
     info("CL032", rules::silent_isolation::check),
+    info("CL033", rules::later_release::check),
+    warning("CL034", rules::service_address::check),
     warning("CL035", rules::probes::check),
     warning("CL036", rules::host_network::check),
+    warning("CL037", rules::key_source::check),
+    warning("CL038", rules::unequal_pods::check),
+    warning("CL039", rules::map_pressure::check),
     warning("CL040", rules::expired::check),
 ];
 
@@ -109,6 +126,8 @@ const NO_ENDPOINTS: Code = Code("CL000");
 
 /// What is to be looked at.
 pub struct Input<'a> {
+    /// The texts.
+    pub sources: &'a SourceMap,
     /// What was written.
     pub objects: &'a Objects,
     /// What it means.
@@ -121,9 +140,18 @@ pub struct Input<'a> {
     pub today: Option<&'a Day>,
 }
 
-/// Runs every lint; what annotations excuse is left out.
-pub fn run(input: &Input<'_>) -> Vec<Diagnostic> {
-    let facts = Facts::new(input.objects, input.cluster, input.resolved, input.reported, input.today);
+/// What the lints found.
+#[derive(Debug, Clone, Default)]
+pub struct Findings {
+    /// What nobody excuses.
+    pub found: Vec<Diagnostic>,
+    /// What annotations excuse, each with the reason.
+    pub excused: Vec<(Diagnostic, String)>,
+}
+
+/// Runs every lint.
+pub fn run(input: &Input<'_>) -> Findings {
+    let facts = Facts::new(input);
     let mut out = Vec::new();
     for lint in LINTS {
         out.extend((lint.check)(&facts).into_iter().map(|finding| Diagnostic {
@@ -134,13 +162,14 @@ pub fn run(input: &Input<'_>) -> Vec<Diagnostic> {
             related: finding.related,
             hint: finding.hint,
             object: Some(finding.object),
+            edit: finding.edit,
         }));
     }
     let mut out = ignore::apply(facts.metas(), out);
     if input.cluster.endpoints.is_empty() && !input.cluster.policies.is_empty() {
         let message = "the input has no endpoint, so nothing is said about whom policies select";
         let hint = "add the pods or workloads, for example the output of `kubectl get pods -A -o yaml`";
-        out.push(Diagnostic::info(NO_ENDPOINTS, None, message).hint(hint));
+        out.found.push(Diagnostic::info(NO_ENDPOINTS, None, message).hint(hint));
     }
     out
 }

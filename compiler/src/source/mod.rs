@@ -70,6 +70,12 @@ impl SourceMap {
         self.file(id).map_or("", |file| &file.name)
     }
 
+    /// The text of a span; empty when it is another map's.
+    pub fn text(&self, span: Span) -> &str {
+        let file = self.file(span.file);
+        file.and_then(|file| file.text.get(span.start as usize..span.end as usize)).unwrap_or_default()
+    }
+
     /// Where a span begins.
     pub fn line_col(&self, span: Span) -> LineCol {
         self.file(span.file).map_or(LineCol { line: 1, column: 1 }, |file| file.line_col(span.start))

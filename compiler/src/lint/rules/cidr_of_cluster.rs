@@ -3,44 +3,23 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use ipnet::IpNet;
-
-use super::elements;
-use crate::diag::{ObjectRef, Span, Spanned};
-use crate::front::objects::{CidrSource, NpPeer};
+use super::prefixes;
 use crate::lint::Finding;
 use crate::lint::facts::Facts;
 
 pub fn check(facts: &Facts<'_>) -> Vec<Finding> {
     let owners = owners(facts);
     let mut out = Vec::new();
-    let mut look = |span: Span, net: IpNet, except: &[Spanned<IpNet>], object: &ObjectRef| {
+    for prefix in prefixes(facts.objects) {
+        let net = prefix.cidr.value;
         let inside = owners.range(net.network()..=net.broadcast());
-        let is_excepted = |address: &IpAddr| except.iter().any(|except| except.value.contains(address));
+        let is_excepted = |address: &IpAddr| prefix.except.iter().any(|except| except.value.contains(address));
         // A /0 means the world, and nobody takes it for the cluster.
         let found = inside.filter(|_| net.prefix_len() > 0).find(|(address, _)| !is_excepted(address));
         if let Some((address, owner)) = found {
             let message = format!("{net} covers {owner} ({address}), which a prefix never selects");
             let hint = "prefixes are for addresses outside of the cluster; select pods by labels, nodes by entities";
-            out.push(Finding::new(span, object, message).hint(hint));
-        }
-    };
-    for policy in &facts.objects.network_policies {
-        let rules = policy.ingress.iter().chain(&policy.egress).flatten();
-        for peer in rules.flat_map(|rule| &rule.peers) {
-            if let NpPeer::IpBlock(block) = peer {
-                look(block.cidr.span, block.cidr.value, &block.except, &policy.meta.object);
-            }
-        }
-    }
-    for (object, element) in facts.objects.cilium_policies.iter().flat_map(elements) {
-        for cidr in element.cidr.iter().flatten() {
-            look(cidr.span, cidr.value, &[], object);
-        }
-        for set in element.cidr_set.iter().flatten() {
-            if let CidrSource::Cidr(cidr) = &set.source {
-                look(cidr.span, cidr.value, &set.except, object);
-            }
+            out.push(Finding::new(prefix.cidr.span, prefix.object, message).hint(hint));
         }
     }
     out

@@ -1,8 +1,8 @@
 //! CL004: a namespace label that no namespace has.
 
-use crate::lint::Finding;
 use crate::lint::emptiness::{self, Emptiness, words};
 use crate::lint::facts::Facts;
+use crate::lint::{Finding, edits};
 
 pub fn check(facts: &Facts<'_>) -> Vec<Finding> {
     let mut out = Vec::new();
@@ -10,10 +10,12 @@ pub fn check(facts: &Facts<'_>) -> Vec<Finding> {
         let Emptiness::Namespace { requirement, near } = &unmatched.why else { continue };
         let message = format!("no namespace has {}", words(requirement));
         let hint = match near {
-            Some(near) => format!("did you mean `{near}`? now {}", unmatched.effect(facts.cluster)),
+            Some(near) => format!("did you mean `{}`? now {}", near.to, unmatched.effect(facts.cluster)),
             None => format!("{}; label the namespace, or correct the selector", unmatched.effect(facts.cluster)),
         };
-        out.push(Finding::new(unmatched.place(requirement), &unmatched.policy.object, message).hint(hint));
+        let place = unmatched.place(requirement);
+        let edit = near.as_ref().and_then(|near| edits::word(facts.sources, place, &near.from, &near.to));
+        out.push(Finding::new(place, &unmatched.policy.object, message).hint(hint).edit(edit));
     }
     out
 }

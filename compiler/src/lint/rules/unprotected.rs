@@ -2,8 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::diag::ObjectRef;
-use crate::ir::Endpoint;
+use super::object;
 use crate::lint::Finding;
 use crate::lint::facts::Facts;
 use crate::resolve::Enforcement;
@@ -28,9 +27,4 @@ pub fn check(facts: &Facts<'_>) -> Vec<Finding> {
         out.push(Finding::new(first.span, &object(first), message).hint(hint));
     }
     out
-}
-
-fn object(endpoint: &Endpoint) -> ObjectRef {
-    let name = endpoint.name.rsplit('/').next().unwrap_or_default();
-    ObjectRef { kind: endpoint.kind.clone(), namespace: endpoint.namespace.clone(), name: name.to_owned() }
 }
