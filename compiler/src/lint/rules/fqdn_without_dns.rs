@@ -1,7 +1,8 @@
 //! CL015: names whose addresses are never learnt, since no DNS rule makes the proxy look.
 //! CL016: names that no DNS rule allows to be asked for.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
 
 use ciliumc_abi::identity::IdentityIndex;
 
@@ -37,8 +38,13 @@ pub fn check_covered(facts: &Facts<'_>) -> Vec<Finding> {
     out
 }
 
-/// Each rule about names, the names without stars, and all DNS rules of the endpoints it binds.
-fn rules<'a>(facts: &Facts<'a>) -> Vec<(RuleId, Vec<&'a str>, Vec<FqdnSelector>)> {
+/// A rule about names, the names without stars, and all DNS rules of the endpoints it binds.
+type Asks<'a> = (RuleId, Vec<&'a str>, Rc<[FqdnSelector]>);
+
+/// Every rule about names.
+fn rules<'a>(facts: &Facts<'a>) -> Vec<Asks<'a>> {
+    // Many rules about names bind the same endpoints.
+    let mut known: HashMap<Option<IdentityIndex>, Rc<[FqdnSelector]>> = HashMap::new();
     let mut out = Vec::new();
     for (id, rule) in facts.cluster.rules() {
         let Peers::AnyOf(peers) = &rule.peers else { continue };
@@ -53,7 +59,8 @@ fn rules<'a>(facts: &Facts<'a>) -> Vec<(RuleId, Vec<&'a str>, Vec<FqdnSelector>)
         let names = names.collect();
         // The first one stands for all: policies that add DNS rules mostly select everyone.
         let identity = facts.subjects(facts.cluster.policy_of(id)).first().copied();
-        out.push((id, names, dns_rules(facts, identity)));
+        let dns = known.entry(identity).or_insert_with(|| dns_rules(facts, identity).into_iter().collect());
+        out.push((id, names, Rc::clone(dns)));
     }
     out
 }
@@ -66,7 +73,7 @@ fn fqdn_of(peer: &Peer) -> Option<&FqdnSelector> {
 }
 
 /// DNS rules of an identity, in the normal form of [`fqdn`]; without one, of the whole input.
-fn dns_rules(facts: &Facts<'_>, identity: Option<IdentityIndex>) -> Vec<DnsRule> {
+fn dns_rules(facts: &Facts<'_>, identity: Option<IdentityIndex>) -> BTreeSet<DnsRule> {
     let double_star = facts.objects.choices.fqdn_double_star;
     let normal = |rule: &Rule| -> Vec<DnsRule> {
         let Ports::AnyOf(ports) = &rule.ports else { return Vec::new() };

@@ -1,5 +1,7 @@
 //! CL008: a policy without any effect.
 
+use std::collections::BTreeSet;
+
 use super::duplicate;
 use crate::ir::{Direction, Policy, PolicyIndex, RuleAction};
 use crate::lint::Finding;
@@ -7,10 +9,10 @@ use crate::lint::facts::Facts;
 use crate::resolve::Enforcement;
 
 pub fn check(facts: &Facts<'_>) -> Vec<Finding> {
-    let duplicates = duplicate::pairs(facts);
+    let duplicates: BTreeSet<PolicyIndex> = duplicate::pairs(facts).into_iter().map(|(_, second)| second).collect();
     let mut out = Vec::new();
     for index in redundant(facts) {
-        if duplicates.iter().any(|(_, second)| *second == index) {
+        if duplicates.contains(&index) {
             continue;
         }
         let policy = &facts.cluster.policies[index.0 as usize];

@@ -1,7 +1,5 @@
 //! CL032: a policy that adds a narrow allow for many, and isolates those that no other policy isolates.
 
-use std::collections::BTreeSet;
-
 use ciliumc_abi::identity::IdentityIndex;
 
 use crate::ir::{Direction, Peers, PolicyIndex, Ports, RuleAction};
@@ -45,8 +43,7 @@ fn is_alone(facts: &Facts<'_>, identity: IdentityIndex, policy: PolicyIndex, dir
     let Some(class) = facts.class(identity) else { return false };
     match &class.policy(direction).enforcement {
         Enforcement::DefaultDeny(rules) => {
-            let isolating: BTreeSet<PolicyIndex> = rules.iter().map(|rule| facts.cluster.rule(*rule).policy).collect();
-            isolating.len() == 1 && isolating.contains(&policy)
+            !rules.is_empty() && rules.iter().all(|rule| facts.cluster.rule(*rule).policy == policy)
         }
         Enforcement::Open | Enforcement::DefaultAllow | Enforcement::Conflict => false,
     }
