@@ -332,10 +332,13 @@ fn append(all: &mut Objects, one: Objects) {
         cidr_groups,
         admin_policies,
         custom,
+        tests,
+        assumed: _,
         answers: _,
         choices: _,
     } = one;
     all.custom.extend(custom);
+    all.tests.extend(tests);
     all.namespaces.extend(namespaces);
     all.workloads.extend(workloads);
     all.nodes.extend(nodes);

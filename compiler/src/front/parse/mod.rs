@@ -2,6 +2,7 @@
 //!
 //! Each parser takes the whole string, and its error names the offending part by byte offset.
 
+pub mod flow;
 pub mod fqdn;
 
 mod cidr;
@@ -17,7 +18,7 @@ use nom::{IResult, Parser};
 pub use cidr::{Cidr, cidr, ip_address};
 pub use label::{cilium_key, dns_label, dns_subdomain, label_value, qualified_name};
 pub use port::{Port, PortWrong, port, port_name, protocol};
-pub use re2::re2;
+pub use re2::{re2, re2_common};
 
 /// What is wrong with a part of a string.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -22,11 +22,16 @@ const CLASSES: [&str; 14] = [
     "xdigit",
 ];
 
-/// Checks that an expression compiles.
-pub fn re2(text: &str) -> Result<(), Wrong> {
+/// The expression in the syntax that RE2 and the `regex` crate read alike.
+pub fn re2_common(text: &str) -> Result<String, Wrong> {
     let mut plain = Plain { text, at: 0, out: String::with_capacity(text.len()), repeated: false };
     plain.expression()?;
-    match RegexBuilder::new(&plain.out).size_limit(SIZE_MAX).nest_limit(DEPTH_MAX).build() {
+    Ok(plain.out)
+}
+
+/// Checks that an expression compiles.
+pub fn re2(text: &str) -> Result<(), Wrong> {
+    match RegexBuilder::new(&re2_common(text)?).size_limit(SIZE_MAX).nest_limit(DEPTH_MAX).build() {
         Ok(_) | Err(Error::CompiledTooBig(_)) => Ok(()),
         // Its own places are those of the rewritten text.
         Err(error) => {
