@@ -22,4 +22,5 @@ pub mod lower;
 pub mod object;
 pub mod resolve;
 pub mod source;
+pub mod suggest;
 pub mod validate;

@@ -11,11 +11,13 @@ mod check;
 mod connections;
 mod diff;
 mod explain;
+mod flow;
 mod inputs;
 mod l7;
 mod list;
 mod man;
 mod report;
+mod suggest;
 mod trace;
 
 use std::io::Write;

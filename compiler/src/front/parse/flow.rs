@@ -45,9 +45,7 @@ pub fn end(text: &str) -> Result<EndName, Wrong> {
 pub fn net(text: &str) -> Option<Result<IpNet, Wrong>> {
     let rest = text.strip_prefix("cidr:")?;
     let offset = text.len() - rest.len();
-    Some(
-        cidr(rest).map(|cidr| cidr.net.trunc()).map_err(|wrong| Wrong { offset: wrong.offset + offset, ..wrong }),
-    )
+    Some(cidr(rest).map(|cidr| cidr.net.trunc()).map_err(|wrong| Wrong { offset: wrong.offset + offset, ..wrong }))
 }
 
 fn object(text: &str) -> Result<EndName, Wrong> {
@@ -146,7 +144,9 @@ mod tests {
         assert_eq!(end("fqdn:A.io."), Ok(EndName::Fqdn("a.io".into())));
         let Ok(EndName::Labels(pod)) = end("labels:app=x,ns=y") else { panic!("no labels") };
         assert_eq!((pod.namespace.as_str(), pod.labels["app"].as_str()), ("y", "x"));
-        for (bad, offset) in [("cart", 0), ("a/b/c/d", 0), ("Shop/cart", 0), ("labels:app", 7), ("labels:a=b,c=-", 13), ("ip:1.2.3", 3)] {
+        for (bad, offset) in
+            [("cart", 0), ("a/b/c/d", 0), ("Shop/cart", 0), ("labels:app", 7), ("labels:a=b,c=-", 13), ("ip:1.2.3", 3)]
+        {
             assert_eq!(end(bad).map_err(|wrong| wrong.offset), Err(offset), "{bad}");
         }
     }
