@@ -20,6 +20,7 @@ pub mod ir;
 pub mod lint;
 pub mod lower;
 pub mod object;
+pub mod policy_test;
 pub mod resolve;
 pub mod source;
 pub mod suggest;

@@ -32,6 +32,8 @@ pub enum Command {
     Check(CheckArgs),
     /// Say what happens to flows, and why.
     Trace(TraceArgs),
+    /// Run tests of policies.
+    Test(TestArgs),
     /// Say who may talk to whom.
     List(ListArgs),
     /// Say what another version of the input lets pass, and what it no longer does.
@@ -273,6 +275,46 @@ pub enum TraceFormat {
     Text,
     Json,
     Tsv,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  ciliumc test deploy/\n  ciliumc test deploy/ --tests tests/ -o junit > junit.xml\n  \
+                  ciliumc test deploy/ --coverage --fail-under 90\n\n\
+                  A document of tests stands beside the policies or in a file of its own:\n  \
+                  ciliumcTest: v1\n  \
+                  tests:\n  \
+                  - name: nobody but the web reaches the cart\n    \
+                  from: {not: deploy/shop/web}\n    \
+                  to: shop/cart\n    \
+                  expect: deny\n\n\
+                  It is about every flow that it describes: an absent end is everyone, absent ports are every port."
+)]
+pub struct TestArgs {
+    #[command(flatten)]
+    pub input: InputArgs,
+    /// More files and folders, with tests; repeatable.
+    #[arg(long, value_name = "PATH")]
+    pub tests: Vec<String>,
+    /// Who answers: the reference model, or the tables too, which have to agree.
+    #[arg(long, value_enum, default_value_t = Engine::Model)]
+    pub engine: Engine,
+    /// List the rules that no test exercises.
+    #[arg(long)]
+    pub coverage: bool,
+    /// Exit with 1 when tests exercise less than this part of the rules.
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub fail_under: Option<u8>,
+    /// Report format.
+    #[arg(long, short, value_enum, default_value_t = TestFormat::Text, value_name = "FORMAT")]
+    pub output: TestFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TestFormat {
+    Text,
+    Json,
+    Junit,
 }
 
 /// Whose reading of the policies.

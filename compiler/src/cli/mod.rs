@@ -13,11 +13,13 @@ mod diff;
 mod explain;
 mod flow;
 mod inputs;
+mod junit;
 mod l7;
 mod list;
 mod man;
 mod report;
 mod suggest;
+mod test;
 mod trace;
 
 use std::io::Write;
@@ -42,6 +44,7 @@ pub fn main() -> ExitCode {
         Command::Build(args) => build::run(args),
         Command::Check(args) => check::run(args),
         Command::Trace(args) => trace::run(args),
+        Command::Test(args) => test::run(args),
         Command::List(args) => list::run(args),
         Command::Diff(args) => diff::run(args),
         Command::Explain { codes } => explain::run(codes),

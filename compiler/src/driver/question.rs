@@ -18,12 +18,11 @@ pub fn analyse_for(
     ends: &[EndName],
 ) -> Result<Analysis, Failure> {
     let analysis = analyse(sources, options, Lock::default())?;
-    extend(analysis, pods, ends)
+    Ok(extend(&analysis, pods, ends)?.unwrap_or(analysis))
 }
 
-/// The same for an input that was read.
-pub fn extend(analysis: Analysis, pods: &[AssumedPod], ends: &[EndName]) -> Result<Analysis, Failure> {
-    let mut objects = analysis.objects.clone();
+/// The same for an input that was read; `None` when it has everything.
+pub fn extend(analysis: &Analysis, pods: &[AssumedPod], ends: &[EndName]) -> Result<Option<Analysis>, Failure> {
     let mut pods: BTreeMap<(String, String), AssumedPod> =
         pods.iter().map(|pod| ((pod.namespace.clone(), pod.name.clone()), pod.clone())).collect();
     let mut names: BTreeMap<String, IpAddr> = BTreeMap::new();
@@ -37,7 +36,7 @@ pub fn extend(analysis: Analysis, pods: &[AssumedPod], ends: &[EndName]) -> Resu
                     pods.insert((pod.namespace.clone(), pod.name.clone()), pod.clone());
                 }
             }
-            EndName::Fqdn(name) if !objects.answers.dns.iter().any(|(known, _)| known == name) => {
+            EndName::Fqdn(name) if !analysis.objects.answers.dns.iter().any(|(known, _)| known == name) => {
                 names.extend(unused(&analysis.resolved, names.len()).map(|address| (name.clone(), address)));
             }
             EndName::Labels(_) | EndName::Fqdn(_) => {}
@@ -45,11 +44,12 @@ pub fn extend(analysis: Analysis, pods: &[AssumedPod], ends: &[EndName]) -> Resu
         }
     }
     if pods.is_empty() && names.is_empty() {
-        return Ok(analysis);
+        return Ok(None);
     }
+    let mut objects = analysis.objects.clone();
     objects.assumed = pods.into_values().collect();
     objects.answers.dns.extend(names.into_iter().map(|(name, address)| (name, vec![address])));
-    understand(objects, analysis.read, Lock::default())
+    understand(objects, analysis.read.clone(), Lock::default()).map(Some)
 }
 
 /// An address that stands for one that nobody knows: public, and in no prefix that the input names. `skip` are taken.
