@@ -29,7 +29,7 @@ pub struct Shown {
     pub file: String,
     /// `file:line` of what it expects.
     pub place: String,
-    /// A line for each thing that is not as expected; none is a pass.
+    /// A line for each thing that is not as expected, up to a bound; none is a pass.
     pub faults: Vec<String>,
     /// The same as JSON.
     json: Value,
@@ -108,7 +108,10 @@ fn one(sources: &SourceMap, analysis: &Analysis, outcome: &Outcome) -> Shown {
         "name": outcome.name, "file": file, "line": place.line, "column": place.column,
         "passed": faults.is_empty(), "asked": outcome.asked, "faults": details,
     });
-    Shown { name: outcome.name.clone(), place: report::file_line(sources, outcome.span), file, faults, json }
+    let more = faults.len().saturating_sub(SHOWN_MAX);
+    let mut shown: Vec<String> = faults.into_iter().take(SHOWN_MAX).collect();
+    shown.extend((more > 0).then(|| format!("and {more} more")));
+    Shown { name: outcome.name.clone(), place: report::file_line(sources, outcome.span), file, faults: shown, json }
 }
 
 /// One counterexample.
@@ -118,6 +121,8 @@ fn fault(sources: &SourceMap, analysis: &Analysis, fault: &Fault) -> String {
     let flow = format!("{} -> {} {ports}{alike}", end(analysis, fault.source), end(analysis, fault.destination));
     let what = match &fault.what {
         What::Verdict(verdict, expected) => format!("is {}, expected {}", verdict.word(), expected.word()),
+        What::Requests { example, passes: true } => format!("lets `{example}` pass, expected deny"),
+        What::Requests { example, passes: false } => format!("refuses `{example}`, expected allow"),
         What::Unknown(why) => format!("is unknown: {why}"),
         What::Because(policy) => format!("is not decided by {policy}"),
         What::Unexpected => "passes and is not on the list".into(),
@@ -137,8 +142,12 @@ fn end(analysis: &Analysis, end: End) -> String {
     let End::Entity(index) = end else { return report::end(&analysis.cluster, end, None) };
     let nets: Vec<String> =
         analysis.resolved.addresses.rows().filter(|(_, of)| *of == index).map(|(net, _)| net.to_string()).collect();
-    let reserved = analysis.resolved.identities.get(&index).map(|identity| &identity.labels);
-    let word = reserved.and_then(|labels| labels.iter().find(|label| label.source == "reserved"));
+    let labels = analysis.resolved.identities.get(&index).map(|identity| &identity.labels);
+    let of_source = |source: &str| labels.and_then(|labels| labels.iter().find(|label| label.source == source));
+    if let Some(label) = of_source("fqdn") {
+        return format!("fqdn:{}", label.key);
+    }
+    let word = of_source("reserved");
     match (nets.as_slice(), word) {
         ([], Some(label)) => format!("entity:{}", label.key),
         ([], None) => format!("identity:{index}"),
@@ -184,10 +193,7 @@ fn text(shown: &[Shown], coverage: &Coverage, list: bool) -> String {
     for test in shown {
         let word = if test.faults.is_empty() { "ok  " } else { "FAIL" };
         out += &format!("{word} {} ({})\n", test.name, test.place);
-        out.extend(test.faults.iter().take(SHOWN_MAX).map(|fault| format!("     {fault}\n")));
-        if test.faults.len() > SHOWN_MAX {
-            out += &format!("     and {} more\n", test.faults.len() - SHOWN_MAX);
-        }
+        out.extend(test.faults.iter().map(|fault| format!("     {fault}\n")));
     }
     let failed = shown.iter().filter(|test| !test.faults.is_empty()).count();
     out += &format!(

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Analysis, Failure, build, question};
 use crate::eval::flow::Side;
 use crate::eval::{Decision, L4, Verdict};
-use crate::ir::RuleId;
+use crate::ir::{EndName, RuleId, fqdn};
 use crate::policy_test::{self, Input, Report};
 use crate::validate::tables;
 
@@ -30,7 +30,8 @@ pub struct Results {
 pub fn run(analysis: &Analysis, check_tables: bool) -> Result<Results, Failure> {
     let mut tested = Vec::new();
     for file in &analysis.objects.tests {
-        let own = question::extend(analysis, &file.endpoints, &policy_test::ends(file))?;
+        let ends: Vec<EndName> = policy_test::ends(file).into_iter().chain(unresolved(analysis)).collect();
+        let own = question::extend(analysis, &file.endpoints, &ends)?;
         let report = one(own.as_ref().unwrap_or(analysis), file, check_tables)?;
         if let Some(contradiction) = report.contradictions.first() {
             return Err(Failure::Bug(format!("model and tables: {contradiction}")));
@@ -39,6 +40,16 @@ pub fn run(analysis: &Analysis, check_tables: bool) -> Result<Results, Failure> 
     }
     let coverage = policy_test::coverage(&analysis.cluster, tested.iter().map(|tested| &tested.report));
     Ok(Results { tested, coverage })
+}
+
+/// A name for each selector of names of which no address is known: what it lets pass has to have an identity.
+fn unresolved(analysis: &Analysis) -> impl Iterator<Item = EndName> {
+    let unknown = analysis.cluster.fqdn_addresses.iter().filter(|(_, addresses)| addresses.is_empty());
+    unknown.map(|(selector, _)| {
+        let text = fqdn::text(selector);
+        let name = text.strip_prefix("**").map_or(text.to_owned(), |rest| format!("x{rest}")).replace('*', "x");
+        EndName::Fqdn(name.trim_end_matches('.').to_owned())
+    })
 }
 
 fn one(analysis: &Analysis, file: &crate::front::objects::TestFile, check_tables: bool) -> Result<Report, Failure> {

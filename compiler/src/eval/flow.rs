@@ -109,6 +109,8 @@ pub enum Unknown {
     NoEndpoint,
     /// The endpoint may run on nodes that differ.
     DependsOnNode(String),
+    /// Rules of tiers tell the addresses of the other end apart (spec §6.4).
+    DependsOnFamily(String),
     /// The endpoint has no class.
     NoClass(String),
 }
@@ -118,6 +120,9 @@ impl fmt::Display for Unknown {
         match self {
             Self::NoEndpoint => f.write_str("neither end is an endpoint, so no policy of the input decides"),
             Self::DependsOnNode(name) => write!(f, "it depends on the node that {name} runs on"),
+            Self::DependsOnFamily(name) => {
+                write!(f, "it depends on which address of {name} the flow has, of IPv4 or of IPv6")
+            }
             Self::NoClass(name) => write!(f, "{name} has no class on its node"),
         }
     }
@@ -157,6 +162,7 @@ fn side(
     for (node, class) in probe::placements(cluster, resolved, endpoint) {
         let class = class.ok_or_else(|| Unknown::NoClass(name()))?;
         let peer = identity(cluster, resolved, node, other, l4);
+        let elsewhere = identities(cluster, resolved, other, l4);
         let policy = resolved.classes[class.0 as usize].policy(direction);
         let decision = match l4 {
             L4::Port(Protocol::Sctp, _) if !cluster.options.sctp => {
@@ -164,6 +170,11 @@ fn side(
             }
             L4::Port(..) | L4::Icmp(_) | L4::Icmp6(_) => decide(resolved, policy, Flow { peer, l4 }),
         };
+        if elsewhere.iter().any(|peer| decide(resolved, policy, Flow { peer: *peer, l4 }).verdict != decision.verdict)
+            && decision.reason != Reason::ProtocolDisabled
+        {
+            return Err(Unknown::DependsOnFamily(other_name(cluster, other)));
+        }
         match &out {
             Some(first) if first.decision != decision => return Err(Unknown::DependsOnNode(name())),
             Some(_) => {}
@@ -171,6 +182,27 @@ fn side(
         }
     }
     out.ok_or_else(|| Unknown::NoClass(name()))
+}
+
+/// Identities of the addresses of a pod, of the family of ICMP where that is the protocol.
+fn identities(cluster: &Cluster, resolved: &Resolved, end: End, l4: L4) -> Vec<IdentityIndex> {
+    let End::Endpoint(EndpointIndex(place)) = end else { return Vec::new() };
+    let addresses = cluster.endpoints.get(place as usize).into_iter().flat_map(|endpoint| &endpoint.addresses);
+    let of_family = addresses.filter(|address| match l4 {
+        L4::Icmp(_) => address.is_ipv4(),
+        L4::Icmp6(_) => address.is_ipv6(),
+        L4::Port(..) => true,
+    });
+    of_family.filter_map(|address| resolved.addresses.at(*address)).collect()
+}
+
+fn other_name(cluster: &Cluster, end: End) -> String {
+    match end {
+        End::Endpoint(EndpointIndex(place)) => {
+            cluster.endpoints.get(place as usize).map(|endpoint| endpoint.name.clone()).unwrap_or_default()
+        }
+        End::HostPod(_) | End::Entity(_) | End::Address(_) => String::new(),
+    }
 }
 
 /// Identity of an end, seen from a node.

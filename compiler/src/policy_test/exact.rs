@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::universe::Selected;
-use super::{Ctx, Fault, NOBODY, What, pairs, push};
+use super::{Ctx, Fault, NOBODY, What, is_forced, pairs, push};
 use crate::diag::Diagnostic;
+use crate::eval::Verdict;
 use crate::eval::flow::{End, Judgement};
-use crate::eval::{Reason, Verdict};
 use crate::front::objects::{SurfaceRow, Test};
 use crate::ir::{Ends, PortSpan};
 
@@ -77,8 +77,4 @@ impl Ctx<'_> {
 
 fn passes(judgement: &Judgement) -> bool {
     matches!(judgement.verdict(), Verdict::Allow | Verdict::Redirect)
-}
-
-fn is_forced(judgement: &Judgement) -> bool {
-    judgement.sides().all(|side| side.decision.reason == Reason::LocalHost)
 }

@@ -19,6 +19,7 @@ pub use universe::Universe;
 
 use crate::diag::{Code, Diagnostic, Span};
 use crate::eval::flow::{End, Judgement, Side, Unknown};
+use crate::eval::l7::Admission;
 use crate::eval::{L4, Reason, Verdict};
 use crate::front::objects::{Expectation, Expected, Test, TestFile};
 use crate::ir::{Cluster, EndName, Ends, Peers, PortSpan, Ports, Requests, RuleId};
@@ -73,6 +74,13 @@ pub struct Fault {
 pub enum What {
     /// Another verdict than the expected one.
     Verdict(Verdict, Expected),
+    /// A proxy is on the way and lets requests pass that it should not, or the other way round: an example.
+    Requests {
+        /// The request.
+        example: String,
+        /// Whether it passes.
+        passes: bool,
+    },
     /// No verdict, and why.
     Unknown(String),
     /// None of the rules that decide is of the expected policy.
@@ -183,12 +191,19 @@ impl Ctx<'_> {
     fn each(&mut self, test: &Test, expected: Expected, from: &[Selected], to: &[Selected]) -> (usize, Vec<Fault>) {
         // What a proxy does with requests is no part of "redirect".
         let requests = test.requests.as_ref().filter(|_| expected != Expected::Redirect);
+        // No policy keeps the local host out, so it is a counterexample only where somebody names it.
+        let is_spared = |judged: &Result<Judgement, Unknown>| {
+            expected == Expected::Deny && !is_named(&test.from.value) && judged.as_ref().is_ok_and(is_forced)
+        };
         let mut asked = 0;
         let mut faults: Vec<Fault> = Vec::new();
         for (source, destination) in pairs(from, to) {
             let mut here: Vec<Fault> = Vec::new();
             for (ports, judged) in self.judge(source.end, destination.end, test.ports.as_deref(), &[]) {
                 asked += 1;
+                if is_spared(&judged) {
+                    continue;
+                }
                 let what = wrong(&judged, expected, requests)
                     .or_else(|| self.because(test.because.as_ref().map(|b| b.value.as_str()), judged.as_ref().ok()?));
                 let Some(what) = what else { continue };
@@ -253,6 +268,20 @@ impl Ctx<'_> {
     }
 }
 
+/// Whether a description names ends one by one.
+fn is_named(ends: &Ends) -> bool {
+    match ends {
+        Ends::One(_) => true,
+        Ends::AnyOf(list) => list.iter().any(is_named),
+        Ends::Any | Ends::Net(_) | Ends::Pods { .. } | Ends::Not(_) => false,
+    }
+}
+
+/// Whether it passes because of what no policy can change.
+fn is_forced(judgement: &Judgement) -> bool {
+    judgement.sides().all(|side| side.decision.reason == Reason::LocalHost)
+}
+
 /// An end of a test that means nobody.
 const NOBODY: Code = Code("F-504");
 
@@ -272,7 +301,16 @@ fn pairs<'s>(from: &'s [Selected], to: &'s [Selected]) -> impl Iterator<Item = (
 /// What is wrong with a verdict.
 fn wrong(judged: &Result<Judgement, Unknown>, expected: Expected, requests: Option<&Requests>) -> Option<What> {
     let verdict = match judged {
-        Ok(judgement) => judgement.outcome(requests),
+        Ok(judgement) => match (judgement.verdict(), requests.map(|requests| judgement.admission(requests))) {
+            // Among many requests one that is treated otherwise is a counterexample.
+            (Verdict::Redirect, Some(Admission::Some { passes, refused })) => {
+                return Some(match expected {
+                    Expected::Allow => What::Requests { example: refused, passes: false },
+                    Expected::Deny | Expected::Redirect => What::Requests { example: passes, passes: true },
+                });
+            }
+            _ => judgement.outcome(requests),
+        },
         Err(unknown) => Err(unknown.to_string()),
     };
     match (verdict, expected) {

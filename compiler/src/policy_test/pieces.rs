@@ -72,13 +72,7 @@ impl<'a> Pieces<'a> {
 
     /// Every port of every protocol that can pass at all.
     fn everything(&self) -> Vec<PortSpan> {
-        let options = &self.input.cluster.options;
-        let is_used = |transport: &Transport| match transport {
-            Transport::Icmp => options.ipv4,
-            Transport::Icmp6 => options.ipv6,
-            Transport::Sctp => options.sctp,
-            Transport::Tcp | Transport::Udp => true,
-        };
+        let is_used = |transport: &Transport| self.input.cluster.options.sctp || *transport != Transport::Sctp;
         let whole = |transport: Transport| PortSpan { transport, first: transport.lowest(), last: transport.last() };
         Transport::ALL.into_iter().filter(is_used).map(whole).collect()
     }
