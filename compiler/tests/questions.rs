@@ -33,8 +33,11 @@ fn cases() -> Vec<PathBuf> {
 /// Every pair of ends, as one test: what passes is a counterexample.
 const NOTHING_PASSES: &str = "ciliumcTest: v1\ntests: [{name: nothing passes, expect: deny}]\n";
 
-/// What a test finds for each pair of pods, by name.
-fn passing(analysis: &Analysis, faults: &[Fault]) -> BTreeMap<(String, String), BTreeSet<(Transport, u16, u16)>> {
+/// Ports that pass, by the names of both pods.
+type Passing = BTreeMap<(String, String), BTreeSet<(Transport, u16, u16)>>;
+
+/// What a test finds for each pair of pods.
+fn passing(analysis: &Analysis, faults: &[Fault]) -> Passing {
     let name = |end: End| match end {
         End::Endpoint(EndpointIndex(n)) => Some(analysis.cluster.endpoints[n as usize].name.clone()),
         End::HostPod(_) | End::Entity(_) | End::Address(_) => None,

@@ -31,7 +31,7 @@ pub enum Command {
     /// Check the input and report every problem.
     Check(CheckArgs),
     /// Say what happens to flows, and why.
-    Trace(TraceArgs),
+    Trace(Box<TraceArgs>),
     /// Run tests of policies.
     Test(TestArgs),
     /// Say who may talk to whom.
@@ -215,14 +215,14 @@ pub struct TraceArgs {
     #[arg(long, value_name = "PROTO/PORT", requires = "to", value_parser = one_port)]
     pub port: Option<PortSpan>,
     /// A request: method and path, the path with its query string.
-    #[arg(long, value_name = "METHOD,PATH", requires = "to")]
-    pub http: Option<String>,
+    #[arg(long, value_name = "METHOD,PATH", requires = "to", value_parser = method_and_path)]
+    pub http: Option<(String, String)>,
     /// Host of the request.
     #[arg(long, value_name = "HOST", requires = "http")]
     pub host: Option<String>,
     /// Header of the request; repeatable. Whether others are there, nobody knows.
-    #[arg(long, value_name = "NAME: VALUE", requires = "http")]
-    pub header: Vec<String>,
+    #[arg(long, value_name = "NAME: VALUE", requires = "http", value_parser = header)]
+    pub header: Vec<(String, String)>,
     /// A question for a DNS name.
     #[arg(long, value_name = "NAME", requires = "to", conflicts_with = "http")]
     pub dns: Option<String>,
@@ -255,6 +255,20 @@ fn end(text: &str) -> Result<EndName, String> {
 fn one_port(text: &str) -> Result<PortSpan, String> {
     let ports = parse::flow::ports(text).map_err(|wrong| wrong.message)?;
     if ports.first == ports.last { Ok(ports) } else { Err("a flow has one destination port, not a range".into()) }
+}
+
+/// Reads method and path of a request.
+fn method_and_path(text: &str) -> Result<(String, String), String> {
+    match text.split_once(',') {
+        Some((method, path)) if !method.is_empty() && path.starts_with('/') => Ok((method.into(), path.into())),
+        Some(_) | None => Err("a request is METHOD,PATH, such as GET,/v1/items".into()),
+    }
+}
+
+/// Reads a header with its value.
+fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(':').ok_or("a header is `Name: value`")?;
+    Ok((name.trim().into(), value.trim().into()))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -113,17 +113,13 @@ fn requests(args: &TraceArgs) -> Option<Requests> {
     if let Some(name) = &args.dns {
         return Some(Requests::Dns(name.to_ascii_lowercase()));
     }
-    let (method, path) = args.http.as_deref()?.split_once(',').unwrap_or((args.http.as_deref()?, "/"));
+    let (method, path) = args.http.as_ref()?;
     let literal = |text: &str| Some(regex::escape(text));
-    let header = |header: &String| {
-        let (name, value) = header.split_once(':').unwrap_or((header, ""));
-        (name.trim().to_owned(), value.trim().to_owned())
-    };
     Some(Requests::Http(HttpRequests {
         method: literal(method),
         path: literal(path),
         host: args.host.as_deref().and_then(literal),
-        headers: args.header.iter().map(header).collect(),
+        headers: args.header.clone(),
     }))
 }
 

@@ -4,7 +4,7 @@ use super::{Analysis, Failure, question};
 use crate::connectivity::Connectivity;
 use crate::connectivity::cilium;
 use crate::eval::flow::{self, End, Judgement};
-use crate::eval::{Verdict, near};
+use crate::eval::{Reason, Verdict, near};
 use crate::front::FrontOptions;
 use crate::ir::EndName;
 use crate::source::SourceMap;
@@ -72,7 +72,18 @@ pub fn suggest(
         }
         let Some((_, edit, tried, connectivity)) = best else {
             let name = &analysis.cluster.endpoints[side.endpoint.0 as usize].name;
-            return Ok(Err(format!("nothing that is added lets {name} pass it: a rule that denies has to go")));
+            let why = match side.decision.reason {
+                Reason::DenyRule => ": a rule denies it, and has to go",
+                Reason::NotEnforced
+                | Reason::AllowRule
+                | Reason::LocalHost
+                | Reason::DefaultAllow
+                | Reason::DefaultDeny
+                | Reason::UnknownPeer
+                | Reason::Conflict
+                | Reason::ProtocolDisabled => "",
+            };
+            return Ok(Err(format!("nothing that is added lets it pass {name}{why}")));
         };
         edits.push(edit);
         edited = tried;
@@ -80,7 +91,7 @@ pub fn suggest(
     }
     Ok(match after {
         Some(after) => Ok(Suggestion { edits, sources: edited, before, after }),
-        None => Err("neither end denies the flow".into()),
+        None => Err("no end drops the flow; what a proxy refuses is for its rules to say".into()),
     })
 }
 
@@ -102,7 +113,7 @@ fn passes(analysis: &Analysis, question: Question<'_>, direction: crate::ir::Dir
     let judged = flow::judge(&analysis.cluster, &analysis.resolved, source, destination, question.judgement.l4);
     judged.is_ok_and(|judgement| {
         let mut sides = judgement.sides().filter(|side| side.direction == direction);
-        sides.all(|side| side.decision.verdict == Verdict::Allow)
+        sides.all(|side| matches!(side.decision.verdict, Verdict::Allow | Verdict::Redirect))
     })
 }
 

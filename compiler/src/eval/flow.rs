@@ -285,7 +285,7 @@ fn object(cluster: &Cluster, kind: Option<&str>, namespace: &str, name: &str) ->
     let written = kind.map_or(full.clone(), |kind| format!("{kind}/{full}"));
     let known = cluster.endpoints.iter().map(|endpoint| endpoint.name.as_str());
     let near = nearest(&written, known.clone()).or_else(|| {
-        let tail = |known: &str| known.split_once('/').map_or(false, |(_, rest)| rest == full || known == full);
+        let tail = |known: &str| known.split_once('/').is_some_and(|(_, rest)| rest == full);
         known.clone().find(|known| tail(known))
     });
     let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
