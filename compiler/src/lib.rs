@@ -2,7 +2,7 @@
 //!
 //! The modules are the pipeline, in this order: `source → front → ir → resolve → lower → codegen → clang → object →
 //! bundle`. `eval` is the reference model that reads what `resolve` made; `lint` finds what is accepted
-//! and yet probably not meant; `explain` has a page for each code;
+//! and yet probably not meant; `policy_test` runs what is expected of flows and `suggest` finds edits; `explain` has a page for each code;
 //! `driver` knows the order; `cli` prints.
 //! `ARCHITECTURE.md` beside this crate tells why.
 
@@ -20,6 +20,8 @@ pub mod ir;
 pub mod lint;
 pub mod lower;
 pub mod object;
+pub mod policy_test;
 pub mod resolve;
 pub mod source;
+pub mod suggest;
 pub mod validate;

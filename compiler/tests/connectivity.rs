@@ -62,7 +62,9 @@ fn ask(analysis: &Analysis, at: usize, direction: Direction, peer: usize, l4: L4
     let endpoints = &analysis.resolved.endpoints;
     let ClassIndex(class) = *endpoints[at].classes.values().next().unwrap();
     let policy = analysis.resolved.classes[class as usize].policy(direction);
-    decide(&analysis.resolved, policy, Flow { peer: endpoints[peer].identity, l4 })
+    let addresses = &analysis.cluster.endpoints[peer].addresses;
+    let located = addresses.iter().find_map(|address| analysis.resolved.addresses.at(*address));
+    decide(&analysis.resolved, policy, Flow { peer: located.unwrap_or(endpoints[peer].identity), l4 })
 }
 
 /// What the model says of both ends.

@@ -10,7 +10,7 @@ use std::fs;
 use std::path::Path;
 
 use ciliumc::diag::{Diagnostic, Severity};
-use ciliumc::driver::{self, warnings};
+use ciliumc::driver::{self, policy_test, warnings};
 use ciliumc::explain::{PAGES, Page};
 use ciliumc::front::FrontOptions;
 use ciliumc::resolve::Lock;
@@ -40,13 +40,15 @@ fn used() -> BTreeSet<String> {
     found
 }
 
-/// What `check` and `build` report about a text, up to the point where clang would run.
+/// What `check`, `test` and `build` report about a text, up to the point where clang would run.
 fn reported(text: &str) -> Vec<Diagnostic> {
     let sources = SourceMap::from_texts([("example.yaml", text)]);
     let analysis = driver::analyse(&sources, &FrontOptions::default(), Lock::default()).unwrap();
     let later = warnings::warnings(&analysis);
     let lints = analysis.lint(&sources, Some(&"2026-06-01".to_owned())).found;
-    analysis.diagnostics.into_iter().chain(later).chain(lints).collect()
+    let tested = policy_test::run(&analysis, false).unwrap().tested;
+    let tests = tested.into_iter().flat_map(|tested| tested.report.diagnostics);
+    analysis.diagnostics.into_iter().chain(later).chain(lints).chain(tests).collect()
 }
 
 fn has(diagnostics: &[Diagnostic], page: &Page) -> bool {

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// What each module of the compiler may take from the others, tests aside.
-const IMPORTS: [(&str, &[&str]); 18] = [
+const IMPORTS: [(&str, &[&str]); 20] = [
     ("diag", &["source"]), // to print the lines that a span means
     ("source", &["diag"]),
     ("front", &["diag", "source"]),
@@ -24,6 +24,8 @@ const IMPORTS: [(&str, &[&str]); 18] = [
     ("connectivity", &["diag", "front", "ir", "lower", "resolve", "source"]), // NetworkPolicy alone is read from `front`
     ("validate", &["eval", "ir", "lower", "object", "resolve"]),              // the only one that sees both readings
     ("lint", &["diag", "front", "ir", "resolve", "source"]), // what is written, letter by letter; what it means; whom it selects
+    ("suggest", &["diag", "eval", "front", "ir", "resolve", "source"]), // texts with their places, and what is denied
+    ("policy_test", &["diag", "eval", "front", "ir", "resolve"]), // what is expected, and what the model says
     ("explain", &[]),                                        // pages, by the text of a code
     ("driver", PIPELINE),
     ("cli", PIPELINE),
@@ -45,8 +47,10 @@ const PIPELINE: &[&str] = &[
     "lint",
     "lower",
     "object",
+    "policy_test",
     "resolve",
     "source",
+    "suggest",
     "validate",
 ];
 

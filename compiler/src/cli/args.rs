@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::front::objects::{EndName, PortSpan};
+use crate::front::parse;
+
 /// Compiles Kubernetes and Cilium network policies to BPF objects.
 #[derive(Debug, Parser)]
 #[command(
@@ -12,7 +15,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
     about,
     propagate_version = true,
     after_help = "Examples:\n  ciliumc build deploy/ --out bundle\n  ciliumc check deploy/\n  \
-                  ciliumc trace deploy/ --probes probes.tsv -o tsv\n\n\
+                  ciliumc trace deploy/ --from shop/web --to shop/cart --port tcp/7070\n\n\
                   Exit codes: 0 ok; 1 findings; 2 usage; 3 input invalid or refused; 4 analysis incomplete under \
                   --strict; 5 the machine (clang, kernel, privileges, I/O); 70 a bug in ciliumc."
 )]
@@ -28,7 +31,9 @@ pub enum Command {
     /// Check the input and report every problem.
     Check(CheckArgs),
     /// Say what happens to flows, and why.
-    Trace(TraceArgs),
+    Trace(Box<TraceArgs>),
+    /// Run tests of policies.
+    Test(TestArgs),
     /// Say who may talk to whom.
     List(ListArgs),
     /// Say what another version of the input lets pass, and what it no longer does.
@@ -232,20 +237,51 @@ pub enum FailOn {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  ciliumc trace deploy/ --probes probes.tsv\n  \
+#[command(
+    after_help = "Examples:\n  ciliumc trace deploy/ --from deploy/shop/web --to shop/cart --port tcp/7070 --suggest\n  \
+                  ciliumc trace deploy/ --from ip:203.0.113.9 --to labels:app=api,ns=shop --port 80 --http GET,/v1/items\n  \
+                  ciliumc trace deploy/ --from shop/web --to fqdn:api.example.com --port 443 --expect allow\n  \
+                  ciliumc trace deploy/ --probes probes.tsv\n  \
                   printf 'shop/cart\\tingress\\tpod:shop/web\\tTCP\\t7070\\n' | ciliumc trace deploy/ --probes -\n\n\
+                  An end is `namespace/pod`, `kind/namespace/name`, `labels:key=value,..[,ns=NAMESPACE]` (those that have \
+                  the labels, or else a pod that had them), `ip:ADDRESS`, `entity:NAME` or `fqdn:NAME`.\n\n\
                   A probe is a line of five fields separated by tabs:\n  \
                   endpoint   namespace/pod, or deployment/namespace/name\n  \
                   direction  ingress or egress, seen from the endpoint\n  \
                   peer       pod:ns/name, entity:NAME or ip:ADDRESS\n  \
                   proto      TCP, UDP, SCTP, ICMP or ICMPv6\n  \
-                  dport      destination port, or the ICMP type")]
+                  dport      destination port, or the ICMP type"
+)]
 pub struct TraceArgs {
     #[command(flatten)]
     pub input: InputArgs,
     /// Probes, one a line; `-` for standard input.
-    #[arg(long, value_name = "FILE")]
-    pub probes: String,
+    #[arg(long, value_name = "FILE", required_unless_present = "from", conflicts_with_all = ["from", "to", "port"])]
+    pub probes: Option<String>,
+    /// Source of the flow.
+    #[arg(long, value_name = "END", requires = "to", value_parser = end)]
+    pub from: Option<EndName>,
+    /// Destination of the flow.
+    #[arg(long, value_name = "END", requires_all = ["from", "port"], value_parser = end)]
+    pub to: Option<EndName>,
+    /// Protocol and destination port: `tcp/80`, `udp/53`, `443`; for ICMP the type: `icmp/8`.
+    #[arg(long, value_name = "PROTO/PORT", requires = "to", value_parser = one_port)]
+    pub port: Option<PortSpan>,
+    /// A request: method and path, the path with its query string.
+    #[arg(long, value_name = "METHOD,PATH", requires = "to", value_parser = method_and_path)]
+    pub http: Option<(String, String)>,
+    /// Host of the request.
+    #[arg(long, value_name = "HOST", requires = "http")]
+    pub host: Option<String>,
+    /// Header of the request; repeatable. Whether others are there, nobody knows.
+    #[arg(long, value_name = "NAME: VALUE", requires = "http", value_parser = header)]
+    pub header: Vec<(String, String)>,
+    /// A question for a DNS name.
+    #[arg(long, value_name = "NAME", requires = "to", conflicts_with = "http")]
+    pub dns: Option<String>,
+    /// Show the smallest edit that lets the flow pass, and what else it would open.
+    #[arg(long, requires = "to")]
+    pub suggest: bool,
     /// Who answers: the reference model, or the tables as the object reads them.
     #[arg(long, value_enum, default_value_t = Engine::Model)]
     pub engine: Engine,
@@ -255,12 +291,37 @@ pub struct TraceArgs {
     /// Exit with 4 when a verdict is unknown.
     #[arg(long)]
     pub strict: bool,
-    /// List every rule that selects the endpoint, and whether it is about the flow (text and json).
-    #[arg(long)]
+    /// Of probes: list every rule that selects the endpoint, and whether it is about the flow (text and json).
+    #[arg(long, requires = "probes")]
     pub rules: bool,
     /// Report format.
     #[arg(long, short, value_enum, default_value_t = TraceFormat::Text, value_name = "FORMAT")]
     pub output: TraceFormat,
+}
+
+/// Reads an end of a flow.
+fn end(text: &str) -> Result<EndName, String> {
+    parse::flow::end(text).map_err(|wrong| wrong.message)
+}
+
+/// Reads a protocol and one port of it.
+fn one_port(text: &str) -> Result<PortSpan, String> {
+    let ports = parse::flow::ports(text).map_err(|wrong| wrong.message)?;
+    if ports.first == ports.last { Ok(ports) } else { Err("a flow has one destination port, not a range".into()) }
+}
+
+/// Reads method and path of a request.
+fn method_and_path(text: &str) -> Result<(String, String), String> {
+    match text.split_once(',') {
+        Some((method, path)) if !method.is_empty() && path.starts_with('/') => Ok((method.into(), path.into())),
+        Some(_) | None => Err("a request is METHOD,PATH, such as GET,/v1/items".into()),
+    }
+}
+
+/// Reads a header with its value.
+fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(':').ok_or("a header is `Name: value`")?;
+    Ok((name.trim().into(), value.trim().into()))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -281,6 +342,46 @@ pub enum TraceFormat {
     Text,
     Json,
     Tsv,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  ciliumc test deploy/\n  ciliumc test deploy/ --tests tests/ -o junit > junit.xml\n  \
+                  ciliumc test deploy/ --coverage --fail-under 90\n\n\
+                  A document of tests stands beside the policies or in a file of its own:\n  \
+                  ciliumcTest: v1\n  \
+                  tests:\n  \
+                  - name: nobody but the web reaches the cart\n    \
+                  from: {not: deploy/shop/web}\n    \
+                  to: shop/cart\n    \
+                  expect: deny\n\n\
+                  It is about every flow that it describes: an absent end is everyone, absent ports are every port."
+)]
+pub struct TestArgs {
+    #[command(flatten)]
+    pub input: InputArgs,
+    /// More files and folders, with tests; repeatable.
+    #[arg(long, value_name = "PATH")]
+    pub tests: Vec<String>,
+    /// Who answers: the reference model, or the tables too, which have to agree.
+    #[arg(long, value_enum, default_value_t = Engine::Model)]
+    pub engine: Engine,
+    /// List the rules that no test exercises.
+    #[arg(long)]
+    pub coverage: bool,
+    /// Exit with 1 when tests exercise less than this part of the rules.
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub fail_under: Option<u8>,
+    /// Report format.
+    #[arg(long, short, value_enum, default_value_t = TestFormat::Text, value_name = "FORMAT")]
+    pub output: TestFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TestFormat {
+    Text,
+    Json,
+    Junit,
 }
 
 /// Whose reading of the policies.

@@ -52,7 +52,8 @@ pub fn connect(
     Ok((sources, connectivity))
 }
 
-fn front_options(args: &InputArgs) -> FrontOptions {
+/// What the arguments say about reading.
+pub fn front_options(args: &InputArgs) -> FrontOptions {
     let choices = Choices {
         literal_to_services: args.compat_toservices,
         fqdn_double_star: args.fqdn_double_star == DoubleStar::V1_19,

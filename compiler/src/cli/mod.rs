@@ -13,13 +13,17 @@ mod connections;
 mod diff;
 mod explain;
 mod fix;
+mod flow;
 mod github;
 mod inputs;
+mod junit;
 mod l7;
 mod list;
 mod man;
 mod report;
 mod sarif;
+mod suggest;
+mod test;
 mod trace;
 
 use std::io::Write;
@@ -46,6 +50,7 @@ pub fn main() -> ExitCode {
         Command::Build(args) => build::run(args),
         Command::Check(args) => check::run(args),
         Command::Trace(args) => trace::run(args),
+        Command::Test(args) => test::run(args),
         Command::List(args) => list::run(args),
         Command::Diff(args) => diff::run(args),
         Command::Explain { codes } => explain::run(codes),

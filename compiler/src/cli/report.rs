@@ -4,9 +4,10 @@ use ciliumc_abi::drop_reason;
 use serde_json::json;
 
 use crate::diag::{ObjectRef, Span};
+use crate::eval::flow::End;
 use crate::eval::{Considered, Decision, Reason, Verdict};
 use crate::ir::options::Options;
-use crate::ir::{Cluster, Direction, RuleId};
+use crate::ir::{Cluster, Direction, EndName, RuleId};
 use crate::resolve::AuthType;
 use crate::source::SourceMap;
 
@@ -39,8 +40,28 @@ pub fn why(sources: &SourceMap, cluster: &Cluster, decision: &Decision) -> Strin
     out
 }
 
+/// An end as `trace` takes it; what is no endpoint as it was written.
+pub fn end(cluster: &Cluster, end: End, written: Option<&EndName>) -> String {
+    match (end, written) {
+        (End::Endpoint(index), _) => cluster.endpoints[index.0 as usize].name.clone(),
+        (End::HostPod(place), _) => cluster.host_pods.get(place).map(|pod| pod.name.clone()).unwrap_or_default(),
+        (End::Address(_) | End::Entity(_), Some(EndName::Fqdn(name))) => format!("fqdn:{name}"),
+        (End::Entity(_), Some(EndName::Entity(word))) => format!("entity:{word}"),
+        (End::Entity(index), _) => format!("identity:{index}"),
+        (End::Address(address), _) => format!("ip:{address}"),
+    }
+}
+
+/// What the node does, as JSON.
+pub fn node_json(options: &Options, decision: &Decision) -> serde_json::Value {
+    match node(options, decision) {
+        Ok(()) => json!({ "passes": true, "dropReason": null }),
+        Err(reason) => json!({ "passes": false, "dropReason": reason }),
+    }
+}
+
 /// A rule's object, path, file and line.
-fn place(sources: &SourceMap, cluster: &Cluster, id: RuleId) -> String {
+pub fn place(sources: &SourceMap, cluster: &Cluster, id: RuleId) -> String {
     let rule = cluster.rule(id);
     format!("{} {} ({})", cluster.policy_of(id).object, rule.path, file_line(sources, rule.span))
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::args::{Engine, Expect, TraceArgs, TraceFormat};
-use super::{inputs, report};
+use super::{flow, inputs, report};
 use crate::driver::{self, Analysis, Failure};
 use crate::eval::probe::{self, Answer, Probe};
 use crate::eval::{self, Considered, Flow, Verdict};
@@ -12,10 +12,10 @@ use crate::source::{self, SourceMap};
 
 /// Runs the command.
 pub fn run(args: &TraceArgs) -> Result<u8, Failure> {
-    let text = source::text(&args.probes).map_err(Failure::input)?;
-    let probes = probe::parse(&text).map_err(|problems| {
-        Failure::Input(format!("{}: {}", args.probes, problems.join(&format!("\nerror: {}: ", args.probes))))
-    })?;
+    let Some(path) = &args.probes else { return flow::run(args) };
+    let text = source::text(path).map_err(Failure::input)?;
+    let probes = probe::parse(&text)
+        .map_err(|problems| Failure::Input(format!("{path}: {}", problems.join(&format!("\nerror: {path}: ")))))?;
     let sources = inputs::load(&args.input)?;
     let analysis = inputs::analyse(&args.input, &sources, Lock::default())?;
     inputs::print_diagnostics(&args.input, &analysis, &sources);
@@ -142,10 +142,7 @@ fn row(sources: &SourceMap, analysis: &Analysis, probe: &Probe, answer: &Result<
         "endpoint": probe.endpoint, "direction": probe.direction.word(), "peer": probe.peer,
         "protocol": probe.protocol, "port": probe.port,
         "verdict": verdict(answer), "l7": l7(answer), "auth": auth(answer),
-        "node": answer.as_ref().ok().map(|a| match report::node(&analysis.cluster.options, &a.decision) {
-            Ok(()) => json!({ "passes": true, "dropReason": null }),
-            Err(reason) => json!({ "passes": false, "dropReason": reason }),
-        }),
+        "node": answer.as_ref().ok().map(|a| report::node_json(&analysis.cluster.options, &a.decision)),
         "audited": answer.as_ref().is_ok_and(|a| a.decision.audited),
         "reason": match answer {
             Ok(answer) => report::reason(answer.decision.reason).to_string(),

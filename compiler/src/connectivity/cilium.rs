@@ -71,7 +71,9 @@ fn workloads(cluster: &Cluster, resolved: &Resolved) -> BTreeMap<Party, Pods> {
     let mut by_owner: BTreeMap<Party, Vec<(&Endpoint, Pods)>> = BTreeMap::new();
     for (endpoint, numbers) in cluster.endpoints.iter().zip(&resolved.endpoints) {
         let classes = numbers.classes.values().copied().collect();
-        let pods = Pods { identity: numbers.identity, classes, pods: 1 };
+        // Rules of tiers may tell its addresses apart (spec §6.4); the first speaks for it, as in a trace.
+        let located = endpoint.addresses.iter().find_map(|address| resolved.addresses.at(*address));
+        let pods = Pods { identity: located.unwrap_or(numbers.identity), classes, pods: 1 };
         by_owner.entry(party(endpoint, true)).or_default().push((endpoint, pods));
     }
     let mut out: BTreeMap<Party, Pods> = BTreeMap::new();

@@ -4,59 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::RuleIndex;
-use crate::ir::Protocol;
+pub use crate::ir::Transport;
 use crate::resolve::{AuthType, Ruleset};
-
-/// A protocol with ports, or with ICMP types in their place. Sorted by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Transport {
-    /// ICMP, by type.
-    Icmp,
-    /// ICMPv6, by type.
-    Icmp6,
-    /// SCTP.
-    Sctp,
-    /// TCP.
-    Tcp,
-    /// UDP.
-    Udp,
-}
-
-impl Transport {
-    /// All that Cilium's policies know.
-    pub const ALL: [Self; 5] = [Self::Icmp, Self::Icmp6, Self::Sctp, Self::Tcp, Self::Udp];
-    /// Those that a NetworkPolicy knows.
-    pub const WITH_PORTS: [Self; 3] = [Self::Sctp, Self::Tcp, Self::Udp];
-
-    /// The word of the API.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Icmp => "ICMP",
-            Self::Icmp6 => "ICMPv6",
-            Self::Sctp => "SCTP",
-            Self::Tcp => "TCP",
-            Self::Udp => "UDP",
-        }
-    }
-
-    /// The last port, or ICMP type.
-    pub fn last(self) -> u16 {
-        match self {
-            Self::Icmp | Self::Icmp6 => 255,
-            Self::Sctp | Self::Tcp | Self::Udp => u16::MAX,
-        }
-    }
-}
-
-impl From<Protocol> for Transport {
-    fn from(protocol: Protocol) -> Self {
-        match protocol {
-            Protocol::Tcp => Self::Tcp,
-            Protocol::Udp => Self::Udp,
-            Protocol::Sctp => Self::Sctp,
-        }
-    }
-}
 
 /// How what passes is treated.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -248,21 +197,6 @@ impl Joiner {
             Joined { both, _ends: [a, b] }
         });
         entry.both.clone()
-    }
-}
-
-impl Transport {
-    /// The lowest port that a flow can have; ICMP has a type 0.
-    fn lowest(self) -> u16 {
-        match self {
-            Self::Icmp | Self::Icmp6 => 0,
-            Self::Sctp | Self::Tcp | Self::Udp => 1,
-        }
-    }
-
-    /// Whether these are all its ports.
-    pub fn is_whole(self, ranges: &[(u16, u16)]) -> bool {
-        ranges == [(self.lowest(), self.last())]
     }
 }
 

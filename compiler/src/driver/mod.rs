@@ -6,6 +6,9 @@
 pub mod build;
 pub mod connectivity;
 mod failure;
+pub mod policy_test;
+pub mod question;
+pub mod suggest;
 pub mod warnings;
 
 pub use failure::Failure;
@@ -42,6 +45,8 @@ pub struct Analysis {
     pub cluster: Cluster,
     /// The same with numbers.
     pub resolved: Resolved,
+    /// What was wrong or odd in the documents.
+    pub read: Vec<Diagnostic>,
     /// Everything that was wrong or odd, over all stages.
     pub diagnostics: Vec<Diagnostic>,
 }
@@ -49,7 +54,7 @@ pub struct Analysis {
 impl Analysis {
     /// What is accepted and probably not meant; `today` is for what expires.
     pub fn lint(&self, sources: &SourceMap, today: Option<&Day>) -> Findings {
-        let Self { objects, cluster, resolved, diagnostics } = self;
+        let Self { objects, cluster, resolved, read: _, diagnostics } = self;
         lint::run(&Input { sources, objects, cluster, resolved, reported: diagnostics, today })
     }
 
@@ -63,13 +68,18 @@ impl Analysis {
 /// for the caller to go on or not.
 pub fn analyse(sources: &SourceMap, options: &FrontOptions, lock: Lock) -> Result<Analysis, Failure> {
     let read = front::read(sources, options);
-    let mut diagnostics = read.diagnostics;
-    let cluster = ir::build::build(&read.objects, &mut diagnostics);
+    understand(read.objects, read.diagnostics, lock)
+}
+
+/// `ir` and `resolve`, of objects that were read with some diagnostics.
+fn understand(objects: Objects, read: Vec<Diagnostic>, lock: Lock) -> Result<Analysis, Failure> {
+    let mut diagnostics = read.clone();
+    let cluster = ir::build::build(&objects, &mut diagnostics);
     ir::verify::verify(&cluster).map_err(Failure::bug("ir"))?;
     let resolved = resolve::resolve(&cluster, lock, &mut diagnostics).map_err(|error| match error {
         ResolveError::Lock(error) => Failure::input(error),
         ResolveError::LabelFilter(error) => Failure::Bug(format!("resolve: {error}")),
     })?;
     resolve::verify::verify(&cluster, &resolved).map_err(Failure::bug("resolve"))?;
-    Ok(Analysis { objects: read.objects, cluster, resolved, diagnostics })
+    Ok(Analysis { objects, cluster, resolved, read, diagnostics })
 }

@@ -5,6 +5,9 @@
 //! held against each other.
 
 mod considered;
+pub mod flow;
+pub mod l7;
+pub mod near;
 mod precedence;
 pub mod probe;
 mod tiers;
@@ -13,7 +16,7 @@ use std::sync::Arc;
 
 use ciliumc_abi::identity::IdentityIndex;
 
-use crate::ir::{Protocol, RuleId};
+use crate::ir::{Protocol, RuleId, Transport};
 use crate::resolve::{AuthType, Ruleset};
 
 pub use considered::{Considered, considered};
@@ -28,6 +31,20 @@ pub enum L4 {
     Icmp(u8),
     /// ICMPv6 type.
     Icmp6(u8),
+}
+
+impl L4 {
+    /// A port of a protocol, or an ICMP type, which is at most 255.
+    pub fn new(transport: Transport, port: u16) -> Self {
+        let icmp_type = u8::try_from(port).unwrap_or(u8::MAX);
+        match transport {
+            Transport::Tcp => Self::Port(Protocol::Tcp, port),
+            Transport::Udp => Self::Port(Protocol::Udp, port),
+            Transport::Sctp => Self::Port(Protocol::Sctp, port),
+            Transport::Icmp => Self::Icmp(icmp_type),
+            Transport::Icmp6 => Self::Icmp6(icmp_type),
+        }
+    }
 }
 
 /// What happens to a flow.

@@ -106,6 +106,25 @@ pub fn answer(cluster: &Cluster, resolved: &Resolved, probe: &Probe) -> Result<A
     Ok(Answer { decision, class, peer, l4, peer_text })
 }
 
+/// Where an endpoint may run: its node, or one of each kind of node, with its class there.
+pub(super) fn placements(
+    cluster: &Cluster,
+    resolved: &Resolved,
+    endpoint: EndpointIndex,
+) -> Vec<(Option<NodeIndex>, Option<ClassIndex>)> {
+    let numbers = &resolved.endpoints[endpoint.0 as usize];
+    let class_on = |node: NodeIndex| numbers.classes.get(resolved.node_variants.get(node.0 as usize)?).copied();
+    if let Some(node) = cluster.endpoints[endpoint.0 as usize].node {
+        return vec![(Some(node), class_on(node))];
+    }
+    if cluster.nodes.is_empty() {
+        return vec![(None, numbers.classes.values().next().copied())];
+    }
+    let first_of = |variant| resolved.node_variants.iter().position(|of| of == variant);
+    let nodes = numbers.classes.keys().filter_map(first_of).map(|node| NodeIndex(node as u32));
+    nodes.map(|node| (Some(node), class_on(node))).collect()
+}
+
 fn endpoint(cluster: &Cluster, name: &str) -> Option<EndpointIndex> {
     let place = cluster.endpoints.binary_search_by(|e| e.name.as_str().cmp(name)).ok()?;
     Some(EndpointIndex(place as u32))
@@ -146,7 +165,7 @@ fn peer(
 }
 
 /// The identity of a pod at an address of the flow's family: rules of tiers may tell its addresses apart (spec §6.4).
-fn pod_identity(cluster: &Cluster, resolved: &Resolved, pod: EndpointIndex, l4: L4) -> IdentityIndex {
+pub(super) fn pod_identity(cluster: &Cluster, resolved: &Resolved, pod: EndpointIndex, l4: L4) -> IdentityIndex {
     let addresses = &cluster.endpoints[pod.0 as usize].addresses;
     let of_family = |address: &&IpAddr| match l4 {
         L4::Icmp(_) => address.is_ipv4(),
@@ -159,7 +178,7 @@ fn pod_identity(cluster: &Cluster, resolved: &Resolved, pod: EndpointIndex, l4: 
 }
 
 /// A pod on the host network is its node: the local host to the endpoints beside it, else what its address says.
-fn host_pod_identity(
+pub(super) fn host_pod_identity(
     cluster: &Cluster,
     resolved: &Resolved,
     node: Option<NodeIndex>,
@@ -174,7 +193,8 @@ fn host_pod_identity(
     address.map_or(IdentityIndex(reserved::REMOTE_NODE), |address| resolved.addresses.lookup(*address))
 }
 
-fn entity(name: &str) -> Option<u32> {
+/// The reserved number of an entity that is one identity.
+pub(super) fn entity(name: &str) -> Option<u32> {
     Some(match name {
         "host" => reserved::HOST,
         "world" => reserved::WORLD,

@@ -44,6 +44,13 @@ pub const TIER_UNKNOWN_PEER: Code = Code("F-019");
 /// A kind that is not supported.
 pub const UNSUPPORTED: Code = Code("F-100");
 
+/// A document of tests in another schema, or for another release.
+pub const TEST_VERSION: Code = Code("F-501");
+/// An end or a port of a test that cannot be read.
+pub const TEST_END: Code = Code("F-502");
+/// A test that does not say what it expects, or says it twice.
+pub const TEST_SHAPE: Code = Code("F-503");
+
 /// Unknown field.
 pub const UNKNOWN_FIELD: Code = Code("E-001");
 /// Unknown field of a raw rule, which Cilium ignores.

@@ -16,7 +16,7 @@ use super::objects::{Custom, Objects};
 use super::twice::{Fate, fates};
 use super::workload::workload;
 use super::yaml::{Document, Entry, Kind, Node};
-use super::{FrontOptions, cluster, codes, np};
+use super::{FrontOptions, cluster, codes, np, policy_test};
 
 /// What became of a document, or of an item of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -211,6 +211,13 @@ impl<'d, 'a> Documents<'d, 'a, '_> {
             self.diagnostics.extend(item.problems);
             return;
         }
+        if item.node.get(policy_test::MARK).is_some() {
+            let object = ObjectRef { kind: policy_test::MARK.into(), namespace: String::new(), name: String::new() };
+            let summary = self.summary(&item, None, Outcome::Read);
+            let (node, problems) = (item.node, item.problems);
+            self.candidates.push(Candidate { node, reader: Reader::Tests, object, problems, summary });
+            return;
+        }
         let reader = Reader::Cilium(Scope::Raw);
         if item.node.items().is_some_and(|items| items.iter().any(is_raw_rule)) {
             let object = raw_rules_ref(item.node);
@@ -285,7 +292,7 @@ struct Decoded {
 
 /// Reads one object and reports what is wrong with it, also when it is refused already.
 fn decode(candidate: &Candidate<'_, '_>, fate: Fate) -> Decoded {
-    let mut ctx = Ctx::new(Some(candidate.object.clone()));
+    let mut ctx = Ctx::new(Some(candidate.object.clone()).filter(|_| candidate.reader != Reader::Tests));
     let mut objects = Objects::default();
     if fate == Fate::Repeated {
         return Decoded { objects, diagnostics: Vec::new(), outcome: Outcome::Repeated };
@@ -303,6 +310,7 @@ fn decode(candidate: &Candidate<'_, '_>, fate: Fate) -> Decoded {
 fn read_object(ctx: &mut Ctx, candidate: &Candidate<'_, '_>, objects: &mut Objects) {
     let (node, object) = (candidate.node, &candidate.object);
     match candidate.reader {
+        Reader::Tests => objects.tests.extend(policy_test::test_file(ctx, node)),
         Reader::Namespace => objects.namespaces.extend(cluster::namespace(ctx, node, object)),
         Reader::Workload(kind) => objects.workloads.extend(workload(ctx, node, object, kind)),
         Reader::Node => objects.nodes.extend(cluster::node(ctx, node, object)),
@@ -332,10 +340,13 @@ fn append(all: &mut Objects, one: Objects) {
         cidr_groups,
         admin_policies,
         custom,
+        tests,
+        assumed: _,
         answers: _,
         choices: _,
     } = one;
     all.custom.extend(custom);
+    all.tests.extend(tests);
     all.namespaces.extend(namespaces);
     all.workloads.extend(workloads);
     all.nodes.extend(nodes);

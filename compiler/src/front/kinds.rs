@@ -32,6 +32,8 @@ pub enum Reader {
     Cilium(Scope),
     /// AdminNetworkPolicy, BaselineAdminNetworkPolicy and ClusterNetworkPolicy.
     Admin(AdminKind),
+    /// Tests, which are no object.
+    Tests,
 }
 
 impl Reader {
@@ -40,7 +42,7 @@ impl Reader {
         match self {
             Self::Namespace | Self::Node | Self::CiliumNode | Self::CidrGroup => false,
             Self::Cilium(Scope::Cluster | Scope::Raw) => false,
-            Self::Admin(_) => false,
+            Self::Admin(_) | Self::Tests => false,
             Self::Workload(_) | Self::Service | Self::Slice | Self::Endpoints | Self::Config => true,
             Self::NetworkPolicy | Self::Cilium(Scope::Namespaced) => true,
         }

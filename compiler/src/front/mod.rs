@@ -19,6 +19,7 @@ mod kinds;
 mod meta;
 mod np;
 pub mod parse;
+mod policy_test;
 mod selector;
 mod twice;
 mod workload;

@@ -29,10 +29,12 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+pub use crate::front::names::nearest;
 pub use crate::front::objects::{
-    AuthMode, DnsRule, Entity, FqdnSelector, HeaderMatch, HttpRule, KafkaRule, L7Rules, Listener, Mismatch, Owner,
-    Protocol, Secret, Tier, TlsContext,
+    AssumedPod, AuthMode, DnsRule, EndName, Ends, Entity, FqdnSelector, HeaderMatch, HttpRequests, HttpRule, KafkaRule,
+    L7Rules, Listener, Mismatch, Owner, PortSpan, Protocol, Requests, Secret, Tier, TlsContext, Transport,
 };
+pub use crate::front::parse::re2;
 
 use crate::diag::{ObjectRef, Span};
 use labels::Selector;

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use super::labels::{Label, LabelSet};
 use super::{Endpoint, HostPod, NamedPort, Node, NodeIndex, scope};
-use crate::diag::{Code, Diagnostic, Span, Spanned};
-use crate::front::objects::{Objects, Workload};
+use crate::diag::{Code, Diagnostic, FileId, Span, Spanned};
+use crate::front::objects::{AssumedPod, Objects, Workload};
 
 /// What workloads became.
 pub struct Workloads {
@@ -81,9 +81,26 @@ pub fn collect(objects: &Objects, nodes: &[Node], diagnostics: &mut Vec<Diagnost
             }
         }
     }
+    out.endpoints.extend(objects.assumed.iter().map(assumed));
     out.endpoints.sort_by(|a, b| a.name.cmp(&b.name));
     out.host_pods.sort_by(|a, b| a.name.cmp(&b.name));
     out
+}
+
+/// A pod of which no document tells: it has an identity and nothing else.
+fn assumed(pod: &AssumedPod) -> Endpoint {
+    Endpoint {
+        name: format!("{}/{}", pod.namespace, pod.name),
+        kind: "Pod".into(),
+        owner: None,
+        namespace: pod.namespace.clone(),
+        labels: pod.labels.clone(),
+        service_account: "default".into(),
+        named_ports: BTreeSet::new(),
+        node: None,
+        addresses: BTreeSet::new(),
+        span: Span { file: FileId(u32::MAX), start: 0, end: 0 },
+    }
 }
 
 /// `namespace/name` of a pod, `kind/namespace/name` of what makes pods.

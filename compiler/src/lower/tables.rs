@@ -35,6 +35,19 @@ pub struct Tables {
     pub class_shift: u32,
 }
 
+/// The cells that decide a flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cell {
+    /// Cell of `id_row` for the peer.
+    pub row: u16,
+    /// Cell of `port_class` for the port; 0 where the peer alone decides.
+    pub class: u16,
+    /// Index of the cell of `verdict`: row and class side by side.
+    pub place: u32,
+    /// That cell: index into `actions`.
+    pub action: u16,
+}
+
 /// One table as bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Section {
@@ -185,10 +198,16 @@ fn port_pages(factored: &Factored, classes: usize) -> Result<(Vec<u16>, CellWidt
 impl Tables {
     /// What the datapath reads for a peer and a port (or ICMP type) of a directory: `ciliumc_abi::table`.
     pub fn decide(&self, index: IdentityIndex, directory: u32, port: u16) -> Action {
+        self.actions[usize::from(self.cell(index, directory, port).action)]
+    }
+
+    /// Where it reads that.
+    pub fn cell(&self, index: IdentityIndex, directory: u32, port: u16) -> Cell {
         let row = self.id_row.get(index.0 as usize).copied().unwrap_or(0);
         let class = if self.port_class.is_empty() { Some(0) } else { self.class(directory, port) };
-        let cell = class.and_then(|class| self.verdict.get(usize::from(row) << self.class_shift | usize::from(class)));
-        self.actions[usize::from(cell.copied().unwrap_or(0))]
+        let place = class.map(|class| usize::from(row) << self.class_shift | usize::from(class));
+        let action = place.and_then(|place| self.verdict.get(place)).copied().unwrap_or(0);
+        Cell { row, class: class.unwrap_or(0), place: place.unwrap_or(0) as u32, action }
     }
 
     fn class(&self, directory: u32, port: u16) -> Option<u16> {

@@ -96,7 +96,8 @@ fn tables(t: &Tables, out: &mut String) -> std::fmt::Result {
     Ok(())
 }
 
-fn action(action: &Action) -> String {
+/// One action as words.
+pub fn action(action: &Action) -> String {
     let auth = AuthType::of_number(action.auth).and_then(AuthType::word);
     let auth = auth.map_or(String::new(), |word| format!(" after {word}"));
     match action.verdict {

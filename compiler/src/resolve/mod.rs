@@ -29,6 +29,7 @@ pub use addresses::AddressTable;
 pub use attributes::{Attributes, AuthType, Items, Parser, Redirect, Ruleset, TlsTerms};
 pub use lock::{Lock, LockError};
 pub use places::{Area, AreaIndex, Place, area_text};
+pub use policy::selecting;
 pub use tiers::{TierRule, Tiers};
 
 use crate::diag::Diagnostic;

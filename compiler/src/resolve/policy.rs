@@ -10,7 +10,7 @@ use super::merge::{self, Conflict};
 use super::peers::Resolver;
 use super::requires::Requires;
 use super::tiers::Tiers;
-use super::{Attributes, Class, DirectionPolicy, Enforcement, L4Filter, L4Match, PeerSet, VariantIndex};
+use super::{Attributes, Class, DirectionPolicy, Enforcement, L4Filter, L4Match, PeerSet, Resolved, VariantIndex};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::ir::labels::{LabelSet, Selector};
 use crate::ir::options::EnablePolicy;
@@ -113,6 +113,20 @@ pub fn class<'a>(
         egress,
     };
     (class, conflicts)
+}
+
+/// The policies that select the endpoints of a class, of every tier.
+pub fn selecting<'c>(
+    cluster: &'c Cluster,
+    resolved: &'c Resolved,
+    class: &'c Class,
+) -> impl Iterator<Item = PolicyIndex> + 'c {
+    let labels = resolved.identities.get(&class.identity).map(|identity| &identity.labels);
+    let is_near = |policy: &Policy| policy.namespace.as_ref().is_none_or(|namespace| *namespace == class.namespace);
+    let policies = cluster.policies.iter().zip(0..);
+    policies
+        .filter(move |(policy, _)| is_near(policy) && labels.is_some_and(|labels| applies(policy, labels)))
+        .map(|(_, index)| PolicyIndex(index))
 }
 
 /// Spec §0.7, for an endpoint in the policy's namespace.

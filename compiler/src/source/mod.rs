@@ -55,6 +55,15 @@ impl SourceMap {
         Some(id)
     }
 
+    /// The same texts, with one inserted into a file at a byte offset; `None` where there is no such place.
+    pub fn inserted(&self, id: FileId, offset: u32, text: &str) -> Option<Self> {
+        let mut map = self.clone();
+        let file = map.files.get_mut(id.0 as usize)?;
+        let (head, tail) = file.text.split_at_checked(offset as usize)?;
+        *file = SourceFile::new(file.name.clone(), format!("{head}{text}{tail}"))?;
+        Some(map)
+    }
+
     /// The files in the order they were read.
     pub fn files(&self) -> impl Iterator<Item = (FileId, &SourceFile)> {
         self.files.iter().zip(0..).map(|(file, index)| (FileId(index), file))

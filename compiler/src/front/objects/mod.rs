@@ -2,6 +2,7 @@
 
 mod admin;
 mod answers;
+mod flow;
 mod l7;
 mod network_policy;
 mod policy;
@@ -12,6 +13,10 @@ use ipnet::IpNet;
 
 pub use admin::{AdminAction, AdminPeer, AdminPolicy, AdminPort, AdminRule, PodSelector, Tier};
 pub use answers::{Answers, Choices};
+pub use flow::{
+    AssumedPod, EndName, Ends, Expectation, Expected, HttpRequests, PortSpan, Requests, SurfaceRow, Test, TestFile,
+    Transport,
+};
 pub use l7::{
     DnsRule, FqdnSelector, HeaderMatch, HttpRule, KafkaRule, L7Rules, Listener, Mismatch, Secret, TlsContext,
 };
@@ -48,6 +53,10 @@ pub struct Objects {
     pub admin_policies: Vec<AdminPolicy>,
     /// Objects of custom kinds, which decide nothing here but may make pods.
     pub custom: Vec<Custom>,
+    /// Tests of policies, which decide nothing.
+    pub tests: Vec<TestFile>,
+    /// Pods of which no document tells: questions about them add them.
+    pub assumed: Vec<AssumedPod>,
     /// What no object tells.
     pub answers: Answers,
     /// Choices of the command line.

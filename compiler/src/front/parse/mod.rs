@@ -2,6 +2,7 @@
 //!
 //! Each parser takes the whole string, and its error names the offending part by byte offset.
 
+pub mod flow;
 pub mod fqdn;
 
 mod cidr;

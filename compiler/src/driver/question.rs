@@ -1,0 +1,61 @@
+//! An analysis for questions: with the pods and the addresses of names that questions are about and the input has not.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::{Analysis, Failure, analyse, understand};
+use crate::eval::flow;
+use crate::front::FrontOptions;
+use crate::ir::{AssumedPod, EndName};
+use crate::resolve::{Lock, Resolved};
+use crate::source::SourceMap;
+
+/// Reads an input for questions about these ends; `pods` are there whatever the input says.
+pub fn analyse_for(
+    sources: &SourceMap,
+    options: &FrontOptions,
+    pods: &[AssumedPod],
+    ends: &[EndName],
+) -> Result<Analysis, Failure> {
+    let analysis = analyse(sources, options, Lock::default())?;
+    Ok(extend(&analysis, pods, ends)?.unwrap_or(analysis))
+}
+
+/// The same for an input that was read; `None` when it has everything.
+pub fn extend(analysis: &Analysis, pods: &[AssumedPod], ends: &[EndName]) -> Result<Option<Analysis>, Failure> {
+    let mut pods: BTreeMap<(String, String), AssumedPod> =
+        pods.iter().map(|pod| ((pod.namespace.clone(), pod.name.clone()), pod.clone())).collect();
+    let mut names: BTreeMap<String, IpAddr> = BTreeMap::new();
+    for end in ends {
+        match end {
+            EndName::Labels(pod) if flow::find(&analysis.cluster, &[], end).is_err() => {
+                let among_pods = pods.values().any(|other| {
+                    other.namespace == pod.namespace && pod.labels.iter().all(|(k, v)| other.labels.get(k) == Some(v))
+                });
+                if !among_pods {
+                    pods.insert((pod.namespace.clone(), pod.name.clone()), pod.clone());
+                }
+            }
+            EndName::Fqdn(name) if !analysis.objects.answers.dns.iter().any(|(known, _)| known == name) => {
+                names.extend(unused(&analysis.resolved, names.len()).map(|address| (name.clone(), address)));
+            }
+            EndName::Labels(_) | EndName::Fqdn(_) => {}
+            EndName::Object { .. } | EndName::Address(_) | EndName::Entity(_) => {}
+        }
+    }
+    if pods.is_empty() && names.is_empty() {
+        return Ok(None);
+    }
+    let mut objects = analysis.objects.clone();
+    objects.assumed = pods.into_values().collect();
+    objects.answers.dns.extend(names.into_iter().map(|(name, address)| (name, vec![address])));
+    understand(objects, analysis.read.clone(), Lock::default()).map(Some)
+}
+
+/// An address that stands for one that nobody knows: public, and in no prefix that the input names. `skip` are taken.
+fn unused(resolved: &Resolved, skip: usize) -> Option<IpAddr> {
+    let table = &resolved.addresses;
+    let is_private = |first: &u8| matches!(first, 10 | 100 | 127 | 169 | 172 | 192 | 198 | 203);
+    let all = (1..=223).filter(|first| !is_private(first)).map(|first| IpAddr::from([first, 0, 0, 1]));
+    all.filter(|address| table.lookup(*address) == table.world_ipv4).nth(skip)
+}

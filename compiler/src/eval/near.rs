@@ -1,0 +1,185 @@
+//! Why a rule is not about a flow: what it wants and what the flow has, in the words of a manifest.
+
+use std::collections::BTreeSet;
+
+use super::flow::Side;
+use super::{Considered, Flow, L4, considered};
+use crate::ir::labels::{LabelSet, Requirement, Selector, Test};
+use crate::ir::{
+    CidrPeer, CidrSource, Cluster, NAMESPACE_LABELS, Peer, Peers, Ports, Protocol, Rule, RuleAction, RuleId, fqdn,
+};
+use crate::resolve::{DirectionPolicy, L4Match, Resolved, selecting};
+
+/// One rule that selects the endpoint, beside a flow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Examined {
+    /// The rule; none is the local host's implicit allow.
+    pub rule: Option<RuleId>,
+    /// What it does.
+    pub action: RuleAction,
+    /// Why it is not about the peer, unless it is.
+    pub peer: Option<String>,
+    /// Why it is not about the protocol and port, unless it is.
+    pub l4: Option<String>,
+    /// It stands in the way of an equal flow by one thing alone: one label, or the port.
+    pub near: bool,
+}
+
+impl Examined {
+    /// Whether the rule is about the flow.
+    pub fn matches(&self) -> bool {
+        self.peer.is_none() && self.l4.is_none()
+    }
+}
+
+/// Every rule that selects the endpoint, also those whose peers nobody is.
+pub fn examine(cluster: &Cluster, resolved: &Resolved, side: &Side, l4: L4) -> Vec<Examined> {
+    let class = &resolved.classes[side.class.0 as usize];
+    let policy = class.policy(side.direction);
+    let considered = considered(policy, Flow { peer: side.peer, l4 });
+    let empty = LabelSet::default();
+    let labels = match resolved.identities.get(&side.peer) {
+        Some(identity) if identity.labels.has_reserved("host") => {
+            &resolved.variants[class.variant.0 as usize].host_labels
+        }
+        Some(identity) => &identity.labels,
+        None => &empty,
+    };
+    let known: BTreeSet<RuleId> = considered.iter().filter_map(|one| one.rule).collect();
+    let of_policies = selecting(cluster, resolved, class).flat_map(|policy| cluster.rules_of(policy));
+    let nobody =
+        of_policies.filter(|(id, rule)| rule.direction == side.direction && !known.contains(id)).map(|(id, rule)| {
+            Considered { rule: Some(id), action: rule.action, peer: false, l4: rule.ports == Ports::All }
+        });
+    let all: Vec<Considered> = considered.iter().copied().chain(nobody).collect();
+    all.into_iter().map(|one| examined(cluster, policy, labels, one, l4)).collect()
+}
+
+fn examined(cluster: &Cluster, policy: &DirectionPolicy, labels: &LabelSet, one: Considered, l4: L4) -> Examined {
+    let rule = one.rule.map(|id| cluster.rule(id));
+    let (peer, near_peer) = match rule {
+        Some(rule) if !one.peer => peer_miss(rule, labels),
+        None if !one.peer => ("the peer is not the local host".into(), false),
+        Some(_) | None => (String::new(), false),
+    };
+    let wanted = one.rule.map(|id| wanted(policy, id)).unwrap_or_default();
+    let port = if one.l4 { None } else { Some(port_miss(&wanted, rule, l4)) };
+    Examined {
+        rule: one.rule,
+        action: one.action,
+        near: if one.peer { !one.l4 } else { near_peer && one.l4 },
+        peer: (!one.peer).then_some(peer),
+        l4: port,
+    }
+}
+
+/// What the filters of a rule are about, port names resolved.
+fn wanted(policy: &DirectionPolicy, id: RuleId) -> Vec<L4Match> {
+    let tiers = policy.tiers.admin.iter().chain(&policy.tiers.baseline).filter(|rule| rule.rule == id);
+    let filters = policy.filters.iter().filter(|filter| filter.rule == Some(id)).map(|filter| filter.l4);
+    let mut out: Vec<L4Match> = filters.chain(tiers.flat_map(|rule| rule.l4.iter().copied())).collect();
+    out.sort_unstable();
+    out.dedup();
+    out
+}
+
+fn port_miss(wanted: &[L4Match], rule: Option<&Rule>, l4: L4) -> String {
+    let list = wanted.iter().copied().map(l4_words).collect::<Vec<_>>().join(", ");
+    if list.is_empty() {
+        let written = rule.map(|rule| &rule.ports).filter(|ports| **ports != Ports::All);
+        return match written {
+            Some(Ports::AnyOf(ports)) if ports.is_empty() => "port: it names none".into(),
+            Some(_) => {
+                "port: its ports are not looked at, since its peers are nobody, or a port name is unknown".into()
+            }
+            None => "port: none".into(),
+        };
+    }
+    let same_number = |m: &L4Match| match (*m, l4) {
+        (L4Match::Ports { protocol, first, last }, L4::Port(other, port)) => {
+            protocol != other && (first..=last).contains(&port)
+        }
+        _ => false,
+    };
+    match l4 {
+        L4::Port(protocol, port) if wanted.iter().any(same_number) => {
+            format!("protocol: wants {list}, the flow is {} {port}", protocol.name())
+        }
+        L4::Port(..) | L4::Icmp(_) | L4::Icmp6(_) => format!("port: wants {list}"),
+    }
+}
+
+/// `TCP 80-90`.
+pub fn l4_words(l4: L4Match) -> String {
+    let icmp = |name: &str, kind: u8| if kind == 0 { name.to_owned() } else { format!("{name} type {kind}") };
+    match l4 {
+        L4Match::All => "any port".into(),
+        L4Match::Ports { protocol, first: 0, last: u16::MAX } => Protocol::name(protocol).into(),
+        L4Match::Ports { protocol, first, last } if first == last => format!("{} {first}", protocol.name()),
+        L4Match::Ports { protocol, first, last } => format!("{} {first}-{last}", protocol.name()),
+        L4Match::Icmp(kind) => icmp("ICMP", kind),
+        L4Match::Icmp6(kind) => icmp("ICMPv6", kind),
+    }
+}
+
+/// Why nobody of the rule's peers has these labels, and whether one label alone is in the way.
+fn peer_miss(rule: &Rule, labels: &LabelSet) -> (String, bool) {
+    let peers = match &rule.peers {
+        Peers::Everyone => return ("peer: a `requires` leaves it out".into(), false),
+        Peers::Nobody => return ("peer: it names nobody".into(), false),
+        Peers::AnyOf(peers) => peers,
+    };
+    let misses = peers.iter().map(|peer| miss(peer, labels));
+    let nearest = misses.min_by_key(|(count, _)| *count);
+    match nearest {
+        Some((0, _)) => ("peer: a `requires` leaves it out".into(), false),
+        Some((count, text)) => (format!("peer: {text}"), count == 1 && !text.starts_with("wants addresses")),
+        None => ("peer: it names nobody".into(), false),
+    }
+}
+
+/// How many things are in the way of a peer, and which.
+fn miss(peer: &Peer, labels: &LabelSet) -> (usize, String) {
+    match peer {
+        Peer::Labels(selector) | Peer::Nodes(selector) => selector_miss(selector, labels),
+        Peer::Cidr(cidr) => cidr_miss(cidr, labels),
+        Peer::Fqdn(name) => (2, format!("wants addresses of {}", fqdn::text(name))),
+        Peer::Network(net) => (2, format!("wants addresses in {net}")),
+        Peer::Entity(entity) => (2, format!("wants entity {}", entity.word())),
+    }
+}
+
+fn selector_miss(selector: &Selector, labels: &LabelSet) -> (usize, String) {
+    let failing: Vec<&Requirement> = selector.requirements.iter().filter(|r| !r.matches(labels)).collect();
+    let text = failing.iter().map(|requirement| requirement_miss(requirement, labels)).collect::<Vec<_>>();
+    (failing.len(), text.join("; "))
+}
+
+/// `wants app=web, has app=wbe`.
+fn requirement_miss(requirement: &Requirement, labels: &LabelSet) -> String {
+    let key = requirement.key.strip_prefix(NAMESPACE_LABELS).unwrap_or(&requirement.key);
+    let wants = match &requirement.test {
+        Test::In(values) if values.len() == 1 => format!("{key}={}", values[0]),
+        Test::In(values) => format!("{key} in ({})", values.join(", ")),
+        Test::NotIn(values) => format!("{key} not in ({})", values.join(", ")),
+        Test::Exists => key.to_owned(),
+        Test::DoesNotExist => format!("no {key}"),
+    };
+    match labels.iter().find(|label| label.key == requirement.key) {
+        Some(label) => format!("wants {wants}, has {key}={}", label.value),
+        None => format!("wants {wants}, has no {key}"),
+    }
+}
+
+fn cidr_miss(cidr: &CidrPeer, labels: &LabelSet) -> (usize, String) {
+    let except = labels.cidrs().find_map(|net| cidr.except.iter().find(|except| except.contains(&net)));
+    match (&cidr.source, except) {
+        (_, Some(except)) => (2, format!("wants addresses outside of {except}")),
+        (CidrSource::Net(net), None) => (2, format!("wants addresses in {net}, of nobody in the cluster")),
+        (CidrSource::Group(name), None) => (2, format!("wants addresses of CIDR group {name}")),
+        (CidrSource::Groups(selector), None) => {
+            let (count, text) = selector_miss(selector, labels);
+            (count.max(2), text)
+        }
+    }
+}
