@@ -59,7 +59,8 @@ pub enum Command {
 /// Where the input is.
 #[derive(Debug, Args)]
 pub struct InputArgs {
-    /// Files, folders (read recursively: *.yaml, *.yml, *.json), or `-` for standard input.
+    /// Files, folders (read recursively: *.yaml, *.yml, *.json), `-` for standard input, or `git:REF[:PATH]` for files of a
+    /// revision of the repository around the current folder.
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<String>,
     /// Leave out what matches; repeatable.

@@ -20,7 +20,7 @@ struct Aligned<'a> {
 pub fn pairs<T: Clone>(
     old: &Connectivity,
     new: &Connectivity,
-    differ: impl Fn(Option<&Ports>, Option<&Ports>) -> Option<T>,
+    mut differ: impl FnMut(Option<&Ports>, Option<&Ports>) -> Option<T>,
 ) -> Vec<(Party, Party, T)> {
     let workloads: Vec<Aligned<'_>> = old
         .workloads

@@ -14,6 +14,7 @@ pub mod kubernetes;
 pub mod np_guard;
 pub mod ports;
 mod range;
+pub mod requests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

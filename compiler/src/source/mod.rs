@@ -4,6 +4,7 @@
 //! YAML; an empty file is as good as any other.
 
 mod beside;
+mod git;
 mod load;
 
 use crate::diag::{FileId, Span};
