@@ -277,9 +277,10 @@ pub enum ListFormat {
 
 #[derive(Debug, Args)]
 #[command(
-    mut_arg("paths", |paths| paths.num_args(2).value_names(["OLD", "NEW"]).help("Files, folders, or `git:REF:PATH`")),
+    mut_arg("paths", |paths| paths.num_args(2).value_names(["OLD", "NEW"]).help("Files, folders, or `git:REF[:PATH]`; or two bundles, folders or .tar")),
     after_help = "Examples:\n  ciliumc diff git:main:deploy deploy/\n  \
                   ciliumc diff git:main:deploy deploy/ --fail-on widened -o md      # in CI, as a comment\n  \
+                  ciliumc diff running.tar next.tar                                 # what two bundles let pass\n  \
                   ciliumc diff old/ new/ --semantics kubernetes -o np-guard"
 )]
 pub struct DiffArgs {

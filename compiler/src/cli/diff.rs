@@ -16,12 +16,9 @@ use crate::source::SourceMap;
 
 /// Runs the command.
 pub fn run(args: &DiffArgs) -> Result<u8, Failure> {
-    let version = |n: usize| {
-        let paths = args.input.paths.get(n..=n).unwrap_or_default();
-        inputs::connect(&args.input, paths, args.semantics)
-    };
-    let (old_sources, old) = version(0)?;
-    let (new_sources, new) = version(1)?;
+    let paths = |n: usize| args.input.paths.get(n..=n).unwrap_or_default();
+    let [(old_sources, old), (new_sources, new)] =
+        inputs::connect_both(&args.input, [paths(0), paths(1)], args.semantics)?;
     let diff = diff::diff(
         Version { connectivity: &old, sources: &old_sources },
         Version { connectivity: &new, sources: &new_sources },

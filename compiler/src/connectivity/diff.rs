@@ -151,7 +151,7 @@ fn without_effect<'a, 'd>(edits: &Edits<'a>, differences: impl Iterator<Item = &
         behind.filter_map(|&(index, is_new)| edits.of(index, is_new)).map(|(rule, _)| &rule.object).collect();
     let mut out: BTreeMap<&ObjectRef, Cause<'a>> = BTreeMap::new();
     for (rule, edit, is_new) in edits.all() {
-        if edit != Edit::Kept && !effective.contains(&rule.object) {
+        if !matches!(edit, Edit::Kept | Edit::Unknown) && !effective.contains(&rule.object) {
             out.insert(&rule.object, Cause { rule, is_new, edit });
         }
     }
@@ -262,8 +262,8 @@ fn causes<'a>(edits: &Edits<'a>, behind: &Behind) -> Vec<Cause<'a>> {
     // What stands in both versions is named once, where it stands now.
     let is_now = all.iter().any(|cause| cause.is_new);
     let is_cause = |cause: &Cause<'_>| match best {
-        Some(Edit::Added | Edit::Removed | Edit::Changed) => cause.edit < Edit::Moved && !is_twice(cause),
-        Some(Edit::Moved | Edit::Kept) | None => Some(cause.edit) == best && cause.is_new == is_now,
+        Some(Edit::Added | Edit::Removed | Edit::Changed) => cause.edit <= Edit::Changed && !is_twice(cause),
+        Some(Edit::Unknown | Edit::Moved | Edit::Kept) | None => Some(cause.edit) == best && cause.is_new == is_now,
     };
     all.into_iter().filter(is_cause).collect()
 }
