@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::args::{DiffArgs, DiffClass, DiffFormat};
-use super::connections::{parties, party, party_json, port_words, treatment, treatment_json};
+use super::connections::{party, party_json, port_words, treatment, treatment_json};
 use super::{connections, inputs, report};
 use crate::connectivity::diff::{self, Cause, Class, Diff, Part, Row, Version, Witness};
-use crate::connectivity::np_guard;
 use crate::connectivity::ports::Treatment;
 use crate::connectivity::requests::More;
+use crate::connectivity::{Party, np_guard};
 use crate::driver::Failure;
 use crate::source::SourceMap;
 
@@ -58,7 +58,7 @@ impl<'a> Sources<'a> {
 fn text(sources: Sources<'_>, diff: &Diff<'_>) -> String {
     let mut out = String::new();
     for row in &diff.rows {
-        out += &format!("{} {} -> {}\n", row.class.word(), parties(&row.sources), parties(&row.destinations));
+        out += &format!("{} {} -> {}\n", row.class.word(), sources_of(row), destinations_of(row));
         for (word, parts) in [("gained", &row.gained), ("lost", &row.lost)] {
             out.extend(self::parts(parts).map(|part| format!("  {word:6} {part}\n")));
         }
@@ -67,6 +67,33 @@ fn text(sources: Sources<'_>, diff: &Diff<'_>) -> String {
     }
     out.extend(diff.without_effect.iter().map(|cause| format!("no effect {}\n", self::cause(sources, cause))));
     out + &format!("{}\n", summary(&diff.rows))
+}
+
+fn sources_of(row: &Row<'_>) -> String {
+    ends(&row.sources, row.source_selector.as_deref())
+}
+
+fn destinations_of(row: &Row<'_>) -> String {
+    ends(&row.destinations, row.destination_selector.as_deref())
+}
+
+/// Parties of one end that are named one by one.
+const NAMED_MAX: usize = 6;
+
+/// Parties, or in place of workloads what selects them; what is too long is cut, the JSON report has all.
+fn ends(all: &[Party], selector: Option<&str>) -> String {
+    let (workloads, others): (Vec<&Party>, Vec<&Party>) = all.iter().partition(|party| party.is_workload());
+    let listed = |list: &[&Party]| -> Vec<String> {
+        let few = if list.len() > NAMED_MAX { NAMED_MAX - 1 } else { NAMED_MAX };
+        let named = list.iter().take(few).map(|party| connections::party(party));
+        let rest = list.len().saturating_sub(few);
+        named.chain((rest > 0).then(|| format!("{rest} more"))).collect()
+    };
+    let workloads = match selector {
+        Some(selector) => vec![format!("{selector} ({} workloads)", workloads.len())],
+        None => listed(&workloads),
+    };
+    workloads.into_iter().chain(listed(&others)).collect::<Vec<_>>().join(",")
 }
 
 /// `2 widened, 1 narrowed`.
@@ -121,8 +148,8 @@ fn markdown(sources: Sources<'_>, diff: &Diff<'_>) -> String {
         for row in rows {
             let cells = [
                 row.class.word().to_uppercase(),
-                code(row.sources.iter().map(party)),
-                code(row.destinations.iter().map(party)),
+                code(std::iter::once(sources_of(row))),
+                code(std::iter::once(destinations_of(row))),
                 code(parts(&row.gained)),
                 code(parts(&row.lost)),
                 code(row.witness.iter().map(witness)),
@@ -157,6 +184,7 @@ fn json(sources: Sources<'_>, diff: &Diff<'_>, semantics: &str) -> Value {
             "class": row.class.word(),
             "sources": row.sources.iter().map(party_json).collect::<Vec<_>>(),
             "destinations": row.destinations.iter().map(party_json).collect::<Vec<_>>(),
+            "sourceSelector": row.source_selector, "destinationSelector": row.destination_selector,
             "gained": part_list(&row.gained), "lost": part_list(&row.lost),
             "witness": row.witness.as_ref().map(|witness| json!({
                 "source": party_json(&witness.source), "destination": party_json(&witness.destination),

@@ -31,6 +31,9 @@ use crate::source::SourceMap;
 /// Kind of a party that stands for the pods with its labels.
 pub const KIND: &str = "Labels";
 
+/// Key of the label with the name of the service account.
+const SERVICE_ACCOUNT: &str = "io.cilium.k8s.policy.serviceaccount";
+
 /// Who may talk to whom, and files whose names and lines the rules are at.
 pub fn connect(opened: &Opened) -> Result<(Connectivity, SourceMap), ReadError> {
     let manifest = &opened.manifest;
@@ -90,7 +93,10 @@ fn groups(manifest: &Manifest) -> BTreeMap<Group<'_>, &str> {
 /// The labels that the user gave; those of namespace and cluster say nothing beside the namespace.
 fn party(namespace: &str, labels: &LabelSet, like: Option<&str>) -> Party {
     let derived = |label: &&Label| {
-        label.key == NAMESPACE_KEY || label.key == CLUSTER_KEY || label.key.starts_with(NAMESPACE_LABELS)
+        let is_default = label.key == SERVICE_ACCOUNT && label.value == "default";
+        is_default
+            || [NAMESPACE_KEY, CLUSTER_KEY].contains(&label.key.as_str())
+            || label.key.starts_with(NAMESPACE_LABELS)
     };
     let own = labels.iter().filter(|label| !derived(label)).map(|label| match (label.source.as_str(), &label.value) {
         ("k8s", value) => format!("{}={value}", label.key),

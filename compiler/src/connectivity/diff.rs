@@ -9,6 +9,7 @@ use super::edits::Edits;
 pub use super::edits::{Edit, Version};
 use super::ports::{self, Outcome, Ports, Transport, Treatment};
 use super::requests::{More, Requests};
+use super::selection::Selections;
 use super::{Party, RuleRef};
 use crate::diag::ObjectRef;
 use crate::ir::Direction;
@@ -50,6 +51,10 @@ pub struct Row<'a> {
     pub sources: Vec<Party>,
     /// Destinations, sorted.
     pub destinations: Vec<Party>,
+    /// An expression that selects the workloads among the sources and no other, where there is a short one.
+    pub source_selector: Option<String>,
+    /// Likewise of the destinations.
+    pub destination_selector: Option<String>,
     /// What only the new version lets pass, or lets pass more of.
     pub gained: Vec<Part>,
     /// What only the old version let pass, or let pass more of.
@@ -106,14 +111,25 @@ pub struct Cause<'a> {
 /// The rules of both versions behind a difference: (rule, is new).
 type Behind = BTreeSet<(super::RuleIndex, bool)>;
 
-/// What differs for one pair.
+/// What differs for one pair, as a row shows it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Difference {
+struct Seen {
     class: Class,
     gained: Vec<Part>,
     lost: Vec<Part>,
-    behind: Behind,
+    /// The rules behind it that were edited.
+    edited: Behind,
 }
+
+/// The same with all rules behind it, in which pairs of one row differ.
+#[derive(Debug, Clone)]
+struct Difference {
+    seen: Arc<Seen>,
+    behind: Arc<Behind>,
+}
+
+/// Sources and destinations of a row.
+type Ends = (Vec<Party>, Vec<Party>);
 
 /// What differs between two versions.
 #[derive(Debug, Clone)]
@@ -128,27 +144,33 @@ pub struct Diff<'a> {
 pub fn diff<'a>(old: Version<'a>, new: Version<'a>) -> Diff<'a> {
     let edits = Edits::new(old, new);
     let mut requests = Requests::default();
-    let differ = |before: Option<&Ports>, after: Option<&Ports>| difference(before, after, &mut requests);
+    let differ = |before: Option<&Ports>, after: Option<&Ports>| difference(before, after, &edits, &mut requests);
     let differing = align::pairs(old.connectivity, new.connectivity, differ);
-    let differing = align::merge_ranges(differing, |a, b| a == b);
-    let differing = group(differing);
-    let without_effect = without_effect(&edits, differing.values());
-    let rows = differing.into_iter().map(|((class, sources, destinations), difference)| Row {
-        class,
-        witness: witness(old, new, &sources, &destinations, &difference),
-        causes: causes(&edits, &difference.behind),
-        sources,
-        destinations,
-        gained: difference.gained,
-        lost: difference.lost,
-    });
-    Diff { rows: rows.collect(), without_effect }
+    let without_effect = without_effect(&edits, differing.iter().map(|(.., difference)| &*difference.behind));
+    let differing = align::merge_ranges(differing, |a, b| a.seen == b.seen);
+    let selections = Selections::new(old.connectivity.labels.iter().chain(&new.connectivity.labels));
+    let mut rows: Vec<Row<'a>> = group(differing)
+        .into_iter()
+        .map(|(seen, (sources, destinations), behind)| Row {
+            class: seen.class,
+            witness: witness(old, new, &sources, &destinations, &seen),
+            causes: causes(&edits, &behind),
+            source_selector: selections.expression(&sources),
+            destination_selector: selections.expression(&destinations),
+            sources,
+            destinations,
+            gained: seen.gained.clone(),
+            lost: seen.lost.clone(),
+        })
+        .collect();
+    rows.sort_by(|a, b| (a.class, &a.sources, &a.destinations).cmp(&(b.class, &b.sources, &b.destinations)));
+    Diff { rows, without_effect }
 }
 
-fn without_effect<'a, 'd>(edits: &Edits<'a>, differences: impl Iterator<Item = &'d Difference>) -> Vec<Cause<'a>> {
-    let behind = differences.flat_map(|difference| &difference.behind);
+fn without_effect<'a, 'd>(edits: &Edits<'a>, behind: impl Iterator<Item = &'d Behind>) -> Vec<Cause<'a>> {
+    let effective: Behind = behind.flatten().copied().collect();
     let effective: BTreeSet<&ObjectRef> =
-        behind.filter_map(|&(index, is_new)| edits.of(index, is_new)).map(|(rule, _)| &rule.object).collect();
+        effective.iter().filter_map(|&(index, is_new)| edits.of(index, is_new)).map(|(rule, _)| &rule.object).collect();
     let mut out: BTreeMap<&ObjectRef, Cause<'a>> = BTreeMap::new();
     for (rule, edit, is_new) in edits.all() {
         if !matches!(edit, Edit::Kept | Edit::Unknown) && !effective.contains(&rule.object) {
@@ -158,7 +180,12 @@ fn without_effect<'a, 'd>(edits: &Edits<'a>, differences: impl Iterator<Item = &
     out.into_values().collect()
 }
 
-fn difference(old: Option<&Ports>, new: Option<&Ports>, requests: &mut Requests) -> Option<Difference> {
+fn difference(
+    old: Option<&Ports>,
+    new: Option<&Ports>,
+    edits: &Edits<'_>,
+    requests: &mut Requests,
+) -> Option<Difference> {
     let mut behind = Behind::new();
     let mut gained = BTreeMap::new();
     let mut lost = BTreeMap::new();
@@ -191,7 +218,8 @@ fn difference(old: Option<&Ports>, new: Option<&Ports>, requests: &mut Requests)
         }
         (Some(_), Some(_), false, false) => Class::Changed,
     };
-    Some(Difference { class, gained, lost, behind })
+    let edited = edited(edits, &behind);
+    Some(Difference { seen: Arc::new(Seen { class, gained, lost, edited }), behind: Arc::new(behind) })
 }
 
 /// Ranges of a protocol, by how they pass in one version and in the other.
@@ -227,21 +255,37 @@ fn beyond(one: &Outcome, other: &Outcome, requests: &mut Requests) -> [Option<Mo
     }
 }
 
-/// Pairs with one difference become one row: first the sources of a destination, then destinations with the same sources.
-fn group(pairs: Vec<(Party, Party, Difference)>) -> BTreeMap<(Class, Vec<Party>, Vec<Party>), Difference> {
-    let mut sources: BTreeMap<(Party, Difference), Vec<Party>> = BTreeMap::new();
-    for (source, destination, difference) in pairs {
-        sources.entry((destination, difference)).or_default().push(source);
+/// The edited rules: those that differ, else those whose policy does, else none.
+fn edited(edits: &Edits<'_>, behind: &Behind) -> Behind {
+    let edit = |&(index, is_new): &(super::RuleIndex, bool)| edits.of(index, is_new).map(|(_, edit)| edit);
+    let of = |wanted: fn(Edit) -> bool| -> Behind {
+        behind.iter().filter(|rule| edit(rule).is_some_and(wanted)).copied().collect()
+    };
+    let differing = of(|edit| edit <= Edit::Changed);
+    if differing.is_empty() { of(|edit| edit == Edit::Moved) } else { differing }
+}
+
+/// Pairs in which the same is seen become one row: first the sources of a destination, then destinations with the same
+/// sources. All rules behind them are behind the row.
+fn group(pairs: Vec<(Party, Party, Difference)>) -> Vec<(Arc<Seen>, Ends, Behind)> {
+    type Sources = (Vec<Party>, BTreeSet<Arc<Behind>>);
+    let mut sources: BTreeMap<(Party, Arc<Seen>), Sources> = BTreeMap::new();
+    for (source, destination, Difference { seen, behind }) in pairs {
+        let entry = sources.entry((destination, seen)).or_default();
+        entry.0.push(source);
+        entry.1.insert(behind);
     }
-    let mut destinations: BTreeMap<(Vec<Party>, Difference), Vec<Party>> = BTreeMap::new();
-    for ((destination, difference), mut sources) in sources {
+    let mut destinations: BTreeMap<(Vec<Party>, Arc<Seen>), Sources> = BTreeMap::new();
+    for ((destination, seen), (mut sources, behind)) in sources {
         sources.sort();
-        destinations.entry((sources, difference)).or_default().push(destination);
+        let entry = destinations.entry((sources, seen)).or_default();
+        entry.0.push(destination);
+        entry.1.extend(behind);
     }
-    // A pair has one difference, so no two rows have the same sources and destinations.
-    let rows = destinations
-        .into_iter()
-        .map(|((sources, difference), destinations)| ((difference.class, sources, destinations), difference));
+    let rows = destinations.into_iter().map(|((sources, seen), (destinations, behind))| {
+        let behind = behind.iter().flat_map(|behind| behind.iter().copied()).collect();
+        (seen, (sources, destinations), behind)
+    });
     rows.collect()
 }
 
@@ -273,17 +317,13 @@ fn witness(
     new: Version<'_>,
     sources: &[Party],
     destinations: &[Party],
-    difference: &Difference,
+    seen: &Seen,
 ) -> Option<Witness> {
-    let (version, parts) =
-        if difference.gained.is_empty() { (old, &difference.lost) } else { (new, &difference.gained) };
+    let (version, parts) = if seen.gained.is_empty() { (old, &seen.lost) } else { (new, &seen.gained) };
     // A port says more to most readers than a type of ICMP.
     let part = parts.iter().find(|part| part.transport == Transport::Tcp).or(parts.first())?;
     let (source, destination) = (sources.first()?.clone(), destinations.first()?.clone());
-    let example = |party: &Party, direction| {
-        let others = version.connectivity.others.get(&direction).map(Vec::as_slice).unwrap_or_default();
-        align::example(others, party)
-    };
+    let example = |party: &Party, direction| align::example(version.connectivity.outside(direction), party);
     let address = example(&source, Direction::Ingress).or_else(|| example(&destination, Direction::Egress));
     let request = match &part.request {
         More::Request(request) => Some(request.clone()),

@@ -19,6 +19,7 @@ pub mod pairs;
 pub mod ports;
 mod range;
 pub mod requests;
+mod selection;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
