@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// What each module of the compiler may take from the others, tests aside.
-const IMPORTS: [(&str, &[&str]); 20] = [
+const IMPORTS: [(&str, &[&str]); 21] = [
     ("diag", &["source"]), // to print the lines that a span means
     ("source", &["diag"]),
     ("front", &["diag", "source"]),
@@ -21,8 +21,10 @@ const IMPORTS: [(&str, &[&str]); 20] = [
     ("clang", &["codegen"]),
     ("object", &["codegen", "lower"]),
     ("bundle", &["diag", "ir", "lower", "resolve", "source"]),
-    ("connectivity", &["diag", "front", "ir", "lower", "resolve", "source"]), // NetworkPolicy alone is read from `front`
-    ("validate", &["eval", "ir", "lower", "object", "resolve"]),              // the only one that sees both readings
+    ("language", &[]), // strings and automata, whatever they are for
+    // NetworkPolicy alone is read from `front`, which also knows the proxy's patterns; a bundle is compared by its tables
+    ("connectivity", &["bundle", "diag", "front", "ir", "language", "lower", "resolve", "source"]),
+    ("validate", &["eval", "ir", "lower", "object", "resolve"]), // the only one that sees both readings
     ("lint", &["diag", "front", "ir", "resolve", "source"]), // what is written, letter by letter; what it means; whom it selects
     ("suggest", &["diag", "eval", "front", "ir", "resolve", "source"]), // texts with their places, and what is denied
     ("policy_test", &["diag", "eval", "front", "ir", "resolve"]), // what is expected, and what the model says
@@ -44,6 +46,7 @@ const PIPELINE: &[&str] = &[
     "explain",
     "front",
     "ir",
+    "language",
     "lint",
     "lower",
     "object",

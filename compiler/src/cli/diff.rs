@@ -5,22 +5,20 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::args::{DiffArgs, DiffClass, DiffFormat};
-use super::connections::{parties, party, party_json, port_words, treatment, treatment_json};
+use super::connections::{party, party_json, port_words, treatment, treatment_json};
 use super::{connections, inputs, report};
 use crate::connectivity::diff::{self, Cause, Class, Diff, Part, Row, Version, Witness};
-use crate::connectivity::np_guard;
 use crate::connectivity::ports::Treatment;
+use crate::connectivity::requests::More;
+use crate::connectivity::{Party, np_guard};
 use crate::driver::Failure;
 use crate::source::SourceMap;
 
 /// Runs the command.
 pub fn run(args: &DiffArgs) -> Result<u8, Failure> {
-    let version = |n: usize| {
-        let paths = args.input.paths.get(n..=n).unwrap_or_default();
-        inputs::connect(&args.input, paths, args.semantics)
-    };
-    let (old_sources, old) = version(0)?;
-    let (new_sources, new) = version(1)?;
+    let paths = |n: usize| args.input.paths.get(n..=n).unwrap_or_default();
+    let [(old_sources, old), (new_sources, new)] =
+        inputs::connect_both(&args.input, [paths(0), paths(1)], args.semantics)?;
     let diff = diff::diff(
         Version { connectivity: &old, sources: &old_sources },
         Version { connectivity: &new, sources: &new_sources },
@@ -34,8 +32,8 @@ pub fn run(args: &DiffArgs) -> Result<u8, Failure> {
     })?;
     let is_finding = |row: &Row<'_>| match (args.fail_on, row.class) {
         (DiffClass::Any, _)
-        | (DiffClass::Widened, Class::Widened | Class::Changed)
-        | (DiffClass::Narrowed, Class::Narrowed | Class::Changed) => true,
+        | (DiffClass::Widened, Class::Widened | Class::Changed | Class::L7)
+        | (DiffClass::Narrowed, Class::Narrowed | Class::Changed | Class::L7) => true,
         (DiffClass::None, _)
         | (DiffClass::Widened, Class::Narrowed | Class::WorkloadOnly)
         | (DiffClass::Narrowed, Class::Widened | Class::WorkloadOnly) => false,
@@ -60,7 +58,7 @@ impl<'a> Sources<'a> {
 fn text(sources: Sources<'_>, diff: &Diff<'_>) -> String {
     let mut out = String::new();
     for row in &diff.rows {
-        out += &format!("{} {} -> {}\n", row.class.word(), parties(&row.sources), parties(&row.destinations));
+        out += &format!("{} {} -> {}\n", row.class.word(), sources_of(row), destinations_of(row));
         for (word, parts) in [("gained", &row.gained), ("lost", &row.lost)] {
             out.extend(self::parts(parts).map(|part| format!("  {word:6} {part}\n")));
         }
@@ -71,9 +69,36 @@ fn text(sources: Sources<'_>, diff: &Diff<'_>) -> String {
     out + &format!("{}\n", summary(&diff.rows))
 }
 
+fn sources_of(row: &Row<'_>) -> String {
+    ends(&row.sources, row.source_selector.as_deref())
+}
+
+fn destinations_of(row: &Row<'_>) -> String {
+    ends(&row.destinations, row.destination_selector.as_deref())
+}
+
+/// Parties of one end that are named one by one.
+const NAMED_MAX: usize = 6;
+
+/// Parties, or in place of workloads what selects them; what is too long is cut, the JSON report has all.
+fn ends(all: &[Party], selector: Option<&str>) -> String {
+    let (workloads, others): (Vec<&Party>, Vec<&Party>) = all.iter().partition(|party| party.is_workload());
+    let listed = |list: &[&Party]| -> Vec<String> {
+        let few = if list.len() > NAMED_MAX { NAMED_MAX - 1 } else { NAMED_MAX };
+        let named = list.iter().take(few).map(|party| connections::party(party));
+        let rest = list.len().saturating_sub(few);
+        named.chain((rest > 0).then(|| format!("{rest} more"))).collect()
+    };
+    let workloads = match selector {
+        Some(selector) => vec![format!("{selector} ({} workloads)", workloads.len())],
+        None => listed(&workloads),
+    };
+    workloads.into_iter().chain(listed(&others)).collect::<Vec<_>>().join(",")
+}
+
 /// `2 widened, 1 narrowed`.
 fn summary(rows: &[Row<'_>]) -> String {
-    let classes = [Class::Widened, Class::Narrowed, Class::Changed, Class::WorkloadOnly];
+    let classes = [Class::Widened, Class::Narrowed, Class::Changed, Class::L7, Class::WorkloadOnly];
     let counts = classes.map(|class| (rows.iter().filter(|row| row.class == class).count(), class.word()));
     let counts = counts.into_iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}"));
     let counts: Vec<String> = counts.collect();
@@ -82,17 +107,22 @@ fn summary(rows: &[Row<'_>]) -> String {
 
 /// `TCP 80,90-95` or `TCP,UDP 53`, with what proxies let pass and what they let pass in the other version.
 fn parts(parts: &[Part]) -> impl Iterator<Item = String> {
-    let mut alike: BTreeMap<(&Treatment, &Option<Treatment>, String), Vec<&str>> = BTreeMap::new();
+    let mut alike: BTreeMap<(&Treatment, &Option<Treatment>, &More, String), Vec<&str>> = BTreeMap::new();
     for part in parts {
-        let key = (&part.treatment, &part.instead_of, port_words(part.transport, &part.ranges));
+        let key = (&part.treatment, &part.instead_of, &part.request, port_words(part.transport, &part.ranges));
         alike.entry(key).or_default().push(part.transport.name());
     }
-    alike.into_iter().map(|((own, instead_of, ports), transports)| {
+    alike.into_iter().map(|((own, instead_of, request, ports), transports)| {
         let ports = format!("{} {ports}", transports.join(","));
-        match (instead_of, treatment(own)) {
+        let ports = match (instead_of, treatment(own)) {
             (None, plain) if plain == "-" => ports,
             (None, treated) => format!("{ports} {treated}"),
             (Some(other), treated) => format!("{ports} {treated} (else {})", treatment(other)),
+        };
+        match request {
+            More::Nothing => ports,
+            More::Request(request) => format!("{ports}, such as {request}"),
+            More::Unknown(why) => format!("{ports}, perhaps: {why}"),
         }
     })
 }
@@ -100,7 +130,8 @@ fn parts(parts: &[Part]) -> impl Iterator<Item = String> {
 fn witness(witness: &Witness) -> String {
     let address = witness.address.map(|address| format!(" ({address})")).unwrap_or_default();
     let (source, destination) = (party(&witness.source), party(&witness.destination));
-    format!("{source} -> {destination} {}/{}{address}", witness.port, witness.transport.name())
+    let request = witness.request.as_ref().map(|request| format!(" {request}")).unwrap_or_default();
+    format!("{source} -> {destination} {}/{}{request}{address}", witness.port, witness.transport.name())
 }
 
 fn cause(sources: Sources<'_>, cause: &Cause<'_>) -> String {
@@ -117,8 +148,8 @@ fn markdown(sources: Sources<'_>, diff: &Diff<'_>) -> String {
         for row in rows {
             let cells = [
                 row.class.word().to_uppercase(),
-                code(row.sources.iter().map(party)),
-                code(row.destinations.iter().map(party)),
+                code(std::iter::once(sources_of(row))),
+                code(std::iter::once(destinations_of(row))),
                 code(parts(&row.gained)),
                 code(parts(&row.lost)),
                 code(row.witness.iter().map(witness)),
@@ -153,11 +184,13 @@ fn json(sources: Sources<'_>, diff: &Diff<'_>, semantics: &str) -> Value {
             "class": row.class.word(),
             "sources": row.sources.iter().map(party_json).collect::<Vec<_>>(),
             "destinations": row.destinations.iter().map(party_json).collect::<Vec<_>>(),
+            "sourceSelector": row.source_selector, "destinationSelector": row.destination_selector,
             "gained": part_list(&row.gained), "lost": part_list(&row.lost),
             "witness": row.witness.as_ref().map(|witness| json!({
                 "source": party_json(&witness.source), "destination": party_json(&witness.destination),
                 "address": witness.address.map(|address| address.to_string()),
                 "protocol": witness.transport.name(), "port": witness.port,
+                "request": witness.request,
             })),
             "causes": row.causes.iter().map(cause).collect::<Vec<_>>(),
         })
@@ -175,7 +208,13 @@ fn part_json(part: &Part) -> Value {
         let (l7, auth) = treatment_json(other);
         json!({ "l7": l7, "auth": auth })
     });
+    let (request, unknown) = match &part.request {
+        More::Nothing => (None, None),
+        More::Request(request) => (Some(request), None),
+        More::Unknown(why) => (None, Some(why)),
+    };
     json!({
         "protocol": part.transport.name(), "ports": part.ranges, "l7": l7, "auth": auth, "insteadOf": instead_of,
+        "request": request, "unknown": unknown,
     })
 }

@@ -8,10 +8,11 @@ use super::align;
 use super::edits::Edits;
 pub use super::edits::{Edit, Version};
 use super::ports::{self, Outcome, Ports, Transport, Treatment};
+use super::requests::{More, Requests};
+use super::selection::Selections;
 use super::{Party, RuleRef};
 use crate::diag::ObjectRef;
 use crate::ir::Direction;
-use crate::resolve::Ruleset;
 
 /// What kind of difference a row is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,8 +21,10 @@ pub enum Class {
     Widened,
     /// Less may pass.
     Narrowed,
-    /// Some of both, or other requests than before.
+    /// Some of both.
     Changed,
+    /// Other requests than before on ports that pass in both.
+    L7,
     /// One of the ends was not there before, or no longer is.
     WorkloadOnly,
 }
@@ -33,6 +36,7 @@ impl Class {
             Self::Widened => "widened",
             Self::Narrowed => "narrowed",
             Self::Changed => "changed",
+            Self::L7 => "l7-changed",
             Self::WorkloadOnly => "workload-only",
         }
     }
@@ -47,6 +51,10 @@ pub struct Row<'a> {
     pub sources: Vec<Party>,
     /// Destinations, sorted.
     pub destinations: Vec<Party>,
+    /// An expression that selects the workloads among the sources and no other, where there is a short one.
+    pub source_selector: Option<String>,
+    /// Likewise of the destinations.
+    pub destination_selector: Option<String>,
     /// What only the new version lets pass, or lets pass more of.
     pub gained: Vec<Part>,
     /// What only the old version let pass, or let pass more of.
@@ -68,6 +76,8 @@ pub struct Part {
     pub treatment: Treatment,
     /// How they pass in the other, if they do.
     pub instead_of: Option<Treatment>,
+    /// Where they pass in both: a request that makes the difference, or why nobody can tell.
+    pub request: More,
 }
 
 /// One flow.
@@ -83,6 +93,8 @@ pub struct Witness {
     pub transport: Transport,
     /// Destination port, or ICMP type.
     pub port: u16,
+    /// A request, where the port passes in both versions.
+    pub request: Option<String>,
 }
 
 /// A rule behind a difference.
@@ -99,14 +111,25 @@ pub struct Cause<'a> {
 /// The rules of both versions behind a difference: (rule, is new).
 type Behind = BTreeSet<(super::RuleIndex, bool)>;
 
-/// What differs for one pair.
+/// What differs for one pair, as a row shows it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Difference {
+struct Seen {
     class: Class,
     gained: Vec<Part>,
     lost: Vec<Part>,
-    behind: Behind,
+    /// The rules behind it that were edited.
+    edited: Behind,
 }
+
+/// The same with all rules behind it, in which pairs of one row differ.
+#[derive(Debug, Clone)]
+struct Difference {
+    seen: Arc<Seen>,
+    behind: Arc<Behind>,
+}
+
+/// Sources and destinations of a row.
+type Ends = (Vec<Party>, Vec<Party>);
 
 /// What differs between two versions.
 #[derive(Debug, Clone)]
@@ -120,36 +143,49 @@ pub struct Diff<'a> {
 /// Compares two versions.
 pub fn diff<'a>(old: Version<'a>, new: Version<'a>) -> Diff<'a> {
     let edits = Edits::new(old, new);
-    let differing = align::pairs(old.connectivity, new.connectivity, difference);
-    let differing = align::merge_ranges(differing, |a, b| a == b);
-    let differing = group(differing);
-    let without_effect = without_effect(&edits, differing.values());
-    let rows = differing.into_iter().map(|((class, sources, destinations), difference)| Row {
-        class,
-        witness: witness(old, new, &sources, &destinations, &difference),
-        causes: causes(&edits, &difference.behind),
-        sources,
-        destinations,
-        gained: difference.gained,
-        lost: difference.lost,
-    });
-    Diff { rows: rows.collect(), without_effect }
+    let mut requests = Requests::default();
+    let differ = |before: Option<&Ports>, after: Option<&Ports>| difference(before, after, &edits, &mut requests);
+    let differing = align::pairs(old.connectivity, new.connectivity, differ);
+    let without_effect = without_effect(&edits, differing.iter().map(|(.., difference)| &*difference.behind));
+    let differing = align::merge_ranges(differing, |a, b| a.seen == b.seen);
+    let selections = Selections::new(old.connectivity.labels.iter().chain(&new.connectivity.labels));
+    let mut rows: Vec<Row<'a>> = group(differing)
+        .into_iter()
+        .map(|(seen, (sources, destinations), behind)| Row {
+            class: seen.class,
+            witness: witness(old, new, &sources, &destinations, &seen),
+            causes: causes(&edits, &behind),
+            source_selector: selections.expression(&sources),
+            destination_selector: selections.expression(&destinations),
+            sources,
+            destinations,
+            gained: seen.gained.clone(),
+            lost: seen.lost.clone(),
+        })
+        .collect();
+    rows.sort_by(|a, b| (a.class, &a.sources, &a.destinations).cmp(&(b.class, &b.sources, &b.destinations)));
+    Diff { rows, without_effect }
 }
 
-fn without_effect<'a, 'd>(edits: &Edits<'a>, differences: impl Iterator<Item = &'d Difference>) -> Vec<Cause<'a>> {
-    let behind = differences.flat_map(|difference| &difference.behind);
+fn without_effect<'a, 'd>(edits: &Edits<'a>, behind: impl Iterator<Item = &'d Behind>) -> Vec<Cause<'a>> {
+    let effective: Behind = behind.flatten().copied().collect();
     let effective: BTreeSet<&ObjectRef> =
-        behind.filter_map(|&(index, is_new)| edits.of(index, is_new)).map(|(rule, _)| &rule.object).collect();
+        effective.iter().filter_map(|&(index, is_new)| edits.of(index, is_new)).map(|(rule, _)| &rule.object).collect();
     let mut out: BTreeMap<&ObjectRef, Cause<'a>> = BTreeMap::new();
     for (rule, edit, is_new) in edits.all() {
-        if edit != Edit::Kept && !effective.contains(&rule.object) {
+        if !matches!(edit, Edit::Kept | Edit::Unknown) && !effective.contains(&rule.object) {
             out.insert(&rule.object, Cause { rule, is_new, edit });
         }
     }
     out.into_values().collect()
 }
 
-fn difference(old: Option<&Ports>, new: Option<&Ports>) -> Option<Difference> {
+fn difference(
+    old: Option<&Ports>,
+    new: Option<&Ports>,
+    edits: &Edits<'_>,
+    requests: &mut Requests,
+) -> Option<Difference> {
     let mut behind = Behind::new();
     let mut gained = BTreeMap::new();
     let mut lost = BTreeMap::new();
@@ -161,11 +197,10 @@ fn difference(old: Option<&Ports>, new: Option<&Ports>) -> Option<Difference> {
         (None, None) => Vec::new(),
     };
     for (transport, first, last, before, after) in flows {
-        let more = lets_more(after, before);
-        let less = lets_more(before, after);
-        for (differs, side, having, other) in [(more, &mut gained, after, before), (less, &mut lost, before, after)] {
-            if let (true, Some(treatment)) = (differs, &having.passes) {
-                let key = (transport, treatment.clone(), other.passes.clone());
+        let [more, less] = beyond(after, before, requests);
+        for (beyond, side, having, other) in [(more, &mut gained, after, before), (less, &mut lost, before, after)] {
+            if let (Some(request), Some(treatment)) = (beyond, &having.passes) {
+                let key = (transport, treatment.clone(), other.passes.clone(), request);
                 side.entry(key).or_insert_with(Vec::new).push((transport, first, last));
                 behind.extend(before.rules.iter().map(|rule| (*rule, false)));
                 behind.extend(after.rules.iter().map(|rule| (*rule, true)));
@@ -178,73 +213,79 @@ fn difference(old: Option<&Ports>, new: Option<&Ports>) -> Option<Difference> {
         (None, ..) | (_, None, ..) => Class::WorkloadOnly,
         (Some(_), Some(_), false, true) => Class::Widened,
         (Some(_), Some(_), true, false) => Class::Narrowed,
+        (Some(_), Some(_), false, false) if gained.iter().chain(&lost).all(|part| part.instead_of.is_some()) => {
+            Class::L7
+        }
         (Some(_), Some(_), false, false) => Class::Changed,
     };
-    Some(Difference { class, gained, lost, behind })
+    let edited = edited(edits, &behind);
+    Some(Difference { seen: Arc::new(Seen { class, gained, lost, edited }), behind: Arc::new(behind) })
 }
 
 /// Ranges of a protocol, by how they pass in one version and in the other.
-type ByTreatment = BTreeMap<(Transport, Treatment, Option<Treatment>), Vec<(Transport, u16, u16)>>;
+type ByTreatment = BTreeMap<(Transport, Treatment, Option<Treatment>, More), Vec<(Transport, u16, u16)>>;
 
 fn parts(by_treatment: ByTreatment) -> Vec<Part> {
-    let parts = by_treatment.into_iter().flat_map(|((_, treatment, instead_of), pieces)| {
+    let parts = by_treatment.into_iter().flat_map(|((_, treatment, instead_of, request), pieces)| {
         let of_transport = ports::ranges(pieces).into_iter();
         of_transport.map(move |(transport, ranges)| Part {
             transport,
             ranges,
             treatment: treatment.clone(),
             instead_of: instead_of.clone(),
+            request: request.clone(),
         })
     });
     parts.collect()
 }
 
-/// Whether one may let a request pass that the other does not. Rule sets are compared item by item: where no item tells,
-/// it may.
-fn lets_more(one: &Outcome, other: &Outcome) -> bool {
+/// What the first lets pass and the second does not, then the other way round; `None` is nothing.
+fn beyond(one: &Outcome, other: &Outcome, requests: &mut Requests) -> [Option<More>; 2] {
     match (&one.passes, &other.passes) {
-        (None, _) => false,
-        (Some(_), None) => true,
-        (Some(one), Some(other)) => !is_within(one, other),
+        (None, None) => [None, None],
+        (Some(_), None) => [Some(More::Nothing), None],
+        (None, Some(_)) => [None, Some(More::Nothing)],
+        (Some(one), Some(other)) => {
+            let [more, less] = requests.compare(one, other);
+            // A handshake that only one of them asks for is one that not everybody can make.
+            let freer = |this: &Treatment, that: &Treatment| !this.auth.is_superset(&that.auth);
+            let told = |more, freer| (more != More::Nothing || freer).then_some(more);
+            [told(more, freer(one, other)), told(less, freer(other, one))]
+        }
     }
 }
 
-/// Whether every request that passes by `inner` passes by `outer`: each proxy of `outer` is on the way of `inner` too, and
-/// as strict there; each handshake likewise.
-fn is_within(inner: &Treatment, outer: &Treatment) -> bool {
-    let covered = |wide: &Arc<Ruleset>| inner.l7.iter().any(|narrow| covers(wide, narrow));
-    inner.auth.is_superset(&outer.auth) && outer.l7.iter().all(covered)
+/// The edited rules: those that differ, else those whose policy does, else none.
+fn edited(edits: &Edits<'_>, behind: &Behind) -> Behind {
+    let edit = |&(index, is_new): &(super::RuleIndex, bool)| edits.of(index, is_new).map(|(_, edit)| edit);
+    let of = |wanted: fn(Edit) -> bool| -> Behind {
+        behind.iter().filter(|rule| edit(rule).is_some_and(wanted)).copied().collect()
+    };
+    let differing = of(|edit| edit <= Edit::Changed);
+    if differing.is_empty() { of(|edit| edit == Edit::Moved) } else { differing }
 }
 
-fn covers(wide: &Ruleset, narrow: &Ruleset) -> bool {
-    wide.parser == narrow.parser
-        && narrow.grants.iter().all(|(terms, items)| {
-            wide.grants.get(terms).is_some_and(|wide| {
-                wide.everything
-                    || !items.everything
-                        && items.http.is_subset(&wide.http)
-                        && items.kafka.is_subset(&wide.kafka)
-                        && items.dns.is_subset(&wide.dns)
-                        && items.proto.is_subset(&wide.proto)
-            })
-        })
-}
-
-/// Pairs with one difference become one row: first the sources of a destination, then destinations with the same sources.
-fn group(pairs: Vec<(Party, Party, Difference)>) -> BTreeMap<(Class, Vec<Party>, Vec<Party>), Difference> {
-    let mut sources: BTreeMap<(Party, Difference), Vec<Party>> = BTreeMap::new();
-    for (source, destination, difference) in pairs {
-        sources.entry((destination, difference)).or_default().push(source);
+/// Pairs in which the same is seen become one row: first the sources of a destination, then destinations with the same
+/// sources. All rules behind them are behind the row.
+fn group(pairs: Vec<(Party, Party, Difference)>) -> Vec<(Arc<Seen>, Ends, Behind)> {
+    type Sources = (Vec<Party>, BTreeSet<Arc<Behind>>);
+    let mut sources: BTreeMap<(Party, Arc<Seen>), Sources> = BTreeMap::new();
+    for (source, destination, Difference { seen, behind }) in pairs {
+        let entry = sources.entry((destination, seen)).or_default();
+        entry.0.push(source);
+        entry.1.insert(behind);
     }
-    let mut destinations: BTreeMap<(Vec<Party>, Difference), Vec<Party>> = BTreeMap::new();
-    for ((destination, difference), mut sources) in sources {
+    let mut destinations: BTreeMap<(Vec<Party>, Arc<Seen>), Sources> = BTreeMap::new();
+    for ((destination, seen), (mut sources, behind)) in sources {
         sources.sort();
-        destinations.entry((sources, difference)).or_default().push(destination);
+        let entry = destinations.entry((sources, seen)).or_default();
+        entry.0.push(destination);
+        entry.1.extend(behind);
     }
-    // A pair has one difference, so no two rows have the same sources and destinations.
-    let rows = destinations
-        .into_iter()
-        .map(|((sources, difference), destinations)| ((difference.class, sources, destinations), difference));
+    let rows = destinations.into_iter().map(|((sources, seen), (destinations, behind))| {
+        let behind = behind.iter().flat_map(|behind| behind.iter().copied()).collect();
+        (seen, (sources, destinations), behind)
+    });
     rows.collect()
 }
 
@@ -265,8 +306,8 @@ fn causes<'a>(edits: &Edits<'a>, behind: &Behind) -> Vec<Cause<'a>> {
     // What stands in both versions is named once, where it stands now.
     let is_now = all.iter().any(|cause| cause.is_new);
     let is_cause = |cause: &Cause<'_>| match best {
-        Some(Edit::Added | Edit::Removed | Edit::Changed) => cause.edit < Edit::Moved && !is_twice(cause),
-        Some(Edit::Moved | Edit::Kept) | None => Some(cause.edit) == best && cause.is_new == is_now,
+        Some(Edit::Added | Edit::Removed | Edit::Changed) => cause.edit <= Edit::Changed && !is_twice(cause),
+        Some(Edit::Unknown | Edit::Moved | Edit::Kept) | None => Some(cause.edit) == best && cause.is_new == is_now,
     };
     all.into_iter().filter(is_cause).collect()
 }
@@ -276,17 +317,17 @@ fn witness(
     new: Version<'_>,
     sources: &[Party],
     destinations: &[Party],
-    difference: &Difference,
+    seen: &Seen,
 ) -> Option<Witness> {
-    let (version, parts) =
-        if difference.gained.is_empty() { (old, &difference.lost) } else { (new, &difference.gained) };
+    let (version, parts) = if seen.gained.is_empty() { (old, &seen.lost) } else { (new, &seen.gained) };
     // A port says more to most readers than a type of ICMP.
     let part = parts.iter().find(|part| part.transport == Transport::Tcp).or(parts.first())?;
     let (source, destination) = (sources.first()?.clone(), destinations.first()?.clone());
-    let example = |party: &Party, direction| {
-        let others = version.connectivity.others.get(&direction).map(Vec::as_slice).unwrap_or_default();
-        align::example(others, party)
-    };
+    let example = |party: &Party, direction| align::example(version.connectivity.outside(direction), party);
     let address = example(&source, Direction::Ingress).or_else(|| example(&destination, Direction::Egress));
-    Some(Witness { source, destination, address, transport: part.transport, port: part.ranges.first()?.0 })
+    let request = match &part.request {
+        More::Request(request) => Some(request.clone()),
+        More::Nothing | More::Unknown(_) => None,
+    };
+    Some(Witness { source, destination, address, transport: part.transport, port: part.ranges.first()?.0, request })
 }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use super::pairs::Pair;
 use super::ports::{Joiner, Outcome, Ports, Transport, Treatment};
 use super::{Connectivity, Party, RuleIndex, RuleRef, range};
 use crate::front::objects::{ContainerPort, IpBlock, NetworkPolicy, NpPeer, NpRule, Objects, PortSpec, Workload};
@@ -25,7 +26,7 @@ pub fn connect(objects: &Objects) -> Connectivity {
         for (destination, to) in &workloads {
             if source != destination {
                 let ports = ctx.between(End::Pods(from), End::Pods(to));
-                pairs.entry(source.clone()).or_default().insert(destination.clone(), ports);
+                pairs.entry(source.clone()).or_default().insert(destination.clone(), Pair::one(ports));
             }
         }
     }
@@ -33,16 +34,18 @@ pub fn connect(objects: &Objects) -> Connectivity {
         for other in &others[&Direction::Ingress] {
             let Party::Range(first, _) = other else { continue };
             let ports = ctx.between(End::Addresses(*first), End::Pods(members));
-            pairs.entry(other.clone()).or_default().insert(workload.clone(), ports);
+            pairs.entry(other.clone()).or_default().insert(workload.clone(), Pair::one(ports));
         }
         for other in &others[&Direction::Egress] {
             let Party::Range(first, _) = other else { continue };
             let ports = ctx.between(End::Pods(members), End::Addresses(*first));
-            pairs.entry(workload.clone()).or_default().insert(other.clone(), ports);
+            pairs.entry(workload.clone()).or_default().insert(other.clone(), Pair::one(ports));
         }
     }
+    let labels = workloads.iter().filter_map(|(party, members)| Some((party.clone(), members.first()?.labels.clone())));
+    let labels = labels.collect();
     let workloads = workloads.into_keys().collect();
-    Connectivity { rules: ctx.rules, workloads, others, pairs }
+    Connectivity { rules: ctx.rules, workloads, labels, others, pairs }
 }
 
 /// One kind of pod of a workload.

@@ -7,13 +7,19 @@
 //! This module does not print, and knows nothing of nodes' tables.
 
 pub mod align;
+pub mod bundle;
 pub mod cilium;
 pub mod diff;
 mod edits;
+mod factored;
 pub mod kubernetes;
 pub mod np_guard;
+mod outside;
+pub mod pairs;
 pub mod ports;
 mod range;
+pub mod requests;
+mod selection;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -25,12 +31,15 @@ use ipnet::IpNet;
 use crate::diag::{ObjectRef, Span};
 use crate::front::objects::Owner;
 use crate::ir::Direction;
+use crate::ir::labels::LabelSet;
+use pairs::Pair;
 use ports::Ports;
 
 /// One end of flows.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Party {
-    /// Pods that one object makes, or a pod that nothing makes.
+    /// Pods that one object makes, or a pod that nothing makes. In a bundle, pods of a namespace with the same labels: the
+    /// name is their labels, the kind [`bundle::KIND`].
     Workload {
         /// Namespace.
         namespace: String,
@@ -101,10 +110,12 @@ pub struct Connectivity {
     pub rules: Vec<RuleRef>,
     /// Workloads.
     pub workloads: BTreeSet<Party>,
+    /// Labels that policies see in the pods of a workload.
+    pub labels: BTreeMap<Party, LabelSet>,
     /// What is no workload: as source of ingress, and as destination of egress.
     pub others: BTreeMap<Direction, Vec<Party>>,
     /// By source, then by destination; at least one of them is a workload.
-    pub pairs: BTreeMap<Party, BTreeMap<Party, Arc<Ports>>>,
+    pub pairs: BTreeMap<Party, BTreeMap<Party, Pair>>,
 }
 
 impl Connectivity {
@@ -115,13 +126,16 @@ impl Connectivity {
 
     /// Every pair.
     pub fn pairs(&self) -> impl Iterator<Item = (&Party, &Party, &Arc<Ports>)> {
-        self.pairs
-            .iter()
-            .flat_map(|(source, to)| to.iter().map(move |(destination, ports)| (source, destination, ports)))
+        self.unjoined().map(|(source, destination, pair)| (source, destination, pair.ports()))
+    }
+
+    fn unjoined(&self) -> impl Iterator<Item = (&Party, &Party, &Pair)> {
+        self.pairs.iter().flat_map(|(source, to)| to.iter().map(move |(destination, pair)| (source, destination, pair)))
     }
 
     /// Pairs between which something may pass.
     pub fn connected(&self) -> impl Iterator<Item = (&Party, &Party, &Arc<Ports>)> {
-        self.pairs().filter(|(_, _, ports)| !ports.is_empty())
+        let connected = self.unjoined().filter(|(_, _, pair)| !pair.is_empty());
+        connected.map(|(source, destination, pair)| (source, destination, pair.ports()))
     }
 }

@@ -166,6 +166,11 @@ impl Ports {
         }))
     }
 
+    /// Whether the same passes, and is treated alike, by whatever rules.
+    pub fn lets_the_same_pass(&self, other: &Self) -> bool {
+        self.0.keys().eq(other.0.keys()) && self.zip(other).iter().all(|(.., a, b)| a.passes == b.passes)
+    }
+
     /// The ports that pass, by protocol, neighbours joined whatever their treatment. Port 0 is nobody's.
     pub fn passing_ranges(&self) -> BTreeMap<Transport, Vec<(u16, u16)>> {
         ranges(self.passing().map(|(transport, segment, _)| (transport, segment.first, segment.last)))

@@ -3,6 +3,7 @@
 use super::{Analysis, Failure, question};
 use crate::connectivity::Connectivity;
 use crate::connectivity::cilium;
+use crate::connectivity::pairs::Alike;
 use crate::eval::flow::{self, End, Judgement};
 use crate::eval::{Reason, Verdict, near};
 use crate::front::FrontOptions;
@@ -119,14 +120,15 @@ fn passes(analysis: &Analysis, question: Question<'_>, direction: crate::ir::Dir
 
 /// How many ports of how many pairs pass that did not before, and the other way round.
 fn opened(before: &Connectivity, after: &Connectivity) -> usize {
-    let mut count = 0;
-    for (source, destination, ports) in after.pairs() {
+    let (mut count, mut alike) = (0, Alike::default());
+    let pairs = after.pairs.iter().flat_map(|(source, to)| to.iter().map(move |(to, pair)| (source, to, pair)));
+    for (source, destination, pair) in pairs {
         let old = before.pairs.get(source).and_then(|to| to.get(destination));
-        if old.is_some_and(|old| std::sync::Arc::ptr_eq(old, ports)) {
+        if old.is_some_and(|old| alike.are(old, pair)) {
             continue;
         }
-        let new = ports.passing_ranges();
-        let old = old.map(|old| old.passing_ranges()).unwrap_or_default();
+        let new = pair.ports().passing_ranges();
+        let old = old.map(|old| old.ports().passing_ranges()).unwrap_or_default();
         if new != old {
             let size = |ranges: &std::collections::BTreeMap<_, Vec<(u16, u16)>>| {
                 ranges.values().flatten().map(|(first, last)| usize::from(last - first) + 1).sum::<usize>()
