@@ -236,6 +236,19 @@ fn a_trace_names_both_ends_the_near_miss_and_the_cell() {
 }
 
 #[test]
+fn a_rule_about_nobody_is_shown_with_what_it_wants() {
+    let project = Project::new("");
+    let missed = |from: &str, to: &str| {
+        fs::write(project.0.path().join("policy.yaml"), POLICY.replacen(from, to, 1)).unwrap();
+        project.trace("shop/web", "shop/cart", "7070", &["--expect", "deny"])
+    };
+    let (code, text) = missed("{app: web}", "{app: wbe}");
+    assert!(code == 0 && text.contains("(policy.yaml:7): peer: wants app=wbe, has app=web (nearly)"), "{text}");
+    let (code, text) = missed("\"7070\"", "grpc");
+    assert!(code == 0 && text.contains("(policy.yaml:7): port: its port name is unknown here, or ambiguous"), "{text}");
+}
+
+#[test]
 fn pods_that_are_not_there_and_names_can_be_asked_for() {
     let project = Project::new("");
     let verdict = |from: &str, to: &str, port: &str, more: &[&str]| {
