@@ -236,6 +236,19 @@ fn a_trace_names_both_ends_the_near_miss_and_the_cell() {
 }
 
 #[test]
+fn a_rule_about_nobody_is_shown_with_what_it_wants() {
+    let project = Project::new("");
+    let missed = |from: &str, to: &str| {
+        fs::write(project.0.path().join("policy.yaml"), POLICY.replacen(from, to, 1)).unwrap();
+        project.trace("shop/web", "shop/cart", "7070", &["--expect", "deny"])
+    };
+    let (code, text) = missed("{app: web}", "{app: wbe}");
+    assert!(code == 0 && text.contains("(policy.yaml:7): peer: wants app=wbe, has app=web (nearly)"), "{text}");
+    let (code, text) = missed("\"7070\"", "grpc");
+    assert!(code == 0 && text.contains("(policy.yaml:7): port: its port name is unknown here, or ambiguous"), "{text}");
+}
+
+#[test]
 fn pods_that_are_not_there_and_names_can_be_asked_for() {
     let project = Project::new("");
     let verdict = |from: &str, to: &str, port: &str, more: &[&str]| {
@@ -424,4 +437,21 @@ fn well_formed(xml: &str) {
         }
     }
     assert!(open.is_empty());
+}
+
+/// The part of the README about one flow is what the program prints.
+#[test]
+fn the_readme_shows_what_a_trace_says() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let args = ["--from", "galaxy/xwing", "--to", "galaxy/deathstar", "--port", "tcp/80", "--suggest"];
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ciliumc"));
+    let output = command.current_dir(&root).args(["trace", "testdata/demo/star-wars"]).args(args).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    let near = lines.iter().find(|line| line.ends_with("(nearly)")).unwrap();
+    let shown = [lines[0], near].into_iter().chain(lines[lines.len() - 3..].iter().copied());
+    for line in shown {
+        assert!(readme.contains(line), "not in the README: {line}\n{text}");
+    }
 }

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::flow::Side;
+use super::precedence::covers;
 use super::{Considered, Flow, L4, considered};
 use crate::ir::labels::{LabelSet, Requirement, Selector, Test};
 use crate::ir::{
-    CidrPeer, CidrSource, Cluster, NAMESPACE_LABELS, Peer, Peers, Ports, Protocol, Rule, RuleAction, RuleId, fqdn,
+    CidrPeer, CidrSource, Cluster, NAMESPACE_LABELS, Peer, Peers, Port, Ports, Protocol, Rule, RuleAction, RuleId, fqdn,
 };
 use crate::resolve::{DirectionPolicy, L4Match, Resolved, selecting};
 
@@ -47,10 +48,13 @@ pub fn examine(cluster: &Cluster, resolved: &Resolved, side: &Side, l4: L4) -> V
     };
     let known: BTreeSet<RuleId> = considered.iter().filter_map(|one| one.rule).collect();
     let of_policies = selecting(cluster, resolved, class).flat_map(|policy| cluster.rules_of(policy));
-    let nobody =
-        of_policies.filter(|(id, rule)| rule.direction == side.direction && !known.contains(id)).map(|(id, rule)| {
-            Considered { rule: Some(id), action: rule.action, peer: false, l4: rule.ports == Ports::All }
-        });
+    let idle = of_policies.filter(|(id, rule)| rule.direction == side.direction && !known.contains(id));
+    let nobody = idle.map(|(id, rule)| Considered {
+        rule: Some(id),
+        action: rule.action,
+        peer: has_unknown_port(rule) && may_be(rule, labels),
+        l4: written(rule).iter().any(|wanted| covers(*wanted, l4)),
+    });
     let all: Vec<Considered> = considered.iter().copied().chain(nobody).collect();
     all.into_iter().map(|one| examined(cluster, policy, labels, one, l4)).collect()
 }
@@ -62,7 +66,10 @@ fn examined(cluster: &Cluster, policy: &DirectionPolicy, labels: &LabelSet, one:
         None if !one.peer => ("the peer is not the local host".into(), false),
         Some(_) | None => (String::new(), false),
     };
-    let wanted = one.rule.map(|id| wanted(policy, id)).unwrap_or_default();
+    let mut wanted = one.rule.map(|id| wanted(policy, id)).unwrap_or_default();
+    if wanted.is_empty() {
+        wanted = rule.map(written).unwrap_or_default();
+    }
     let port = if one.l4 { None } else { Some(port_miss(&wanted, rule, l4)) };
     Examined {
         rule: one.rule,
@@ -83,16 +90,46 @@ fn wanted(policy: &DirectionPolicy, id: RuleId) -> Vec<L4Match> {
     out
 }
 
+/// What a rule without filters is about, but for port names.
+fn written(rule: &Rule) -> Vec<L4Match> {
+    let ports = match &rule.ports {
+        Ports::All => return vec![L4Match::All],
+        Ports::AnyOf(ports) => ports,
+    };
+    let plain = ports.iter().filter_map(|matched| match &matched.port {
+        Port::Range { protocol, first, last } => {
+            Some(L4Match::Ports { protocol: *protocol, first: *first, last: *last })
+        }
+        Port::Icmp(kind) => Some(L4Match::Icmp(*kind)),
+        Port::Icmp6(kind) => Some(L4Match::Icmp6(*kind)),
+        Port::Named { .. } | Port::NamedAtPeer { .. } => None,
+    });
+    plain.collect()
+}
+
+/// Whether a rule names ports by names alone, which are unknown where it has no filter.
+fn has_unknown_port(rule: &Rule) -> bool {
+    written(rule).is_empty() && rule.ports != Ports::AnyOf(Vec::new())
+}
+
+/// Whether nothing tells that the rule is not about the peer.
+fn may_be(rule: &Rule, labels: &LabelSet) -> bool {
+    match &rule.peers {
+        Peers::Everyone => true,
+        Peers::Nobody => false,
+        Peers::AnyOf(peers) => peers.iter().any(|peer| match peer {
+            Peer::Labels(selector) | Peer::Nodes(selector) => selector.matches(labels),
+            Peer::Cidr(_) | Peer::Fqdn(_) | Peer::Network(_) | Peer::Entity(_) => true,
+        }),
+    }
+}
+
 fn port_miss(wanted: &[L4Match], rule: Option<&Rule>, l4: L4) -> String {
     let list = wanted.iter().copied().map(l4_words).collect::<Vec<_>>().join(", ");
     if list.is_empty() {
-        let written = rule.map(|rule| &rule.ports).filter(|ports| **ports != Ports::All);
-        return match written {
-            Some(Ports::AnyOf(ports)) if ports.is_empty() => "port: it names none".into(),
-            Some(_) => {
-                "port: its ports are not looked at, since its peers are nobody, or a port name is unknown".into()
-            }
-            None => "port: none".into(),
+        return match rule.is_some_and(has_unknown_port) {
+            true => "port: its port name is unknown here, or ambiguous".into(),
+            false => "port: it names none".into(),
         };
     }
     let same_number = |m: &L4Match| match (*m, l4) {
