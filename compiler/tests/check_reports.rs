@@ -146,6 +146,8 @@ fn standard_input_is_not_fixed() {
     project.ends(2, &["check", "deploy", "--dry-run"]);
     project.ends(2, &["check", "deploy", "--write-baseline"]);
     project.ends(2, &["check", "deploy", "-o", "yaml"]);
+    project.ends(2, &["check", "deploy", "-o", "json", "-o", "sarif"]);
+    project.ends(2, &["check", "deploy", "-o", "sarif="]);
 }
 
 #[test]
@@ -181,8 +183,11 @@ fn a_baseline_outlasts_lines_that_move_and_nothing_else() {
         "deploy/bad.yaml",
         "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: x}\nspec: []\n",
     );
+    let before = project.read("known.json");
     project.ends(3, &["check", "deploy", "--baseline", "known.json", "--write-baseline"]);
-    project.ends(3, &known);
+    assert_eq!(project.read("known.json"), before);
+    let (_, err) = project.ends(3, &known);
+    assert!(err.contains("F-005") && !err.contains("stale"), "{err}");
     project.write("known.json", "{}");
     project.ends(3, &known);
 }

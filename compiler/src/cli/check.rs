@@ -18,6 +18,10 @@ use crate::source::SourceMap;
 
 /// Runs the command.
 pub fn run(args: &CheckArgs) -> Result<u8, Failure> {
+    if args.output.iter().filter(|output| output.file.is_none()).count() > 1 {
+        let message = "several reports for standard output; give all but one a file: `-o sarif=FILE`";
+        return Err(Failure::Usage(message.to_owned()));
+    }
     let mut sources = inputs::load(&args.input)?;
     let mut checked = Checked::new(args, &sources)?;
     if args.fix {
@@ -38,7 +42,7 @@ pub fn run(args: &CheckArgs) -> Result<u8, Failure> {
             checked = Checked::new(args, &sources)?;
         }
     }
-    if let Some(path) = &args.baseline {
+    if let Some(path) = args.baseline.as_ref().filter(|_| checked.complete || !args.write_baseline) {
         checked.compare(path, args.write_baseline, &sources)?;
     }
     for output in &args.output {
@@ -63,6 +67,8 @@ fn refuse_unwritable(args: &CheckArgs) -> Result<(), Failure> {
 struct Checked {
     // The process ends with this command: taking a large cluster apart would be a tenth of its time.
     analysis: ManuallyDrop<Analysis>,
+    /// Whether the lints ran.
+    complete: bool,
     excused: Vec<(Diagnostic, String)>,
     known: Vec<Diagnostic>,
     stale: Vec<Entry>,
@@ -73,15 +79,16 @@ impl Checked {
         let mut analysis = ManuallyDrop::new(inputs::analyse(&args.input, sources, Lock::default())?);
         let mut excused = Vec::new();
         // What was refused is missing from the input, and selectors that mean it would seem to mean nothing.
-        if !analysis.has_errors() || args.input.keep_going {
+        let complete = !analysis.has_errors() || args.input.keep_going;
+        if complete {
             let findings = analysis.lint(sources, today().as_ref());
             analysis.diagnostics.extend(findings.found);
             excused = findings.excused;
         }
-        Ok(Self { analysis, excused, known: Vec::new(), stale: Vec::new() })
+        Ok(Self { analysis, complete, excused, known: Vec::new(), stale: Vec::new() })
     }
 
-    /// Sets apart what the baseline knows; with `write`, makes it know everything.
+    /// Sets apart what the baseline knows; with `write`, makes it know everything. Of refused input nobody knows everything.
     fn compare(&mut self, path: &Path, write: bool, sources: &SourceMap) -> Result<(), Failure> {
         let baseline = if write {
             let baseline = Baseline::of(&self.analysis.diagnostics, sources);
@@ -93,7 +100,11 @@ impl Checked {
         };
         let compared = baseline.compare(std::mem::take(&mut self.analysis.diagnostics), sources);
         self.analysis.diagnostics = compared.new;
-        (self.known, self.stale) = (compared.known, compared.stale);
+        self.known = compared.known;
+        // What was not looked for may be there all the same.
+        if self.complete {
+            self.stale = compared.stale;
+        }
         for Entry { code, object, message, count, .. } in &self.stale {
             eprintln!("{}: stale: {count} x {code} {object}: {message}", path.display());
         }

@@ -95,6 +95,7 @@ impl<'d> Report<'d> {
     fn new(diagnostic: &'d Diagnostic, sources: &'d SourceMap) -> Self {
         let source = diagnostic.span.and_then(|span| sources.file(span.file)).map(Shown);
         let mut help: Vec<String> = diagnostic.hint.iter().cloned().collect();
+        help.extend(diagnostic.edit.as_ref().map(|edit| format!("`check --fix` writes `{}`", edit.text)));
         for (span, message) in &diagnostic.related {
             // A label cannot reach into another file.
             if diagnostic.span.is_none_or(|primary| primary.file != span.file) {
@@ -223,6 +224,7 @@ mod tests {
                 .related(span(0, 6, 8), "of this")
                 .related(span(1, 0, 1), "and there")
                 .hint("quote it")
+                .edit(span(0, 23, 25), "'80'")
                 .object(object),
             Diagnostic::warning(Code("W-101"), span(0, 6, 8), "first by place"),
         ]
@@ -257,6 +259,7 @@ mod tests {
            ·          ╰── in Pod ns/p
            ╰────
           help: quote it
+                `check --fix` writes `'80'`
                 and there: b.yaml:1:1
         ");
     }
@@ -272,6 +275,8 @@ mod tests {
         assert_eq!(value[2]["span"], json!({"start": 23, "end": 25}));
         assert_eq!(value[2]["object"], json!({"kind": "Pod", "namespace": "ns", "name": "p"}));
         assert_eq!(value[2]["related"][1], json!({"file": "b.yaml", "line": 1, "column": 1, "message": "and there"}));
+        assert_eq!(value[2]["edit"], json!({"start": 23, "end": 25, "text": "'80'"}));
+        assert_eq!(value[2]["fingerprint"].as_str().unwrap().len(), 32);
         assert_eq!(value[0]["file"], Value::Null);
     }
 
