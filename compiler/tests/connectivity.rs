@@ -104,6 +104,21 @@ fn every_pair_of_pods_is_as_the_model_says() {
     assert!(asked.iter().all(|count| *count > 100), "flows dropped and passed: {asked:?}");
 }
 
+/// Replicas on nodes of different kinds, which policies of the host tell apart.
+#[test]
+fn replicas_on_different_nodes_are_one_party() {
+    let mut text = String::new();
+    for n in 1..=3 {
+        text += &format!(
+            "{{apiVersion: v1, kind: Node, metadata: {{name: n{n}, labels: {{zone: z{n}}}}}, status: {{addresses: [{{type: InternalIP, address: 192.0.2.{n}}}]}}}}\n---\n\
+             {{apiVersion: v1, kind: Pod, metadata: {{name: web-{n}, namespace: shop, labels: {{app: web}}, ownerReferences: [{{apiVersion: apps/v1, kind: ReplicaSet, name: web, uid: u}}]}}, spec: {{nodeName: n{n}, containers: [{{name: c, image: x}}]}}}}\n---\n"
+        );
+    }
+    let connectivity = read(&SourceMap::from_texts([("a.yaml", text)]));
+    let workloads: Vec<String> = connectivity.workloads.iter().map(ToString::to_string).collect();
+    assert_eq!(workloads, ["shop/web[ReplicaSet]"]);
+}
+
 const PODS: &str = "
 apiVersion: v1
 kind: Pod

@@ -250,7 +250,7 @@ fn says(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
 
     #[test]
     fn gained_and_lost_are_exact_and_nothing_differs_when_nothing_is_said(

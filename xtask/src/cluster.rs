@@ -295,7 +295,7 @@ impl Cluster {
                 "    toPorts:\n    - ports:\n      - port: \"{}\"\n        protocol: TCP\n",
                 port(workload)
             );
-            if workload % 8 < 2 {
+            if matches!(workload % 8, 0 | 3) {
                 let tail = if self.is_edited(workload, 4) { "(/.*)?" } else { "/[0-9]+" };
                 let _ = write!(
                     text,

@@ -14,7 +14,8 @@ use crate::ir::{Cluster, Direction, Endpoint};
 use crate::lower::factor::factor;
 use crate::resolve::{ClassIndex, DirectionPolicy, Enforcement, Resolved};
 
-/// Who may talk to whom. Pods of one workload are one party when their policy is the same.
+/// Who may talk to whom. Pods of one workload are one party unless labels or names of ports tell them
+/// apart; on whatever node they run.
 pub fn connect(cluster: &Cluster, resolved: &Resolved) -> Connectivity {
     let passes = |transport: &Transport| cluster.options.sctp || *transport != Transport::Sctp;
     let transports: Vec<Transport> = Transport::ALL.into_iter().filter(passes).collect();
@@ -69,13 +70,24 @@ fn rules(cluster: &Cluster) -> Vec<RuleRef> {
     cluster.rules().map(reference).collect()
 }
 
-/// Pods that nothing tells apart.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Pods that nothing but their node tells apart.
+#[derive(Debug, Clone)]
 struct Pods {
     identity: IdentityIndex,
-    /// One for each kind of node that they may run on.
-    classes: Vec<ClassIndex>,
+    /// One for each kind of node that they run on, or may.
+    classes: BTreeSet<ClassIndex>,
     pods: usize,
+}
+
+impl Pods {
+    /// Whether others differ from them in their nodes at most.
+    fn are_like(&self, other: &Self, resolved: &Resolved) -> bool {
+        let ports = |pods: &Self| {
+            let class = pods.classes.first().and_then(|class| resolved.classes.get(class.0 as usize));
+            class.map(|class| &class.named_ports)
+        };
+        self.identity == other.identity && ports(self) == ports(other)
+    }
 }
 
 fn workloads(cluster: &Cluster, resolved: &Resolved) -> BTreeMap<Party, Pods> {
@@ -90,8 +102,9 @@ fn workloads(cluster: &Cluster, resolved: &Resolved) -> BTreeMap<Party, Pods> {
     let mut out: BTreeMap<Party, Pods> = BTreeMap::new();
     for (owner, members) in by_owner {
         match members.as_slice() {
-            [(_, first), rest @ ..] if rest.iter().all(|(_, pods)| pods == first) => {
-                out.insert(owner, Pods { pods: members.len(), ..first.clone() });
+            [(_, first), rest @ ..] if rest.iter().all(|(_, pods)| pods.are_like(first, resolved)) => {
+                let classes = members.iter().flat_map(|(_, pods)| &pods.classes).copied().collect();
+                out.insert(owner, Pods { pods: members.len(), classes, ..first.clone() });
             }
             // Replicas that differ in what policies see are each their own.
             _ => out.extend(members.into_iter().map(|(endpoint, pods)| (party(endpoint, false), pods))),
