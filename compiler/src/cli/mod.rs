@@ -11,6 +11,7 @@ mod check;
 mod connections;
 mod diff;
 mod explain;
+mod graph;
 mod inputs;
 mod l7;
 mod list;
@@ -42,6 +43,7 @@ pub fn main() -> ExitCode {
         Command::Trace(args) => trace::run(args),
         Command::List(args) => list::run(args),
         Command::Diff(args) => diff::run(args),
+        Command::Graph(args) => graph::run(args),
         Command::Explain { codes } => explain::run(codes),
         Command::Completions { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "ciliumc", &mut std::io::stdout());

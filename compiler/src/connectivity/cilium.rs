@@ -10,7 +10,7 @@ use ciliumc_abi::table::{DIR_ICMP, DIR_ICMP6, DIR_SCTP, DIR_TCP, DIR_UDP};
 use ipnet::IpNet;
 
 use super::ports::{Joiner, Outcome, Ports, Segment, Transport, Treatment};
-use super::{Connectivity, Party, RuleIndex, RuleRef};
+use super::{Connectivity, Party, RuleIndex, RuleRef, keep_common};
 use crate::ir::{Cluster, Direction, Endpoint};
 use crate::lower::factor::{ActionKey, Factored, factor};
 use crate::resolve::{AuthType, ClassIndex, DirectionPolicy, Enforcement, Identity, Resolved, area_text};
@@ -41,10 +41,24 @@ pub fn connect(cluster: &Cluster, resolved: &Resolved) -> Connectivity {
     let others: Vec<Party> = others.into_iter().map(|(party, _)| party).collect();
     Connectivity {
         rules: rules(cluster),
+        labels: labels(cluster, &workloads),
         workloads: workloads.into_keys().collect(),
         others: Direction::ALL.map(|direction| (direction, others.clone())).into(),
         pairs,
+        joined: ctx.joined,
     }
+}
+
+/// Labels of workloads, by the party that stands for their pods.
+fn labels(cluster: &Cluster, workloads: &BTreeMap<Party, Pods>) -> BTreeMap<Party, BTreeMap<String, String>> {
+    let mut out = BTreeMap::new();
+    for endpoint in &cluster.endpoints {
+        let party = [true, false].map(|owned| party(endpoint, owned)).into_iter().find(|p| workloads.contains_key(p));
+        if let Some(party) = party {
+            keep_common(&mut out, party, endpoint.labels.clone());
+        }
+    }
+    out
 }
 
 /// Rules by their ids.
@@ -52,6 +66,7 @@ fn rules(cluster: &Cluster) -> Vec<RuleRef> {
     let reference = |(id, rule): (_, &crate::ir::Rule)| RuleRef {
         object: cluster.policy_of(id).object.clone(),
         path: rule.path.clone(),
+        action: rule.action,
         span: rule.span,
         policy: cluster.policy_of(id).span,
     };

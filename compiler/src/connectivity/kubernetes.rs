@@ -8,11 +8,11 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use super::ports::{Joiner, Outcome, Ports, Transport, Treatment};
-use super::{Connectivity, Party, RuleIndex, RuleRef, range};
+use super::{Connectivity, Party, RuleIndex, RuleRef, keep_common, range};
 use crate::front::objects::{ContainerPort, IpBlock, NetworkPolicy, NpPeer, NpRule, Objects, PortSpec, Workload};
 use crate::ir::labels::{Label, LabelSet, Requirement, Selector};
 use crate::ir::scope::{self, NAMESPACE_KEY, NAMESPACE_LABELS};
-use crate::ir::{Direction, Protocol};
+use crate::ir::{Direction, Protocol, RuleAction};
 
 /// Who may talk to whom.
 pub fn connect(objects: &Objects) -> Connectivity {
@@ -41,8 +41,17 @@ pub fn connect(objects: &Objects) -> Connectivity {
             pairs.entry(workload.clone()).or_default().insert(other.clone(), ports);
         }
     }
+    let mut labels = BTreeMap::new();
+    for workload in &objects.workloads {
+        keep_common(&mut labels, party(workload), workload.pod_labels.iter().cloned().collect());
+    }
     let workloads = workloads.into_keys().collect();
-    Connectivity { rules: ctx.rules, workloads, others, pairs }
+    Connectivity { rules: ctx.rules, workloads, labels, others, pairs, joined: ctx.joined }
+}
+
+fn party(workload: &Workload) -> Party {
+    let object = &workload.meta.object;
+    Party::workload(&object.namespace, &object.name, &object.kind, workload.meta.owner.as_ref())
 }
 
 /// One kind of pod of a workload.
@@ -160,7 +169,8 @@ impl<'a> Ctx<'a> {
     }
 
     fn reference(&mut self, policy: &NetworkPolicy, path: String, span: crate::diag::Span) -> RuleIndex {
-        self.rules.push(RuleRef { object: policy.meta.object.clone(), path, span, policy: policy.meta.span });
+        let action = RuleAction::Allow;
+        self.rules.push(RuleRef { object: policy.meta.object.clone(), path, action, span, policy: policy.meta.span });
         RuleIndex(self.rules.len() as u32 - 1)
     }
 
@@ -169,12 +179,11 @@ impl<'a> Ctx<'a> {
         let mut out: BTreeMap<Party, Vec<Member<'a>>> = BTreeMap::new();
         for workload in &objects.workloads {
             let object = &workload.meta.object;
-            let party = Party::workload(&object.namespace, &object.name, &object.kind, workload.meta.owner.as_ref());
             let labels = labels(workload, &self.namespaces);
             let selects = |policy: &Policy<'_>| policy.namespace == object.namespace && policy.subject.matches(&labels);
             let policies = (0..).zip(&self.policies).filter(|(_, policy)| selects(policy)).map(|(n, _)| n).collect();
             let member = Member { labels, ports: &workload.ports, policies };
-            let members = out.entry(party).or_default();
+            let members = out.entry(party(workload)).or_default();
             if !members.contains(&member) {
                 members.push(member);
             }

@@ -10,11 +10,13 @@ pub mod align;
 pub mod cilium;
 pub mod diff;
 mod edits;
+pub mod graph;
 pub mod kubernetes;
 pub mod np_guard;
 pub mod ports;
 mod range;
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -24,8 +26,8 @@ use ipnet::IpNet;
 
 use crate::diag::{ObjectRef, Span};
 use crate::front::objects::Owner;
-use crate::ir::Direction;
-use ports::Ports;
+use crate::ir::{Direction, RuleAction};
+use ports::{Joiner, Ports};
 
 /// One end of flows.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -88,6 +90,8 @@ pub struct RuleRef {
     pub object: ObjectRef,
     /// Path in it.
     pub path: String,
+    /// Whether it allows or denies; what only isolates allows nobody.
+    pub action: RuleAction,
     /// Where it was written.
     pub span: Span,
     /// The policy that it belongs to.
@@ -101,10 +105,14 @@ pub struct Connectivity {
     pub rules: Vec<RuleRef>,
     /// Workloads.
     pub workloads: BTreeSet<Party>,
+    /// The labels that all pods of a workload have.
+    pub labels: BTreeMap<Party, BTreeMap<String, String>>,
     /// What is no workload: as source of ingress, and as destination of egress.
     pub others: BTreeMap<Direction, Vec<Party>>,
     /// By source, then by destination; at least one of them is a workload.
     pub pairs: BTreeMap<Party, BTreeMap<Party, Arc<Ports>>>,
+    /// What each end of those pairs lets pass alone.
+    pub joined: Joiner,
 }
 
 impl Connectivity {
@@ -123,5 +131,19 @@ impl Connectivity {
     /// Pairs between which something may pass.
     pub fn connected(&self) -> impl Iterator<Item = (&Party, &Party, &Arc<Ports>)> {
         self.pairs().filter(|(_, _, ports)| !ports.is_empty())
+    }
+}
+
+/// Keeps of a party's labels those that one more of its pods has too.
+fn keep_common(
+    labels: &mut BTreeMap<Party, BTreeMap<String, String>>,
+    party: Party,
+    of_pod: BTreeMap<String, String>,
+) {
+    match labels.entry(party) {
+        Entry::Vacant(entry) => {
+            entry.insert(of_pod);
+        }
+        Entry::Occupied(mut entry) => entry.get_mut().retain(|key, value| of_pod.get(key) == Some(value)),
     }
 }

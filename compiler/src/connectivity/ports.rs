@@ -230,13 +230,13 @@ impl Ports {
 }
 
 /// Joins the two ends of pairs, each two of them once. The arguments are kept beside the result, so their addresses stay theirs.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Joiner(HashMap<(usize, usize), Joined>);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Joined {
     both: Arc<Ports>,
-    _ends: [Arc<Ports>; 2],
+    ends: [Arc<Ports>; 2],
 }
 
 impl Joiner {
@@ -245,9 +245,14 @@ impl Joiner {
         let key = (Arc::as_ptr(&a) as usize, Arc::as_ptr(&b) as usize);
         let entry = self.0.entry(key).or_insert_with(|| {
             let both = Arc::new(a.combine(&b, Outcome::both));
-            Joined { both, _ends: [a, b] }
+            Joined { both, ends: [a, b] }
         });
         entry.both.clone()
+    }
+
+    /// Every join, in no order: what passes both ends, and the ends.
+    pub fn all(&self) -> impl Iterator<Item = (&Arc<Ports>, &[Arc<Ports>; 2])> {
+        self.0.values().map(|joined| (&joined.both, &joined.ends))
     }
 }
 
