@@ -22,6 +22,8 @@ function unrun(runs) {
 	return out;
 }
 
+const hasNamespaces = new Set(nodes.map((node) => node.namespace ?? undefined)).size > 2;
+
 const egress = data.egress.map(unrun);
 const ingress = data.ingress.map(unrun);
 

@@ -74,6 +74,14 @@ class Drawing {
 		}
 	}
 
+	/** Scrolls to the box that a node is in. */
+	reveal(n) {
+		const box = this.boxes.find((one) => one.dataset.box === `${this.boxOf[n]}`);
+		if (!this.overview.hidden) {
+			box?.scrollIntoView({ block: "nearest", inline: "nearest" });
+		}
+	}
+
 	/** Leaves what the filters let through as it is, and dims the rest. */
 	filter(isFiltered, rows, columns, isShown) {
 		const kept = new Set([...rows, ...columns].map((n) => `${this.boxOf[n]}`));

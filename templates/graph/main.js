@@ -17,6 +17,7 @@ function choose(source, destination) {
 	byId("reverse").hidden = !(pair(destination, source) || changeOf(destination, source));
 	matrix.set(chosen);
 	drawing.lightPair(source, destination);
+	drawing.reveal(destination);
 	const change = changeOf(source, destination);
 	say(`${nodeText(source)} to ${nodeText(destination)}: ${pairText(pair(source, destination))}${change ? `, ${change.class}` : ""}`);
 }

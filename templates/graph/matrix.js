@@ -30,9 +30,10 @@ class Matrix {
 	show(rows, columns, isShown) {
 		const roomy = columns.length <= 24;
 		Object.assign(this, { rows, columns, isShown });
-		[this.width, this.height] = roomy ? [64, 24] : [19, 19];
-		this.grid.classList.toggle("roomy", roomy);
 		this.head = 190;
+		const share = Math.floor((this.grid.clientWidth - this.head) / Math.max(columns.length, 1));
+		[this.width, this.height] = roomy ? [Math.min(Math.max(share, 44), 72), 24] : [19, 19];
+		this.grid.classList.toggle("roomy", roomy);
 		this.top = 116;
 		this.sizer.style.width = `${this.head + columns.length * this.width}px`;
 		this.sizer.style.height = `${this.top + rows.length * this.height}px`;
@@ -125,7 +126,7 @@ class Matrix {
 		head.title = `${nodes[n].names}${nodes[n].present ? "" : " (no longer there)"}`;
 		head.classList.toggle("gone", !nodes[n].present);
 		const label = element("span", "label");
-		if (nodes[n].namespace !== null) {
+		if (nodes[n].namespace !== null && hasNamespaces) {
 			label.append(element("span", "space", `${nodes[n].namespace}/`));
 		}
 		label.append(nodes[n].title);

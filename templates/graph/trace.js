@@ -76,9 +76,10 @@ function endPart(name, outcome) {
 	}
 	if (rules.length > 0) {
 		const list = element("ul", "rules");
+		// Beside a rule that denies, others isolate: the reason says what the rest does.
 		list.append(...rules.map((rule) => {
 			const [object, path, action, place] = data.rules[rule];
-			return ruleItem(object, path, action, place);
+			return ruleItem(object, path, action === "deny" ? action : "", place);
 		}));
 		detail.append(list);
 	}

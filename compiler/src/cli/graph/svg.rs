@@ -8,7 +8,7 @@ use askama::Template;
 use super::words::{self, names, title};
 use super::{Overview, View};
 use crate::connectivity::diff::Class;
-use crate::connectivity::graph::boxes::{Edge, Grouping};
+use crate::connectivity::graph::boxes::{Edge, Grouping, part_common};
 use crate::connectivity::graph::layered::{Drawing, Link, Point, Shape, lay_out};
 use crate::driver::Failure;
 
@@ -26,6 +26,7 @@ const MARGIN: f64 = 16.0;
 const NAMES_MAX: usize = 8;
 const NAME_LETTERS_MAX: usize = 40;
 const ROW_LETTERS_MAX: usize = 38;
+const NOTE_LETTERS_MAX: usize = 120;
 
 /// The drawing.
 #[derive(Template)]
@@ -37,6 +38,7 @@ struct Svg<'a> {
     style: Option<&'a str>,
     boxes: Vec<BoxView>,
     edges: Vec<EdgeView>,
+    notes: Vec<TextView>,
     arrows: [&'static str; 5],
 }
 
@@ -79,14 +81,34 @@ pub fn part(view: &View<'_>, overview: &Overview) -> Result<String, Failure> {
 }
 
 fn render(view: &View<'_>, overview: &Overview, style: Option<&str>) -> Result<String, Failure> {
-    let plan = Plan::new(view, overview);
+    let (edges, common) = part_common(view.graph, &overview.boxes, overview.edges.clone());
+    let plan = Plan::new(view, overview, edges);
     let drawing = lay_out(&plan.shapes(), &plan.links);
+    let notes: Vec<String> = common
+        .iter()
+        .map(|common| {
+            let outside = overview.boxes[common.outside].nodes.iter().map(|&node| names(&view.graph.nodes[node]));
+            let outside = words::cut(&outside.collect::<Vec<_>>().join(", "), NOTE_LETTERS_MAX);
+            let text = &common.said.text;
+            if common.is_source { format!("{outside} → every workload: {text}") } else { format!("every workload → {outside}: {text}") }
+        })
+        .collect();
+    let letters = notes.iter().map(|note| note.chars().count()).max().unwrap_or_default();
+    let width = drawing.width.max(letters as f64 * ROW_SIZE * LETTER);
+    let below = if notes.is_empty() { 0.0 } else { MARGIN + ROW_HEIGHT * notes.len() as f64 };
+    let note = |(n, text): (usize, String)| TextView {
+        x: number(MARGIN),
+        y: number(drawing.height + 2.0 * MARGIN + ROW_HEIGHT * (n as f64 + 0.5)),
+        class: "note",
+        text,
+    };
     let svg = Svg {
-        width: number(drawing.width + 2.0 * MARGIN),
-        height: number(drawing.height + 2.0 * MARGIN),
+        width: number(width + 2.0 * MARGIN),
+        height: number(drawing.height + below + 2.0 * MARGIN),
         style,
         boxes: plan.boxes.iter().zip(&drawing.places).map(|(planned, &place)| planned.view(place)).collect(),
-        edges: plan.edges(overview, &drawing),
+        edges: plan.edges(&drawing),
+        notes: notes.into_iter().enumerate().map(note).collect(),
         arrows: ["plain", "widened", "narrowed", "changed", "workload-only"],
     };
     svg.render().map_err(Failure::machine)
@@ -156,11 +178,12 @@ impl Planned {
 
 struct Plan {
     boxes: Vec<Planned>,
+    edges: Vec<Edge>,
     links: Vec<Link>,
 }
 
 impl Plan {
-    fn new(view: &View<'_>, overview: &Overview) -> Self {
+    fn new(view: &View<'_>, overview: &Overview, edges: Vec<Edge>) -> Self {
         // What is outside of the cluster is a box for each side that it is on: its flows are no way through it.
         let mut sides: BTreeSet<(usize, bool)> = BTreeSet::new();
         let is_inside = |n: usize| overview.boxes[n].nodes.iter().any(|&node| view.graph.nodes[node].is_workload());
@@ -168,13 +191,13 @@ impl Plan {
             sides.insert((n, false));
         }
         let side = |n: usize, is_destination: bool| (n, is_destination && !is_inside(n));
-        for edge in &overview.edges {
+        for edge in &edges {
             sides.extend([side(edge.from, false), side(edge.to, true)]);
         }
         let place: BTreeMap<(usize, bool), usize> = sides.iter().enumerate().map(|(at, &side)| (side, at)).collect();
         let mut boxes: Vec<Planned> =
             sides.iter().map(|&(n, is_destination)| planned(view, overview, n, is_destination)).collect();
-        for edge in &overview.edges {
+        for edge in &edges {
             let rows = &mut boxes[place[&side(edge.to, true)]].rows;
             let row = row(edge);
             if !rows.contains(&row) {
@@ -182,22 +205,22 @@ impl Plan {
             }
         }
         boxes.iter_mut().for_each(|planned| planned.rows.sort());
-        let links = overview.edges.iter().map(|edge| {
+        let links = edges.iter().map(|edge| {
             let (from, to) = (place[&side(edge.from, false)], place[&side(edge.to, true)]);
             let entered = boxes[to].rows.iter().position(|own| *own == row(edge)).unwrap_or_default();
             let leaves = PADDING + SPACE_HEIGHT + NAME_HEIGHT * boxes[from].names.len() as f64 / 2.0;
             Link { from, to, leaves, enters: boxes[to].row(entered) }
         });
-        Self { links: links.collect(), boxes }
+        Self { links: links.collect(), boxes, edges }
     }
 
     fn shapes(&self) -> Vec<Shape> {
         self.boxes.iter().map(Planned::shape).collect()
     }
 
-    fn edges(&self, overview: &Overview, drawing: &Drawing) -> Vec<EdgeView> {
+    fn edges(&self, drawing: &Drawing) -> Vec<EdgeView> {
         let name = |planned: &Planned| format!("{} {}", planned.space, planned.names.join(", "));
-        let edges = overview.edges.iter().zip(&self.links).zip(&drawing.ways);
+        let edges = self.edges.iter().zip(&self.links).zip(&drawing.ways);
         let edges = edges.filter(|(_, way)| !way.is_empty()).map(|((edge, link), way)| EdgeView {
             from: edge.from,
             to: edge.to,

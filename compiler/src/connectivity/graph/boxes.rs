@@ -69,6 +69,47 @@ pub fn boxes(
     (boxes, edges.collect())
 }
 
+/// Edges that every workload has alike, from or to one box outside of the cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Common {
+    /// Position of the box outside.
+    pub outside: usize,
+    /// Whether it is the source.
+    pub is_source: bool,
+    /// What each of the edges says.
+    pub said: Said,
+}
+
+/// Boxes inside of the cluster from which on common edges are worth a word of their own.
+const COMMON_MIN: usize = 3;
+
+/// Parts edges that say something of one pair of boxes from those that all workloads have alike.
+pub fn part_common(graph: &Graph<'_>, boxes: &[NodeBox], edges: Vec<Edge>) -> (Vec<Edge>, Vec<Common>) {
+    let is_inside = |n: &usize| boxes[*n].nodes.iter().any(|&node| graph.nodes[node].is_workload());
+    let present = |n: &usize| boxes[*n].nodes.iter().filter(|&&node| graph.nodes[node].is_present).count();
+    let inside: Vec<usize> = (0..boxes.len()).filter(|n| is_inside(n) && present(n) > 0).collect();
+    let workloads: usize = inside.iter().map(present).sum();
+    let mut common = Vec::new();
+    for outside in (0..boxes.len()).filter(|n| !is_inside(n) && inside.len() >= COMMON_MIN) {
+        for is_source in [true, false] {
+            let own = |edge: &&Edge| (if is_source { edge.from } else { edge.to }) == outside;
+            let own: Vec<&Edge> = edges.iter().filter(own).collect();
+            let said: BTreeSet<&Said> = own.iter().flat_map(|edge| &edge.said).collect();
+            let pairs: usize = own.iter().map(|edge| edge.pairs).sum();
+            if let (Some(said), 1, true) = (said.first(), said.len(), pairs == workloads)
+                && said.change.is_none()
+            {
+                common.push(Common { outside, is_source, said: (*said).clone() });
+            }
+        }
+    }
+    let is_common = |edge: &Edge| {
+        common.iter().any(|c| c.outside == if c.is_source { edge.from } else { edge.to })
+    };
+    let rest = edges.into_iter().filter(|edge| !is_common(edge)).collect();
+    (rest, common)
+}
+
 fn by_namespace(graph: &Graph<'_>) -> Vec<NodeBox> {
     let mut out: Vec<NodeBox> = Vec::new();
     for (n, node) in graph.nodes.iter().enumerate() {
