@@ -114,6 +114,9 @@ pub struct Datapath {
     pub ipv4: bool,
     /// `enable-ipv6`.
     pub ipv6: bool,
+    /// `enable-sctp`: without it the datapath drops SCTP before it looks at a table.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sctp: bool,
     /// Identity index of an IPv4 address that no table knows.
     pub world_ipv4: IdentityIndex,
     /// Identity index of an IPv6 address that no table knows.

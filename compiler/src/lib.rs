@@ -2,7 +2,7 @@
 //!
 //! The modules are the pipeline, in this order: `source → front → ir → resolve → lower → codegen → clang → object →
 //! bundle`. `eval` is the reference model that reads what `resolve` made; `lint` finds what is accepted
-//! and yet probably not meant; `explain` has a page for each code;
+//! and yet probably not meant; `language` compares sets of strings; `explain` has a page for each code;
 //! `driver` knows the order; `cli` prints.
 //! `ARCHITECTURE.md` beside this crate tells why.
 
@@ -17,6 +17,7 @@ pub mod eval;
 pub mod explain;
 pub mod front;
 pub mod ir;
+pub mod language;
 pub mod lint;
 pub mod lower;
 pub mod object;

@@ -9,7 +9,8 @@ use std::process::Command;
 
 use ciliumc::connectivity::diff::Version;
 use ciliumc::connectivity::graph::boxes::{Grouping, Said, boxes};
-use ciliumc::connectivity::graph::{FunctionIndex, Graph, Node};
+use ciliumc::connectivity::graph::{Graph, Node};
+use ciliumc::connectivity::ports::Ports;
 use ciliumc::connectivity::{Connectivity, Party, cilium};
 use ciliumc::driver::connectivity::{Semantics, connect};
 use ciliumc::driver::{self, Analysis};
@@ -42,9 +43,8 @@ fn pod(analysis: &Analysis, node: &Node) -> Option<String> {
 }
 
 /// A passing and a dropped port of each run of ports of a function.
-fn ports(graph: &Graph<'_>, function: FunctionIndex) -> Vec<(&'static str, u16, bool)> {
-    let segments = graph.ports(function).unwrap().segments();
-    let ports = segments.flat_map(|(transport, segment)| {
+fn ports(ports: &Ports) -> Vec<(&'static str, u16, bool)> {
+    let ports = ports.segments().flat_map(|(transport, segment)| {
         let passes = segment.outcome.passes.is_some();
         BTreeSet::from([segment.first, segment.last]).into_iter().map(move |port| (transport.name(), port, passes))
     });
@@ -79,15 +79,16 @@ fn every_cell_agrees_with_trace() {
                 };
                 let (egress, ingress) = (cell.egress.unwrap(), cell.ingress.unwrap());
                 let flow = format!("{}: {from} -> {to}", case.display());
-                for (protocol, port, told) in ports(&graph, egress) {
+                let ports_of = |function| ports(graph.ports(function).unwrap());
+                for (protocol, port, told) in ports_of(egress) {
                     let model = passes(&from, Direction::Egress, &to, protocol, port);
                     assert_eq!(told, model, "{flow} egress {protocol} {port}");
                 }
-                for (protocol, port, told) in ports(&graph, ingress) {
+                for (protocol, port, told) in ports_of(ingress) {
                     let model = passes(&to, Direction::Ingress, &from, protocol, port);
                     assert_eq!(told, model, "{flow} ingress {protocol} {port}");
                 }
-                for (protocol, port, told) in ports(&graph, cell.both) {
+                for (protocol, port, told) in ports(cell.pair.ports()) {
                     let out = passes(&from, Direction::Egress, &to, protocol, port);
                     let model = out && passes(&to, Direction::Ingress, &from, protocol, port);
                     assert_eq!(told, model, "{flow} {protocol} {port}");
@@ -101,7 +102,7 @@ fn every_cell_agrees_with_trace() {
 
 /// What passes between two nodes, for comparison.
 fn said(graph: &Graph<'_>, source: usize, destination: usize) -> Option<Said> {
-    let ports = graph.ports(graph.cell(source, destination)?.both)?;
+    let ports = graph.cell(source, destination)?.pair.ports();
     (!ports.is_empty()).then(|| Said { text: format!("{:?}", ports.passing_ranges()), change: None })
 }
 
@@ -141,7 +142,7 @@ fn nodes_outside_share_what_they_share_and_nothing_is_lost() {
         let place = |party: &Party| graph.nodes.iter().position(|node| node.parties.contains(party)).unwrap();
         for (source, destination, ports) in Connectivity::pairs(&connectivity) {
             let cell = graph.cell(place(source), place(destination)).unwrap();
-            assert_eq!(graph.ports(cell.both), Some(&**ports), "{}: {source} -> {destination}", case.display());
+            assert_eq!(cell.pair.ports(), ports, "{}: {source} -> {destination}", case.display());
         }
     }
 }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// What each module of the compiler may take from the others, tests aside.
-const IMPORTS: [(&str, &[&str]); 18] = [
+const IMPORTS: [(&str, &[&str]); 19] = [
     ("diag", &["source"]), // to print the lines that a span means
     ("source", &["diag"]),
     ("front", &["diag", "source"]),
@@ -21,10 +21,12 @@ const IMPORTS: [(&str, &[&str]); 18] = [
     ("clang", &["codegen"]),
     ("object", &["codegen", "lower"]),
     ("bundle", &["diag", "ir", "lower", "resolve", "source"]),
-    ("connectivity", &["diag", "front", "ir", "lower", "resolve", "source"]), // NetworkPolicy alone is read from `front`
-    ("validate", &["eval", "ir", "lower", "object", "resolve"]),              // the only one that sees both readings
-    ("lint", &["diag", "front", "ir", "resolve"]), // what is written, what it means, and whom it selects
-    ("explain", &[]),                              // pages, by the text of a code
+    ("language", &[]), // strings and automata, whatever they are for
+    // NetworkPolicy alone is read from `front`, which also knows the proxy's patterns; a bundle is compared by its tables
+    ("connectivity", &["bundle", "diag", "front", "ir", "language", "lower", "resolve", "source"]),
+    ("validate", &["eval", "ir", "lower", "object", "resolve"]), // the only one that sees both readings
+    ("lint", &["diag", "front", "ir", "resolve"]),               // what is written, what it means, and whom it selects
+    ("explain", &[]),                                            // pages, by the text of a code
     ("driver", PIPELINE),
     ("cli", PIPELINE),
     ("main", &["cli"]),
@@ -42,6 +44,7 @@ const PIPELINE: &[&str] = &[
     "explain",
     "front",
     "ir",
+    "language",
     "lint",
     "lower",
     "object",

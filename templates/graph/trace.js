@@ -68,7 +68,9 @@ function endPart(name, outcome) {
 	} else if (rules.length === 0) {
 		reason = "dropped";
 	} else {
-		reason = denying.length > 0 ? "denied by" : "nothing allows it; isolated by";
+		// A bundle does not tell what its rules do.
+		const isolates = rules.some((rule) => data.rules[rule][2] !== null);
+		reason = denying.length > 0 ? "denied by" : isolates ? "nothing allows it; isolated by" : "dropped by";
 	}
 	detail.append(element("p", "reason", reason));
 	if (treated) {

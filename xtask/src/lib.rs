@@ -5,7 +5,9 @@
 //! touches the network of the machine itself.
 
 pub mod bench;
+pub mod bench_analysis;
 pub mod bench_front;
+pub mod cluster;
 pub mod demo;
 pub mod error;
 pub mod flow;

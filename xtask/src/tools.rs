@@ -31,18 +31,24 @@ pub fn target() -> PathBuf {
 /// Builds both programs; quick when nothing changed.
 pub fn build() -> Result<Tools> {
     let target = loader_target()?;
-    let tools = Tools {
-        ciliumc: self::target().join("release/ciliumc"),
-        loader: self::target().join(&target).join("loader/ciliumc-loader"),
-    };
-    // The first build takes minutes: then cargo shows what it does.
-    let volume: &[&str] = if tools.loader.exists() { &["--quiet"] } else { &[] };
-    cargo(&[&["build", "--release", "--package", "ciliumc"], volume].concat(), "")?;
+    let tools = Tools { ciliumc: compiler()?, loader: self::target().join(&target).join("loader/ciliumc-loader") };
     // glibc links statically only when asked; musl does it by itself. A fixed address saves the relocations.
     let flags = if target.ends_with("-gnu") { "-C target-feature=+crt-static -C relocation-model=static" } else { "" };
     let loader = ["build", "--profile", "loader", "--package", "ciliumc-loader", "--target", &target];
-    cargo(&[&loader, volume].concat(), flags)?;
+    cargo(&[&loader, volume(&tools.loader)].concat(), flags)?;
     Ok(tools)
+}
+
+/// Builds `ciliumc` alone.
+pub fn compiler() -> Result<PathBuf> {
+    let program = target().join("release/ciliumc");
+    cargo(&[&["build", "--release", "--package", "ciliumc"], volume(&program)].concat(), "")?;
+    Ok(program)
+}
+
+/// The first build takes minutes: then cargo shows what it does.
+fn volume(program: &Path) -> &'static [&'static str] {
+    if program.exists() { &["--quiet"] } else { &[] }
 }
 
 fn cargo(arguments: &[&str], rustflags: &str) -> Result<()> {

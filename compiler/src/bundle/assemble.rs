@@ -88,6 +88,7 @@ pub fn assemble(input: Input<'_>) -> Result<Bundle, AssembleError> {
         datapath: Datapath {
             ipv4: input.lowered.node.ipv4,
             ipv6: input.lowered.node.ipv6,
+            sctp: input.lowered.node.sctp,
             world_ipv4: input.resolved.addresses.world_ipv4,
             world_ipv6: input.resolved.addresses.world_ipv6,
         },

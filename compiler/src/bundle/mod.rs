@@ -6,7 +6,9 @@
 
 mod assemble;
 pub mod provenance;
+pub mod read;
 pub mod rulesets;
+mod rulesets_read;
 pub mod write;
 
 use std::collections::BTreeMap;

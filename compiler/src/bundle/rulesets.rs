@@ -9,12 +9,14 @@ use crate::resolve::{Items, Parser, Ruleset, TlsTerms};
 
 /// File name in a bundle that has redirects.
 pub const RULESETS_FILE: &str = "rulesets.json";
+/// Version of its format.
+pub const SCHEMA: &str = "ciliumc/rulesets/v1";
 
 /// The document; nothing when no flow is redirected.
 pub fn rulesets(lowered: &Lowered) -> Option<Value> {
     let one = |(id, ruleset): (u32, &std::sync::Arc<Ruleset>)| self::ruleset(id, ruleset);
     let list: Vec<Value> = (1..).zip(&lowered.rulesets).map(one).collect();
-    (!list.is_empty()).then(|| json!({ "schema": "ciliumc/rulesets/v1", "rulesets": list }))
+    (!list.is_empty()).then(|| json!({ "schema": SCHEMA, "rulesets": list }))
 }
 
 fn ruleset(id: u32, ruleset: &Ruleset) -> Value {

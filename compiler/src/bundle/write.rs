@@ -126,6 +126,7 @@ mod tests {
             datapath: Datapath {
                 ipv4: true,
                 ipv6: true,
+                sctp: false,
                 world_ipv4: ciliumc_abi::identity::IdentityIndex(9),
                 world_ipv6: ciliumc_abi::identity::IdentityIndex(10),
             },

@@ -61,7 +61,8 @@ pub enum Command {
 /// Where the input is.
 #[derive(Debug, Args)]
 pub struct InputArgs {
-    /// Files, folders (read recursively: *.yaml, *.yml, *.json), or `-` for standard input.
+    /// Files, folders (read recursively: *.yaml, *.yml, *.json), `-` for standard input, or `git:REF[:PATH]` for files of a
+    /// revision of the repository around the current folder.
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<String>,
     /// Leave out what matches; repeatable.
@@ -278,9 +279,10 @@ pub enum ListFormat {
 
 #[derive(Debug, Args)]
 #[command(
-    mut_arg("paths", |paths| paths.num_args(2).value_names(["OLD", "NEW"]).help("Files, folders, or `git:REF:PATH`")),
+    mut_arg("paths", |paths| paths.num_args(2).value_names(["OLD", "NEW"]).help("Files, folders, or `git:REF[:PATH]`; or two bundles, folders or .tar")),
     after_help = "Examples:\n  ciliumc diff git:main:deploy deploy/\n  \
                   ciliumc diff git:main:deploy deploy/ --fail-on widened -o md      # in CI, as a comment\n  \
+                  ciliumc diff running.tar next.tar                                 # what two bundles let pass\n  \
                   ciliumc diff old/ new/ --semantics kubernetes -o np-guard"
 )]
 pub struct DiffArgs {

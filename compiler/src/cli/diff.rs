@@ -10,17 +10,15 @@ use super::{connections, inputs, report};
 use crate::connectivity::diff::{self, Cause, Class, Diff, Part, Row, Version, Witness};
 use crate::connectivity::np_guard;
 use crate::connectivity::ports::Treatment;
+use crate::connectivity::requests::More;
 use crate::driver::Failure;
 use crate::source::SourceMap;
 
 /// Runs the command.
 pub fn run(args: &DiffArgs) -> Result<u8, Failure> {
-    let version = |n: usize| {
-        let paths = args.input.paths.get(n..=n).unwrap_or_default();
-        inputs::connect(&args.input, paths, args.semantics)
-    };
-    let (old_sources, old) = version(0)?;
-    let (new_sources, new) = version(1)?;
+    let paths = |n: usize| args.input.paths.get(n..=n).unwrap_or_default();
+    let [(old_sources, old), (new_sources, new)] =
+        inputs::connect_both(&args.input, [paths(0), paths(1)], args.semantics)?;
     let diff = diff::diff(
         Version { connectivity: &old, sources: &old_sources },
         Version { connectivity: &new, sources: &new_sources },
@@ -34,8 +32,8 @@ pub fn run(args: &DiffArgs) -> Result<u8, Failure> {
     })?;
     let is_finding = |row: &Row<'_>| match (args.fail_on, row.class) {
         (DiffClass::Any, _)
-        | (DiffClass::Widened, Class::Widened | Class::Changed)
-        | (DiffClass::Narrowed, Class::Narrowed | Class::Changed) => true,
+        | (DiffClass::Widened, Class::Widened | Class::Changed | Class::L7)
+        | (DiffClass::Narrowed, Class::Narrowed | Class::Changed | Class::L7) => true,
         (DiffClass::None, _)
         | (DiffClass::Widened, Class::Narrowed | Class::WorkloadOnly)
         | (DiffClass::Narrowed, Class::Widened | Class::WorkloadOnly) => false,
@@ -73,7 +71,7 @@ fn text(sources: Sources<'_>, diff: &Diff<'_>) -> String {
 
 /// `2 widened, 1 narrowed`.
 fn summary(rows: &[Row<'_>]) -> String {
-    let classes = [Class::Widened, Class::Narrowed, Class::Changed, Class::WorkloadOnly];
+    let classes = [Class::Widened, Class::Narrowed, Class::Changed, Class::L7, Class::WorkloadOnly];
     let counts = classes.map(|class| (rows.iter().filter(|row| row.class == class).count(), class.word()));
     let counts = counts.into_iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}"));
     let counts: Vec<String> = counts.collect();
@@ -82,17 +80,22 @@ fn summary(rows: &[Row<'_>]) -> String {
 
 /// `TCP 80,90-95` or `TCP,UDP 53`, with what proxies let pass and what they let pass in the other version.
 pub(super) fn parts(parts: &[Part]) -> impl Iterator<Item = String> {
-    let mut alike: BTreeMap<(&Treatment, &Option<Treatment>, String), Vec<&str>> = BTreeMap::new();
+    let mut alike: BTreeMap<(&Treatment, &Option<Treatment>, &More, String), Vec<&str>> = BTreeMap::new();
     for part in parts {
-        let key = (&part.treatment, &part.instead_of, port_words(part.transport, &part.ranges));
+        let key = (&part.treatment, &part.instead_of, &part.request, port_words(part.transport, &part.ranges));
         alike.entry(key).or_default().push(part.transport.name());
     }
-    alike.into_iter().map(|((own, instead_of, ports), transports)| {
+    alike.into_iter().map(|((own, instead_of, request, ports), transports)| {
         let ports = format!("{} {ports}", transports.join(","));
-        match (instead_of, treatment(own)) {
+        let ports = match (instead_of, treatment(own)) {
             (None, plain) if plain == "-" => ports,
             (None, treated) => format!("{ports} {treated}"),
             (Some(other), treated) => format!("{ports} {treated} (else {})", treatment(other)),
+        };
+        match request {
+            More::Nothing => ports,
+            More::Request(request) => format!("{ports}, such as {request}"),
+            More::Unknown(why) => format!("{ports}, perhaps: {why}"),
         }
     })
 }
@@ -100,7 +103,8 @@ pub(super) fn parts(parts: &[Part]) -> impl Iterator<Item = String> {
 fn witness(witness: &Witness) -> String {
     let address = witness.address.map(|address| format!(" ({address})")).unwrap_or_default();
     let (source, destination) = (party(&witness.source), party(&witness.destination));
-    format!("{source} -> {destination} {}/{}{address}", witness.port, witness.transport.name())
+    let request = witness.request.as_ref().map(|request| format!(" {request}")).unwrap_or_default();
+    format!("{source} -> {destination} {}/{}{request}{address}", witness.port, witness.transport.name())
 }
 
 fn cause(sources: Sources<'_>, cause: &Cause<'_>) -> String {
@@ -158,6 +162,7 @@ fn json(sources: Sources<'_>, diff: &Diff<'_>, semantics: &str) -> Value {
                 "source": party_json(&witness.source), "destination": party_json(&witness.destination),
                 "address": witness.address.map(|address| address.to_string()),
                 "protocol": witness.transport.name(), "port": witness.port,
+                "request": witness.request,
             })),
             "causes": row.causes.iter().map(cause).collect::<Vec<_>>(),
         })
@@ -175,7 +180,13 @@ pub(super) fn part_json(part: &Part) -> Value {
         let (l7, auth) = treatment_json(other);
         json!({ "l7": l7, "auth": auth })
     });
+    let (request, unknown) = match &part.request {
+        More::Nothing => (None, None),
+        More::Request(request) => (Some(request), None),
+        More::Unknown(why) => (None, Some(why)),
+    };
     json!({
         "protocol": part.transport.name(), "ports": part.ranges, "l7": l7, "auth": auth, "insteadOf": instead_of,
+        "request": request, "unknown": unknown,
     })
 }

@@ -1,8 +1,10 @@
 //! From arguments to an analysis: what `build`, `check` and `trace` share.
 
 use std::io::IsTerminal;
+use std::path::Path;
 
 use super::args::{Colour, DoubleStar, InputArgs, SemanticsArg};
+use crate::bundle::read::is_bundle;
 use crate::connectivity::Connectivity;
 use crate::diag::{Diagnostic, Severity, render};
 use crate::driver::connectivity::Semantics;
@@ -35,21 +37,69 @@ pub fn analyse(args: &InputArgs, sources: &SourceMap, lock: Lock) -> Result<Anal
     driver::analyse(sources, &front_options(args), lock)
 }
 
+/// Who may talk to whom, and the files that say so.
+pub type Connected = (SourceMap, Connectivity);
+
 /// Who may talk to whom, in some of the paths. Prints diagnostics and refuses to go on like every command.
-pub fn connect(
+pub fn connect(args: &InputArgs, paths: &[String], semantics: SemanticsArg) -> Result<Connected, Failure> {
+    read(args, paths, semantics)?.accept(args)
+}
+
+/// Two versions, read side by side: both are manifests, or both are bundles.
+pub fn connect_both(
     args: &InputArgs,
-    paths: &[String],
+    [old, new]: [&[String]; 2],
     semantics: SemanticsArg,
-) -> Result<(SourceMap, Connectivity), Failure> {
+) -> Result<[Connected; 2], Failure> {
+    if bundle(old).is_some() != bundle(new).is_some() {
+        let message = "one side is a bundle and the other is not; build the other one too, or compare manifests";
+        return Err(Failure::Input(message.into()));
+    }
+    let (old, new) = rayon::join(|| read(args, old, semantics), || read(args, new, semantics));
+    Ok([old?.accept(args)?, new?.accept(args)?])
+}
+
+/// What was read, before anybody was told.
+struct Version {
+    connected: Connected,
+    diagnostics: Vec<Diagnostic>,
+}
+
+impl Version {
+    fn accept(self, args: &InputArgs) -> Result<Connected, Failure> {
+        print_all(args, &self.diagnostics, &self.connected.0);
+        refuse_errors(args, &self.diagnostics)?;
+        Ok(self.connected)
+    }
+}
+
+fn read(args: &InputArgs, paths: &[String], semantics: SemanticsArg) -> Result<Version, Failure> {
     let semantics = match semantics {
         SemanticsArg::Cilium => Semantics::Cilium,
         SemanticsArg::Kubernetes => Semantics::Kubernetes,
     };
+    if let Some(bundle) = bundle(paths) {
+        return match semantics {
+            Semantics::Cilium => {
+                Ok(Version { connected: driver::connectivity::open(bundle)?, diagnostics: Vec::new() })
+            }
+            Semantics::Kubernetes => Err(Failure::Input(format!(
+                "{} is a bundle, which holds Cilium's reading alone; leave --semantics out",
+                bundle.display()
+            ))),
+        };
+    }
     let sources = load_paths(args, paths)?;
     let (connectivity, diagnostics) = driver::connectivity::connect(&sources, &front_options(args), semantics)?;
-    print_all(args, &diagnostics, &sources);
-    refuse_errors(args, &diagnostics)?;
-    Ok((sources, connectivity))
+    Ok(Version { connected: (sources, connectivity), diagnostics })
+}
+
+/// The bundle that is the only path.
+fn bundle(paths: &[String]) -> Option<&Path> {
+    match paths {
+        [path] => Some(Path::new(path)).filter(|path| is_bundle(path)),
+        _ => None,
+    }
 }
 
 fn front_options(args: &InputArgs) -> FrontOptions {

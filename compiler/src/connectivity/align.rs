@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
 
+use super::pairs::{Alike, Pair, PairKey};
 use super::ports::Ports;
 use super::{Connectivity, Party, range};
 use crate::ir::Direction;
@@ -19,17 +19,18 @@ pub(super) struct Aligned<'a> {
 }
 
 /// What `differ` says of the pairs that one of the versions has, where it says something. Addresses are cut so that each
-/// pair is constant in both. A version without the pair has `None`.
+/// pair is constant in both. A version without the pair has `None`. Pairs that let the same pass, end by end, do not differ.
 pub fn pairs<T: Clone>(
     old: &Connectivity,
     new: &Connectivity,
-    differ: impl Fn(Option<&Ports>, Option<&Ports>) -> Option<T>,
+    mut differ: impl FnMut(Option<&Ports>, Option<&Ports>) -> Option<T>,
 ) -> Vec<(Party, Party, T)> {
     let workloads = workloads(old, new);
     let sources = others(old, new, Direction::Ingress);
     let destinations = others(old, new, Direction::Egress);
     // Few functions stand for many pairs.
-    let mut known: HashMap<[Option<*const Ports>; 2], Option<T>> = HashMap::new();
+    let mut known: HashMap<[Option<PairKey>; 2], Option<T>> = HashMap::new();
+    let mut alike = Alike::default();
     let mut out = Vec::new();
     for source in workloads.iter().chain(&sources) {
         let from_old = source.old.and_then(|party| old.pairs.get(party));
@@ -37,11 +38,15 @@ pub fn pairs<T: Clone>(
         for destination in workloads.iter().chain(&destinations) {
             let before = from_old.zip(destination.old).and_then(|(to, party)| to.get(party));
             let after = from_new.zip(destination.new).and_then(|(to, party)| to.get(party));
-            if before.is_none() && after.is_none() {
-                continue;
+            match (before, after) {
+                (None, None) => continue,
+                (Some(before), Some(after)) if alike.are(before, after) => continue,
+                _ => {}
             }
-            let key = [before.map(Arc::as_ptr), after.map(Arc::as_ptr)];
-            let said = known.entry(key).or_insert_with(|| differ(before.map(Arc::as_ref), after.map(Arc::as_ref)));
+            let key = [before.map(Pair::key), after.map(Pair::key)];
+            let said = known
+                .entry(key)
+                .or_insert_with(|| differ(before.map(|pair| &**pair.ports()), after.map(|pair| &**pair.ports())));
             out.extend(said.clone().map(|said| (source.party.clone(), destination.party.clone(), said)));
         }
     }

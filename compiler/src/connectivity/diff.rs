@@ -8,10 +8,10 @@ use super::align;
 use super::edits::Edits;
 pub use super::edits::{Edit, Version};
 use super::ports::{self, Outcome, Ports, Transport, Treatment};
+use super::requests::{More, Requests};
 use super::{Party, RuleRef};
 use crate::diag::ObjectRef;
 use crate::ir::Direction;
-use crate::resolve::Ruleset;
 
 /// What kind of difference a row is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,8 +20,10 @@ pub enum Class {
     Widened,
     /// Less may pass.
     Narrowed,
-    /// Some of both, or other requests than before.
+    /// Some of both.
     Changed,
+    /// Other requests than before on ports that pass in both.
+    L7,
     /// One of the ends was not there before, or no longer is.
     WorkloadOnly,
 }
@@ -33,6 +35,7 @@ impl Class {
             Self::Widened => "widened",
             Self::Narrowed => "narrowed",
             Self::Changed => "changed",
+            Self::L7 => "l7-changed",
             Self::WorkloadOnly => "workload-only",
         }
     }
@@ -68,6 +71,8 @@ pub struct Part {
     pub treatment: Treatment,
     /// How they pass in the other, if they do.
     pub instead_of: Option<Treatment>,
+    /// Where they pass in both: a request that makes the difference, or why nobody can tell.
+    pub request: More,
 }
 
 /// One flow.
@@ -83,6 +88,8 @@ pub struct Witness {
     pub transport: Transport,
     /// Destination port, or ICMP type.
     pub port: u16,
+    /// A request, where the port passes in both versions.
+    pub request: Option<String>,
 }
 
 /// A rule behind a difference.
@@ -120,7 +127,9 @@ pub struct Diff<'a> {
 /// Compares two versions.
 pub fn diff<'a>(old: Version<'a>, new: Version<'a>) -> Diff<'a> {
     let edits = Edits::new(old, new);
-    let differing = align::pairs(old.connectivity, new.connectivity, difference);
+    let mut requests = Requests::default();
+    let differ = |before: Option<&Ports>, after: Option<&Ports>| difference(before, after, &mut requests);
+    let differing = align::pairs(old.connectivity, new.connectivity, differ);
     let differing = align::merge_ranges(differing, |a, b| a == b);
     let differing = group(differing);
     let without_effect = without_effect(&edits, differing.values());
@@ -142,14 +151,14 @@ fn without_effect<'a, 'd>(edits: &Edits<'a>, differences: impl Iterator<Item = &
         behind.filter_map(|&(index, is_new)| edits.of(index, is_new)).map(|(rule, _)| &rule.object).collect();
     let mut out: BTreeMap<&ObjectRef, Cause<'a>> = BTreeMap::new();
     for (rule, edit, is_new) in edits.all() {
-        if edit != Edit::Kept && !effective.contains(&rule.object) {
+        if !matches!(edit, Edit::Kept | Edit::Unknown) && !effective.contains(&rule.object) {
             out.insert(&rule.object, Cause { rule, is_new, edit });
         }
     }
     out.into_values().collect()
 }
 
-fn difference(old: Option<&Ports>, new: Option<&Ports>) -> Option<Difference> {
+fn difference(old: Option<&Ports>, new: Option<&Ports>, requests: &mut Requests) -> Option<Difference> {
     let mut behind = Behind::new();
     let mut gained = BTreeMap::new();
     let mut lost = BTreeMap::new();
@@ -161,11 +170,10 @@ fn difference(old: Option<&Ports>, new: Option<&Ports>) -> Option<Difference> {
         (None, None) => Vec::new(),
     };
     for (transport, first, last, before, after) in flows {
-        let more = lets_more(after, before);
-        let less = lets_more(before, after);
-        for (differs, side, having, other) in [(more, &mut gained, after, before), (less, &mut lost, before, after)] {
-            if let (true, Some(treatment)) = (differs, &having.passes) {
-                let key = (transport, treatment.clone(), other.passes.clone());
+        let [more, less] = beyond(after, before, requests);
+        for (beyond, side, having, other) in [(more, &mut gained, after, before), (less, &mut lost, before, after)] {
+            if let (Some(request), Some(treatment)) = (beyond, &having.passes) {
+                let key = (transport, treatment.clone(), other.passes.clone(), request);
                 side.entry(key).or_insert_with(Vec::new).push((transport, first, last));
                 behind.extend(before.rules.iter().map(|rule| (*rule, false)));
                 behind.extend(after.rules.iter().map(|rule| (*rule, true)));
@@ -178,56 +186,45 @@ fn difference(old: Option<&Ports>, new: Option<&Ports>) -> Option<Difference> {
         (None, ..) | (_, None, ..) => Class::WorkloadOnly,
         (Some(_), Some(_), false, true) => Class::Widened,
         (Some(_), Some(_), true, false) => Class::Narrowed,
+        (Some(_), Some(_), false, false) if gained.iter().chain(&lost).all(|part| part.instead_of.is_some()) => {
+            Class::L7
+        }
         (Some(_), Some(_), false, false) => Class::Changed,
     };
     Some(Difference { class, gained, lost, behind })
 }
 
 /// Ranges of a protocol, by how they pass in one version and in the other.
-type ByTreatment = BTreeMap<(Transport, Treatment, Option<Treatment>), Vec<(Transport, u16, u16)>>;
+type ByTreatment = BTreeMap<(Transport, Treatment, Option<Treatment>, More), Vec<(Transport, u16, u16)>>;
 
 fn parts(by_treatment: ByTreatment) -> Vec<Part> {
-    let parts = by_treatment.into_iter().flat_map(|((_, treatment, instead_of), pieces)| {
+    let parts = by_treatment.into_iter().flat_map(|((_, treatment, instead_of, request), pieces)| {
         let of_transport = ports::ranges(pieces).into_iter();
         of_transport.map(move |(transport, ranges)| Part {
             transport,
             ranges,
             treatment: treatment.clone(),
             instead_of: instead_of.clone(),
+            request: request.clone(),
         })
     });
     parts.collect()
 }
 
-/// Whether one may let a request pass that the other does not. Rule sets are compared item by item: where no item tells,
-/// it may.
-fn lets_more(one: &Outcome, other: &Outcome) -> bool {
+/// What the first lets pass and the second does not, then the other way round; `None` is nothing.
+fn beyond(one: &Outcome, other: &Outcome, requests: &mut Requests) -> [Option<More>; 2] {
     match (&one.passes, &other.passes) {
-        (None, _) => false,
-        (Some(_), None) => true,
-        (Some(one), Some(other)) => !is_within(one, other),
+        (None, None) => [None, None],
+        (Some(_), None) => [Some(More::Nothing), None],
+        (None, Some(_)) => [None, Some(More::Nothing)],
+        (Some(one), Some(other)) => {
+            let [more, less] = requests.compare(one, other);
+            // A handshake that only one of them asks for is one that not everybody can make.
+            let freer = |this: &Treatment, that: &Treatment| !this.auth.is_superset(&that.auth);
+            let told = |more, freer| (more != More::Nothing || freer).then_some(more);
+            [told(more, freer(one, other)), told(less, freer(other, one))]
+        }
     }
-}
-
-/// Whether every request that passes by `inner` passes by `outer`: each proxy of `outer` is on the way of `inner` too, and
-/// as strict there; each handshake likewise.
-fn is_within(inner: &Treatment, outer: &Treatment) -> bool {
-    let covered = |wide: &Arc<Ruleset>| inner.l7.iter().any(|narrow| covers(wide, narrow));
-    inner.auth.is_superset(&outer.auth) && outer.l7.iter().all(covered)
-}
-
-fn covers(wide: &Ruleset, narrow: &Ruleset) -> bool {
-    wide.parser == narrow.parser
-        && narrow.grants.iter().all(|(terms, items)| {
-            wide.grants.get(terms).is_some_and(|wide| {
-                wide.everything
-                    || !items.everything
-                        && items.http.is_subset(&wide.http)
-                        && items.kafka.is_subset(&wide.kafka)
-                        && items.dns.is_subset(&wide.dns)
-                        && items.proto.is_subset(&wide.proto)
-            })
-        })
 }
 
 /// Pairs with one difference become one row: first the sources of a destination, then destinations with the same sources.
@@ -265,8 +262,8 @@ fn causes<'a>(edits: &Edits<'a>, behind: &Behind) -> Vec<Cause<'a>> {
     // What stands in both versions is named once, where it stands now.
     let is_now = all.iter().any(|cause| cause.is_new);
     let is_cause = |cause: &Cause<'_>| match best {
-        Some(Edit::Added | Edit::Removed | Edit::Changed) => cause.edit < Edit::Moved && !is_twice(cause),
-        Some(Edit::Moved | Edit::Kept) | None => Some(cause.edit) == best && cause.is_new == is_now,
+        Some(Edit::Added | Edit::Removed | Edit::Changed) => cause.edit <= Edit::Changed && !is_twice(cause),
+        Some(Edit::Unknown | Edit::Moved | Edit::Kept) | None => Some(cause.edit) == best && cause.is_new == is_now,
     };
     all.into_iter().filter(is_cause).collect()
 }
@@ -288,5 +285,9 @@ fn witness(
         align::example(others, party)
     };
     let address = example(&source, Direction::Ingress).or_else(|| example(&destination, Direction::Egress));
-    Some(Witness { source, destination, address, transport: part.transport, port: part.ranges.first()?.0 })
+    let request = match &part.request {
+        More::Request(request) => Some(request.clone()),
+        More::Nothing | More::Unknown(_) => None,
+    };
+    Some(Witness { source, destination, address, transport: part.transport, port: part.ranges.first()?.0, request })
 }

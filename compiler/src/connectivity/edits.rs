@@ -24,6 +24,8 @@ pub enum Edit {
     Removed,
     /// The other version has another one in its place.
     Changed,
+    /// The other version has a rule in its place; whether it is the same cannot be told from a bundle.
+    Unknown,
     /// It stands in both versions, in policies that differ elsewhere.
     Moved,
     /// Its policy is the same in both.
@@ -37,6 +39,7 @@ impl Edit {
             Self::Added => "added",
             Self::Removed => "removed",
             Self::Changed => "changed",
+            Self::Unknown => "in both",
             Self::Moved => "policy changed",
             Self::Kept => "unchanged",
         }
@@ -53,9 +56,15 @@ impl<'a> Edits<'a> {
     /// Compares the texts of all rules.
     pub fn new(old: Version<'a>, new: Version<'a>) -> Self {
         let (before, after) = (Texts::new(old), Texts::new(new));
+        let has_texts = old.sources.has_texts() && new.sources.has_texts();
         let of = |own: &Texts<'a>, other: &Texts<'a>, alone| {
             let rules = own.all.iter();
-            rules.map(|text| (text.rule, edit(text, own, other, alone))).collect()
+            let edit = |text: &Text<'a>| match has_texts {
+                true => edit(text, own, other, alone),
+                false if other.places.contains_key(&(&text.rule.object, text.rule.path.as_str())) => Edit::Unknown,
+                false => alone,
+            };
+            rules.map(|text| (text.rule, edit(text))).collect()
         };
         Self { old: of(&before, &after, Edit::Removed), new: of(&after, &before, Edit::Added) }
     }

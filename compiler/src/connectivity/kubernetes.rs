@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use super::pairs::Pair;
 use super::ports::{Joiner, Outcome, Ports, Transport, Treatment};
-use super::{Connectivity, Party, RuleIndex, RuleRef, keep_common, range};
+use super::{Connectivity, Party, RuleIndex, RuleRef, range};
 use crate::front::objects::{ContainerPort, IpBlock, NetworkPolicy, NpPeer, NpRule, Objects, PortSpec, Workload};
 use crate::ir::labels::{Label, LabelSet, Requirement, Selector};
 use crate::ir::scope::{self, NAMESPACE_KEY, NAMESPACE_LABELS};
@@ -25,7 +26,7 @@ pub fn connect(objects: &Objects) -> Connectivity {
         for (destination, to) in &workloads {
             if source != destination {
                 let ports = ctx.between(End::Pods(from), End::Pods(to));
-                pairs.entry(source.clone()).or_default().insert(destination.clone(), ports);
+                pairs.entry(source.clone()).or_default().insert(destination.clone(), Pair::one(ports));
             }
         }
     }
@@ -33,25 +34,18 @@ pub fn connect(objects: &Objects) -> Connectivity {
         for other in &others[&Direction::Ingress] {
             let Party::Range(first, _) = other else { continue };
             let ports = ctx.between(End::Addresses(*first), End::Pods(members));
-            pairs.entry(other.clone()).or_default().insert(workload.clone(), ports);
+            pairs.entry(other.clone()).or_default().insert(workload.clone(), Pair::one(ports));
         }
         for other in &others[&Direction::Egress] {
             let Party::Range(first, _) = other else { continue };
             let ports = ctx.between(End::Pods(members), End::Addresses(*first));
-            pairs.entry(workload.clone()).or_default().insert(other.clone(), ports);
+            pairs.entry(workload.clone()).or_default().insert(other.clone(), Pair::one(ports));
         }
     }
-    let mut labels = BTreeMap::new();
-    for workload in &objects.workloads {
-        keep_common(&mut labels, party(workload), workload.pod_labels.iter().cloned().collect());
-    }
+    let labels = workloads.iter().filter_map(|(party, members)| Some((party.clone(), members.first()?.labels.clone())));
+    let labels = labels.collect();
     let workloads = workloads.into_keys().collect();
-    Connectivity { rules: ctx.rules, workloads, labels, others, pairs, joined: ctx.joined }
-}
-
-fn party(workload: &Workload) -> Party {
-    let object = &workload.meta.object;
-    Party::workload(&object.namespace, &object.name, &object.kind, workload.meta.owner.as_ref())
+    Connectivity { rules: ctx.rules, workloads, labels, others, pairs }
 }
 
 /// One kind of pod of a workload.
@@ -169,7 +163,7 @@ impl<'a> Ctx<'a> {
     }
 
     fn reference(&mut self, policy: &NetworkPolicy, path: String, span: crate::diag::Span) -> RuleIndex {
-        let action = RuleAction::Allow;
+        let action = Some(RuleAction::Allow);
         self.rules.push(RuleRef { object: policy.meta.object.clone(), path, action, span, policy: policy.meta.span });
         RuleIndex(self.rules.len() as u32 - 1)
     }
@@ -179,11 +173,12 @@ impl<'a> Ctx<'a> {
         let mut out: BTreeMap<Party, Vec<Member<'a>>> = BTreeMap::new();
         for workload in &objects.workloads {
             let object = &workload.meta.object;
+            let party = Party::workload(&object.namespace, &object.name, &object.kind, workload.meta.owner.as_ref());
             let labels = labels(workload, &self.namespaces);
             let selects = |policy: &Policy<'_>| policy.namespace == object.namespace && policy.subject.matches(&labels);
             let policies = (0..).zip(&self.policies).filter(|(_, policy)| selects(policy)).map(|(n, _)| n).collect();
             let member = Member { labels, ports: &workload.ports, policies };
-            let members = out.entry(party(workload)).or_default();
+            let members = out.entry(party).or_default();
             if !members.contains(&member) {
                 members.push(member);
             }

@@ -7,16 +7,20 @@
 //! This module does not print, and knows nothing of nodes' tables.
 
 pub mod align;
+pub mod bundle;
 pub mod cilium;
 pub mod diff;
 mod edits;
+mod factored;
 pub mod graph;
 pub mod kubernetes;
 pub mod np_guard;
+mod outside;
+pub mod pairs;
 pub mod ports;
 mod range;
+pub mod requests;
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -27,12 +31,15 @@ use ipnet::IpNet;
 use crate::diag::{ObjectRef, Span};
 use crate::front::objects::Owner;
 use crate::ir::{Direction, RuleAction};
-use ports::{Joiner, Ports};
+use crate::ir::labels::LabelSet;
+use pairs::Pair;
+use ports::Ports;
 
 /// One end of flows.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Party {
-    /// Pods that one object makes, or a pod that nothing makes.
+    /// Pods that one object makes, or a pod that nothing makes. In a bundle, pods of a namespace with the same labels: the
+    /// name is their labels, the kind [`bundle::KIND`].
     Workload {
         /// Namespace.
         namespace: String,
@@ -90,8 +97,8 @@ pub struct RuleRef {
     pub object: ObjectRef,
     /// Path in it.
     pub path: String,
-    /// Whether it allows or denies; what only isolates allows nobody.
-    pub action: RuleAction,
+    /// Whether it allows or denies; what only isolates allows nobody. A bundle does not tell.
+    pub action: Option<RuleAction>,
     /// Where it was written.
     pub span: Span,
     /// The policy that it belongs to.
@@ -105,14 +112,12 @@ pub struct Connectivity {
     pub rules: Vec<RuleRef>,
     /// Workloads.
     pub workloads: BTreeSet<Party>,
-    /// The labels that all pods of a workload have.
-    pub labels: BTreeMap<Party, BTreeMap<String, String>>,
+    /// Labels that policies see in the pods of a workload.
+    pub labels: BTreeMap<Party, LabelSet>,
     /// What is no workload: as source of ingress, and as destination of egress.
     pub others: BTreeMap<Direction, Vec<Party>>,
     /// By source, then by destination; at least one of them is a workload.
-    pub pairs: BTreeMap<Party, BTreeMap<Party, Arc<Ports>>>,
-    /// What each end of those pairs lets pass alone.
-    pub joined: Joiner,
+    pub pairs: BTreeMap<Party, BTreeMap<Party, Pair>>,
 }
 
 impl Connectivity {
@@ -123,27 +128,16 @@ impl Connectivity {
 
     /// Every pair.
     pub fn pairs(&self) -> impl Iterator<Item = (&Party, &Party, &Arc<Ports>)> {
-        self.pairs
-            .iter()
-            .flat_map(|(source, to)| to.iter().map(move |(destination, ports)| (source, destination, ports)))
+        self.unjoined().map(|(source, destination, pair)| (source, destination, pair.ports()))
+    }
+
+    fn unjoined(&self) -> impl Iterator<Item = (&Party, &Party, &Pair)> {
+        self.pairs.iter().flat_map(|(source, to)| to.iter().map(move |(destination, pair)| (source, destination, pair)))
     }
 
     /// Pairs between which something may pass.
     pub fn connected(&self) -> impl Iterator<Item = (&Party, &Party, &Arc<Ports>)> {
-        self.pairs().filter(|(_, _, ports)| !ports.is_empty())
-    }
-}
-
-/// Keeps of a party's labels those that one more of its pods has too.
-fn keep_common(
-    labels: &mut BTreeMap<Party, BTreeMap<String, String>>,
-    party: Party,
-    of_pod: BTreeMap<String, String>,
-) {
-    match labels.entry(party) {
-        Entry::Vacant(entry) => {
-            entry.insert(of_pod);
-        }
-        Entry::Occupied(mut entry) => entry.get_mut().retain(|key, value| of_pod.get(key) == Some(value)),
+        let connected = self.unjoined().filter(|(_, _, pair)| !pair.is_empty());
+        connected.map(|(source, destination, pair)| (source, destination, pair.ports()))
     }
 }

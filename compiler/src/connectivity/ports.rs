@@ -217,6 +217,11 @@ impl Ports {
         }))
     }
 
+    /// Whether the same passes, and is treated alike, by whatever rules.
+    pub fn lets_the_same_pass(&self, other: &Self) -> bool {
+        self.0.keys().eq(other.0.keys()) && self.zip(other).iter().all(|(.., a, b)| a.passes == b.passes)
+    }
+
     /// The ports that pass, by protocol, neighbours joined whatever their treatment. Port 0 is nobody's.
     pub fn passing_ranges(&self) -> BTreeMap<Transport, Vec<(u16, u16)>> {
         ranges(self.passing().map(|(transport, segment, _)| (transport, segment.first, segment.last)))
@@ -230,13 +235,13 @@ impl Ports {
 }
 
 /// Joins the two ends of pairs, each two of them once. The arguments are kept beside the result, so their addresses stay theirs.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct Joiner(HashMap<(usize, usize), Joined>);
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Joined {
     both: Arc<Ports>,
-    ends: [Arc<Ports>; 2],
+    _ends: [Arc<Ports>; 2],
 }
 
 impl Joiner {
@@ -245,14 +250,9 @@ impl Joiner {
         let key = (Arc::as_ptr(&a) as usize, Arc::as_ptr(&b) as usize);
         let entry = self.0.entry(key).or_insert_with(|| {
             let both = Arc::new(a.combine(&b, Outcome::both));
-            Joined { both, ends: [a, b] }
+            Joined { both, _ends: [a, b] }
         });
         entry.both.clone()
-    }
-
-    /// Every join, in no order: what passes both ends, and the ends.
-    pub fn all(&self) -> impl Iterator<Item = (&Arc<Ports>, &[Arc<Ports>; 2])> {
-        self.0.values().map(|joined| (&joined.both, &joined.ends))
     }
 }
 

@@ -1,7 +1,10 @@
 //! From sources to who may talk to whom.
 
 use super::{Failure, analyse};
-use crate::connectivity::{Connectivity, cilium, kubernetes};
+use std::path::Path;
+
+use crate::bundle::read;
+use crate::connectivity::{Connectivity, bundle, cilium, kubernetes};
 use crate::diag::Diagnostic;
 use crate::front::{self, FrontOptions};
 use crate::resolve::Lock;
@@ -32,4 +35,11 @@ pub fn connect(
             Ok((kubernetes::connect(&read.objects), read.diagnostics))
         }
     }
+}
+
+/// Reads a bundle: what its tables let pass, and files of which only names and lines are known.
+pub fn open(path: &Path) -> Result<(SourceMap, Connectivity), Failure> {
+    let opened = read::open(path).map_err(Failure::input)?;
+    let (connectivity, sources) = bundle::connect(&opened).map_err(Failure::input)?;
+    Ok((sources, connectivity))
 }

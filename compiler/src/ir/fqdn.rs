@@ -58,6 +58,23 @@ pub fn matches(selector: &FqdnSelector, name: &str) -> bool {
     }
 }
 
+/// The same as a regular expression for the whole name, in lower case and without the dot of the root.
+pub fn expression(selector: &FqdnSelector) -> String {
+    match selector {
+        FqdnSelector::Name(only) => regex::escape(rootless(only)),
+        FqdnSelector::Pattern(pattern) if pattern == "*" => ".*".into(),
+        FqdnSelector::Pattern(pattern) => {
+            let pattern = rootless(pattern);
+            let (labels, rest) = match pattern.strip_prefix(LABELS) {
+                Some(rest) => (r"(?:[-a-z0-9_]+\.)+", rest),
+                None => ("", pattern),
+            };
+            let parts: Vec<String> = rest.split('*').map(regex::escape).collect();
+            format!("{labels}{}", parts.join("[-a-z0-9_]*"))
+        }
+    }
+}
+
 fn is_label(label: &str) -> bool {
     !label.is_empty() && label.bytes().all(is_of_label)
 }
@@ -124,6 +141,21 @@ mod tests {
             }
             for name in others {
                 assert!(!matches(&selector, name), "{text} {name}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_expression_says_the_same() {
+        for text in ["*", "*.b.io", "*b.io", "sub*.b.io", "**.b.io", "a*b*c.d", "a.**", "**.*.io", "*."] {
+            for double_star in [false, true] {
+                let selector = pattern(text, double_star);
+                let expression = regex::Regex::new(&format!("^(?:{})$", expression(&selector))).unwrap();
+                for name in
+                    ["a", "b.io", "x.b.io", "x.y.b.io", "subx.b.io", "abc.d", "axbxbyc.d", "a.x", "a.x.y", ".io"]
+                {
+                    assert_eq!(expression.is_match(name), matches(&selector, name), "{text} {name}");
+                }
             }
         }
     }

@@ -13,6 +13,7 @@ pub mod shape;
 pub mod tables;
 pub mod text;
 mod tiers;
+pub mod unfactor;
 pub mod verify;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

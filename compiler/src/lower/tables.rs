@@ -191,7 +191,8 @@ impl Tables {
         self.actions[usize::from(cell.copied().unwrap_or(0))]
     }
 
-    fn class(&self, directory: u32, port: u16) -> Option<u16> {
+    /// Port class of a port (or ICMP type) of a directory; none where a page is missing, which is action 0.
+    pub(super) fn class(&self, directory: u32, port: u16) -> Option<u16> {
         let page = self.port_class.get((directory << 8 | u32::from(port >> 8)) as usize)?;
         self.port_class.get(usize::from(*page) << 8 | usize::from(port & 255)).copied()
     }

@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
-use super::SourceMap;
+use super::{SourceMap, git};
 use crate::diag::FileId;
 
 /// What to read.
 #[derive(Debug, Clone, Default)]
 pub struct LoadOptions {
-    /// Files, folders, and `-` for standard input.
+    /// Files, folders, `-` for standard input, and `git:REF[:PATH]` for what a revision has there.
     pub paths: Vec<String>,
     /// Globs over paths as found; what matches below a folder is not read. Files named in `paths` are always read.
     pub exclude: Vec<String>,
@@ -52,6 +52,14 @@ pub enum LoadError {
         /// Size in bytes.
         size: usize,
     },
+    /// A revision cannot be read.
+    #[error("{path}: {message}")]
+    Git {
+        /// The path, as given.
+        path: String,
+        /// Why, and what to do.
+        message: String,
+    },
     /// `--exclude` does not parse.
     #[error("--exclude {glob}: {message}; see the syntax of globs in the help")]
     Glob {
@@ -68,10 +76,10 @@ pub fn load(options: &LoadOptions) -> Result<SourceMap, Vec<LoadError>> {
         Ctx { exclude: GlobSet::empty(), map: SourceMap::default(), seen: BTreeSet::new(), errors: Vec::new() };
     ctx.exclude(&options.exclude);
     for path in &options.paths {
-        if path == "-" {
-            ctx.stdin();
-        } else {
-            ctx.path(Path::new(path));
+        match git::Place::parse(path) {
+            _ if path == "-" => ctx.stdin(),
+            Some(place) => ctx.revision(path, place),
+            None => ctx.path(Path::new(path)),
         }
     }
     if ctx.errors.is_empty() { Ok(ctx.map) } else { Err(ctx.errors) }
@@ -134,6 +142,20 @@ impl Ctx {
         match io::stdin().lock().read_to_end(&mut bytes) {
             Ok(_) => self.bytes("-".to_owned(), bytes),
             Err(error) => self.errors.push(LoadError::Read { path: "-".to_owned(), error }),
+        }
+    }
+
+    /// A revision that the user named. Its files are others than those on disk, whatever their names.
+    fn revision(&mut self, path: &str, place: git::Place<'_>) {
+        match git::files(place, |path| self.exclude.is_match(path), is_manifest) {
+            Ok(files) => {
+                for file in files {
+                    if self.seen.insert(PathBuf::from(format!("git:{}", place.revision)).join(file.identity)) {
+                        self.bytes(file.name, file.bytes);
+                    }
+                }
+            }
+            Err(message) => self.errors.push(LoadError::Git { path: path.to_owned(), message }),
         }
     }
 

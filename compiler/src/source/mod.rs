@@ -4,6 +4,7 @@
 //! YAML; an empty file is as good as any other.
 
 mod beside;
+mod git;
 mod load;
 
 use crate::diag::{FileId, Span};
@@ -16,6 +17,8 @@ pub use load::{LoadError, LoadOptions, load, load_groups};
 pub struct SourceMap {
     files: Vec<SourceFile>,
     groups: Option<FileId>,
+    /// The texts are not at hand: a byte offset is the index of a line.
+    stands_in: bool,
 }
 
 /// One text.
@@ -48,6 +51,16 @@ impl SourceMap {
         map
     }
 
+    /// Files that are not at hand: a span begins at the index, from 0, of its line.
+    pub fn of_lines<N: Into<String>>(names: impl IntoIterator<Item = N>) -> Self {
+        Self { stands_in: true, ..Self::from_texts(names.into_iter().map(|name| (name, ""))) }
+    }
+
+    /// Whether the texts are at hand.
+    pub fn has_texts(&self) -> bool {
+        !self.stands_in
+    }
+
     /// Adds a text, or tells that it is too large for byte offsets of 32 bits.
     fn push(&mut self, name: String, text: String) -> Option<FileId> {
         let id = FileId(u32::try_from(self.files.len()).ok()?);
@@ -72,6 +85,9 @@ impl SourceMap {
 
     /// Where a span begins.
     pub fn line_col(&self, span: Span) -> LineCol {
+        if self.stands_in {
+            return LineCol { line: span.start as usize + 1, column: 1 };
+        }
         self.file(span.file).map_or(LineCol { line: 1, column: 1 }, |file| file.line_col(span.start))
     }
 

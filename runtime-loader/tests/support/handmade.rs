@@ -206,7 +206,7 @@ fn manifest(sections: BTreeMap<String, Section>) -> Manifest {
         compiler: "by hand".to_owned(),
         clang: Clang { version: "19.1.7".to_owned(), flags: vec![] },
         kernel: Kernel { features: vec!["btf".to_owned(), "ringbuf".to_owned(), "tcx".to_owned()] },
-        datapath: Datapath { ipv4: true, ipv6: true, world_ipv4: IdentityIndex(2), world_ipv6: IdentityIndex(2) },
+        datapath: Datapath { ipv4: true, ipv6: true, sctp: false, world_ipv4: IdentityIndex(2), world_ipv6: IdentityIndex(2) },
         maps: maps.into_iter().map(|(name, map)| (name.to_owned(), map)).collect(),
         objects: objects.into_iter().collect(),
         tables: BTreeMap::from([(TABLES.to_owned(), TableFile { sections, actions: 2 })]),

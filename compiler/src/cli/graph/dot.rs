@@ -58,7 +58,7 @@ fn colour(class: Class) -> &'static str {
     match class {
         Class::Widened => "\"#1a7f37\"",
         Class::Narrowed => "\"#cf222e\"",
-        Class::Changed => "\"#9a6700\"",
+        Class::Changed | Class::L7 => "\"#9a6700\"",
         Class::WorkloadOnly => "\"#8250df\"",
     }
 }

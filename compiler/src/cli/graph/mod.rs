@@ -22,11 +22,14 @@ const WORKLOADS_MAX: usize = 60;
 
 /// Runs the command.
 pub fn run(args: &GraphArgs) -> Result<u8, Failure> {
-    let old = match &args.diff {
-        Some(path) => Some(inputs::connect(&args.input, std::slice::from_ref(path), args.semantics)?),
-        None => None,
+    let paths = &args.input.paths;
+    let (old, (sources, connectivity)) = match &args.diff {
+        Some(old) => {
+            let [old, new] = inputs::connect_both(&args.input, [std::slice::from_ref(old), paths], args.semantics)?;
+            (Some(old), new)
+        }
+        None => (None, inputs::connect(&args.input, paths, args.semantics)?),
     };
-    let (sources, connectivity) = inputs::connect(&args.input, &args.input.paths, args.semantics)?;
     let new = Version { connectivity: &connectivity, sources: &sources };
     let old = old.as_ref().map(|(sources, connectivity)| Version { connectivity, sources });
     let graph = Graph::new(new, old);
@@ -85,7 +88,7 @@ impl<'a> View<'a> {
             })
         });
         let edges = self.graph.edges().map(|(source, destination)| {
-            let ports = self.graph.cell(source, destination).and_then(|cell| self.graph.ports(cell.both));
+            let ports = self.graph.cell(source, destination).map(|cell| cell.pair.ports());
             let connections =
                 ports.map(|ports| connections::entries_json(self.new.sources, self.connectivity(), ports));
             let change = self.graph.change(source, destination).map(|row| self.change_json(&self.graph.rows[row]));

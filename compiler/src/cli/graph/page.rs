@@ -16,6 +16,7 @@ use crate::connectivity::graph::FunctionIndex;
 use crate::connectivity::ports::{Ports, Transport, Treatment};
 use crate::connectivity::{Party, RuleIndex};
 use crate::driver::Failure;
+use crate::ir::RuleAction;
 
 const SCRIPTS: [&str; 5] = [
     include_str!("../../../../templates/graph/data.js"),
@@ -104,7 +105,7 @@ fn data(view: &View<'_>, overview: &Overview) -> Value {
         .iter()
         .map(|rule| {
             let place = report::file_line(view.sources(true), rule.span);
-            json!([rule.object.to_string(), rule.path, rule.action.word(), place])
+            json!([rule.object.to_string(), rule.path, rule.action.map(RuleAction::word), place])
         })
         .collect();
     json!({

@@ -39,7 +39,7 @@ struct Svg<'a> {
     boxes: Vec<BoxView>,
     edges: Vec<EdgeView>,
     notes: Vec<TextView>,
-    arrows: [&'static str; 5],
+    arrows: [&'static str; 6],
 }
 
 struct BoxView {
@@ -109,7 +109,7 @@ fn render(view: &View<'_>, overview: &Overview, style: Option<&str>) -> Result<S
         boxes: plan.boxes.iter().zip(&drawing.places).map(|(planned, &place)| planned.view(place)).collect(),
         edges: plan.edges(&drawing),
         notes: notes.into_iter().enumerate().map(note).collect(),
-        arrows: ["plain", "widened", "narrowed", "changed", "workload-only"],
+        arrows: ["plain", "widened", "narrowed", "changed", "l7-changed", "workload-only"],
     };
     svg.render().map_err(Failure::machine)
 }
@@ -271,6 +271,7 @@ fn row(edge: &Edge) -> (String, &'static str) {
         Class::Widened => "row widened",
         Class::Narrowed => "row narrowed",
         Class::Changed => "row changed",
+        Class::L7 => "row l7-changed",
         Class::WorkloadOnly => "row workload-only",
     }))
 }

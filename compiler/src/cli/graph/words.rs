@@ -7,30 +7,30 @@ use super::super::{connections, diff};
 use crate::connectivity::Party;
 use crate::connectivity::diff::{Class, Row};
 use crate::connectivity::graph::boxes::{Edge, Said};
-use crate::connectivity::graph::{FunctionIndex, Graph, Node};
+use crate::connectivity::graph::{Graph, Node};
+use crate::connectivity::pairs::PairKey;
 use crate::connectivity::ports::{Ports, Treatment};
 
 /// Names of the parties of a node that stand in its title.
 const PARTIES_MAX: usize = 2;
 
-/// Texts of functions and differences, each written once: of the functions when they are asked for.
+/// Texts of pairs and differences, each written once: of pairs when they are asked for.
 pub struct Words {
-    functions: RefCell<HashMap<FunctionIndex, String>>,
+    pairs: RefCell<HashMap<PairKey, String>>,
     changes: Vec<String>,
 }
 
 impl Words {
     /// Writes them.
     pub fn new(graph: &Graph<'_>) -> Self {
-        Self { functions: RefCell::default(), changes: graph.rows.iter().map(change).collect() }
+        Self { pairs: RefCell::default(), changes: graph.rows.iter().map(change).collect() }
     }
 
     /// What stands at the edge between two nodes, if there is one.
     pub fn said(&self, graph: &Graph<'_>, from: usize, to: usize) -> Option<Said> {
-        let mut functions = self.functions.borrow_mut();
-        let passing = graph.cell(from, to).and_then(|cell| {
-            let ports = graph.ports(cell.both)?;
-            Some(&*functions.entry(cell.both).or_insert_with(|| passing(ports)))
+        let mut pairs = self.pairs.borrow_mut();
+        let passing = graph.cell(from, to).map(|cell| {
+            &*pairs.entry(cell.pair.key()).or_insert_with(|| passing(cell.pair.ports()))
         });
         let row = graph.change(from, to);
         let texts = passing.into_iter().chain(row.and_then(|row| self.changes.get(row)));

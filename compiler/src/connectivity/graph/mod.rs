@@ -13,9 +13,11 @@ use std::sync::Arc;
 
 use super::align::{self, Aligned};
 use super::diff::{self, Row, Version};
+use super::pairs::Pair;
 use super::ports::Ports;
 use super::{Connectivity, Party};
-use crate::ir::Direction;
+use crate::ir::labels::LabelSet;
+use crate::ir::{Direction, NAMESPACE_KEY};
 
 /// Position in [`Graph::functions`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,7 +28,7 @@ pub struct FunctionIndex(pub u32);
 pub struct Node {
     /// One workload, or parties that are none; never empty.
     pub parties: Vec<Party>,
-    /// Labels that all pods of the workload have.
+    /// Labels of the workload's pods that policies see, those of its namespace aside.
     pub labels: BTreeMap<String, String>,
     /// Whether the input has it: the old one alone may.
     pub is_present: bool,
@@ -48,11 +50,11 @@ impl Node {
 }
 
 /// What passes between two nodes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Cell {
+#[derive(Debug, Clone, Copy)]
+pub struct Cell<'a> {
     /// What both ends let pass.
-    pub both: FunctionIndex,
-    /// What the source's end lets pass; none where it is no workload. Where the ends are not known apart, it is `both`.
+    pub pair: &'a Pair,
+    /// What the source's end lets pass; none where it is no workload. Where the ends are not known apart, both are the same.
     pub egress: Option<FunctionIndex>,
     /// What the destination's end lets pass, likewise.
     pub ingress: Option<FunctionIndex>,
@@ -63,12 +65,12 @@ pub struct Cell {
 pub struct Graph<'a> {
     /// Workloads by namespace and name, then the others.
     pub nodes: Vec<Node>,
-    /// Every function that a cell has, once.
+    /// Every function of an end, once.
     pub functions: Vec<&'a Ports>,
     /// What differs from the older version; empty without one.
     pub rows: Vec<Row<'a>>,
     /// Source by source.
-    cells: Vec<Option<Cell>>,
+    cells: Vec<Option<Cell<'a>>>,
     /// Position of the row that is about a pair of nodes.
     changes: HashMap<(usize, usize), usize>,
 }
@@ -77,15 +79,15 @@ impl<'a> Graph<'a> {
     /// The graph of one version, with what differs from an older one.
     pub fn new(new: Version<'a>, old: Option<Version<'a>>) -> Self {
         let ends = Ends::new(old.map_or(new.connectivity, |old| old.connectivity), new.connectivity);
-        let mut functions = Functions::new(new.connectivity);
+        let mut functions = Functions::default();
         let rows = old.map(|old| diff::diff(old, new).rows).unwrap_or_default();
         let changes = changes(&rows, &ends.parties);
         let count = ends.parties.len();
-        let cells: Vec<Option<Cell>> = (0..count * count)
+        let cells = (0..count * count)
             .map(|at| {
                 let (source, destination) = (&ends.parties[at / count], &ends.parties[at % count]);
-                let ports = new.connectivity.pairs.get(source.new?)?.get(destination.new?)?;
-                Some(functions.cell(ports, source.party.is_workload(), destination.party.is_workload()))
+                let pair = new.connectivity.pairs.get(source.new?)?.get(destination.new?)?;
+                Some(functions.cell(pair, source.party.is_workload(), destination.party.is_workload()))
             })
             .collect();
         let whole = Self { nodes: ends.nodes(new.connectivity, old), functions: functions.all, rows, cells, changes };
@@ -93,7 +95,7 @@ impl<'a> Graph<'a> {
     }
 
     /// What passes from one node to another; nothing where no flow is between them, as between two that are no workloads.
-    pub fn cell(&self, source: usize, destination: usize) -> Option<Cell> {
+    pub fn cell(&self, source: usize, destination: usize) -> Option<Cell<'a>> {
         *self.cells.get(source * self.nodes.len() + destination)?
     }
 
@@ -112,8 +114,8 @@ impl<'a> Graph<'a> {
         let count = self.nodes.len();
         let pairs = (0..count).flat_map(move |source| (0..count).map(move |destination| (source, destination)));
         pairs.filter(|&(source, destination)| {
-            let passing = self.cell(source, destination).and_then(|cell| self.ports(cell.both));
-            passing.is_some_and(|ports| !ports.is_empty()) || self.change(source, destination).is_some()
+            let passes = self.cell(source, destination).is_some_and(|cell| !cell.pair.is_empty());
+            passes || self.change(source, destination).is_some()
         })
     }
 
@@ -125,7 +127,10 @@ impl<'a> Graph<'a> {
         let workloads: Vec<usize> = (0..self.nodes.len()).filter(|&n| self.nodes[n].is_workload()).collect();
         for (n, node) in self.nodes.iter().enumerate() {
             let signature = workloads.iter().flat_map(|&w| [(n, w), (w, n)]);
-            let signature = signature.map(|(s, d)| (self.cell(s, d), self.change(s, d), node.is_present));
+            let signature = signature.map(|(s, d)| {
+                let ends = self.cell(s, d).map(|cell| [cell.egress, cell.ingress]);
+                (ends, self.change(s, d), node.is_present)
+            });
             let at = match node.is_workload() {
                 true => kept.len(),
                 false => *known.entry(signature.collect()).or_insert(kept.len()),
@@ -167,55 +172,47 @@ impl<'a> Ends<'a> {
         let labels = |party| new.labels.get(party).or_else(|| old?.connectivity.labels.get(party));
         let nodes = self.parties.iter().map(|end| Node {
             parties: vec![end.party.clone()],
-            labels: labels(&end.party).cloned().unwrap_or_default(),
+            labels: labels(&end.party).map(own_labels).unwrap_or_default(),
             is_present: end.new.is_some(),
         });
         nodes.collect()
     }
 }
 
+/// What Cilium derives begins with this.
+const DERIVED: &str = "io.cilium.";
+
+fn own_labels(labels: &LabelSet) -> BTreeMap<String, String> {
+    let own = labels.iter().filter(|label| {
+        label.source == "k8s" && label.key != NAMESPACE_KEY && !label.key.starts_with(DERIVED)
+    });
+    own.map(|label| (label.key.clone(), label.value.clone())).collect()
+}
+
 /// Functions by their position.
+#[derive(Default)]
 struct Functions<'a> {
     all: Vec<&'a Ports>,
     by_value: HashMap<&'a Ports, FunctionIndex>,
     by_address: HashMap<*const Ports, FunctionIndex>,
-    ends: HashMap<*const Ports, &'a [Arc<Ports>; 2]>,
 }
 
 impl<'a> Functions<'a> {
-    fn new(connectivity: &'a Connectivity) -> Self {
-        let ends = connectivity.joined.all().map(|(both, ends)| (Arc::as_ptr(both), ends)).collect();
-        Self { all: Vec::new(), by_value: HashMap::new(), by_address: HashMap::new(), ends }
-    }
-
-    fn cell(&mut self, ports: &'a Arc<Ports>, from_workload: bool, to_workload: bool) -> Cell {
-        let (both, egress, ingress) = match self.ends.get(&Arc::as_ptr(ports)).copied() {
-            // Pairs have many functions and are compared with none.
-            Some([egress, ingress]) => (self.joined(ports), self.end(egress), self.end(ingress)),
-            None => {
-                let both = self.end(ports);
-                (both, both, both)
-            }
-        };
-        Cell { both, egress: from_workload.then_some(egress), ingress: to_workload.then_some(ingress) }
-    }
-
-    fn joined(&mut self, ports: &'a Arc<Ports>) -> FunctionIndex {
-        let all = &mut self.all;
-        *self.by_address.entry(Arc::as_ptr(ports)).or_insert_with(|| push(all, ports))
+    fn cell(&mut self, pair: &'a Pair, from_workload: bool, to_workload: bool) -> Cell<'a> {
+        let [egress, ingress] = pair.ends().map(|ports| self.index(ports));
+        Cell { pair, egress: from_workload.then_some(egress), ingress: to_workload.then_some(ingress) }
     }
 
     /// Most functions of ends come again at the same address; equal ones elsewhere are found by value.
-    fn end(&mut self, ports: &'a Arc<Ports>) -> FunctionIndex {
+    fn index(&mut self, ports: &'a Arc<Ports>) -> FunctionIndex {
         let (all, by_value) = (&mut self.all, &mut self.by_value);
-        let address = self.by_address.entry(Arc::as_ptr(ports));
-        *address.or_insert_with(|| *by_value.entry(ports).or_insert_with(|| push(all, ports)))
+        *self.by_address.entry(Arc::as_ptr(ports)).or_insert_with(|| {
+            *by_value.entry(ports).or_insert_with(|| {
+                all.push(ports);
+                FunctionIndex(all.len() as u32 - 1)
+            })
+        })
     }
-}
-
-fn push<'a>(all: &mut Vec<&'a Ports>, ports: &'a Ports) -> FunctionIndex {
-    all.push(ports);
-    FunctionIndex(all.len() as u32 - 1)
 }
 
 /// Which row is about which pair. Rows may join ranges that parties are parts of.
