@@ -59,6 +59,7 @@ fn every_cell_agrees_with_trace() {
         let analysis = driver::analyse(&sources, &FrontOptions::default(), Lock::default()).unwrap();
         let connectivity = cilium::connect(&analysis.cluster, &analysis.resolved);
         let graph = Graph::new(Version { connectivity: &connectivity, sources: &sources }, None);
+        // None where rules tell the addresses of the peer apart: a cell speaks of its first.
         let passes = |endpoint: &str, direction, peer: &str, protocol: &str, port| {
             let probe = Probe {
                 endpoint: endpoint.into(),
@@ -67,8 +68,10 @@ fn every_cell_agrees_with_trace() {
                 protocol: protocol.into(),
                 port,
             };
-            let verdict = probe::answer(&analysis.cluster, &analysis.resolved, &probe).unwrap().decision.verdict;
-            matches!(verdict, Verdict::Allow | Verdict::Redirect)
+            let answer = probe::answer(&analysis.cluster, &analysis.resolved, &probe).unwrap();
+            let place = analysis.cluster.endpoints.iter().position(|e| e.name == peer).unwrap();
+            let is_first = answer.peer == analysis.resolved.endpoints[place].identity;
+            is_first.then_some(matches!(answer.decision.verdict, Verdict::Allow | Verdict::Redirect))
         };
         for (source, from) in graph.nodes.iter().enumerate() {
             for (destination, to) in graph.nodes.iter().enumerate() {
@@ -82,16 +85,17 @@ fn every_cell_agrees_with_trace() {
                 let ports_of = |function| ports(graph.ports(function).unwrap());
                 for (protocol, port, told) in ports_of(egress) {
                     let model = passes(&from, Direction::Egress, &to, protocol, port);
-                    assert_eq!(told, model, "{flow} egress {protocol} {port}");
+                    assert!(model.is_none_or(|model| told == model), "{flow} egress {protocol} {port}");
                 }
                 for (protocol, port, told) in ports_of(ingress) {
                     let model = passes(&to, Direction::Ingress, &from, protocol, port);
-                    assert_eq!(told, model, "{flow} ingress {protocol} {port}");
+                    assert!(model.is_none_or(|model| told == model), "{flow} ingress {protocol} {port}");
                 }
                 for (protocol, port, told) in ports(cell.pair.ports()) {
                     let out = passes(&from, Direction::Egress, &to, protocol, port);
-                    let model = out && passes(&to, Direction::Ingress, &from, protocol, port);
-                    assert_eq!(told, model, "{flow} {protocol} {port}");
+                    let into = passes(&to, Direction::Ingress, &from, protocol, port);
+                    let Some((out, into)) = out.zip(into) else { continue };
+                    assert_eq!(told, out && into, "{flow} {protocol} {port}");
                     asked[usize::from(told)] += 1;
                 }
             }

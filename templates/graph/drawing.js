@@ -10,6 +10,8 @@ class Drawing {
 		data.boxes.forEach((members, box) => members.forEach((n) => { this.boxOf[n] = box; }));
 		this.edges = [...overview.querySelectorAll(".edge")];
 		this.boxes = [...overview.querySelectorAll(".box")];
+		// A picture as a whole would hide its parts from screen readers.
+		overview.querySelector("svg").setAttribute("role", "group");
 		for (const box of this.boxes) {
 			box.setAttribute("tabindex", "0");
 			box.setAttribute("role", "button");

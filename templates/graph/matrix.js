@@ -1,5 +1,15 @@
 // The matrix: only the cells in sight are elements.
 
+/** Width of the names of rows and height of those of columns, as in the style. */
+const HEAD = 190;
+const TOP = 116;
+
+/** What all cells have. */
+const EMPTY_CELL = document.createElement("div");
+EMPTY_CELL.setAttribute("role", "gridcell");
+EMPTY_CELL.setAttribute("tabindex", "-1");
+EMPTY_CELL.setAttribute("aria-selected", "false");
+
 class Matrix {
 	/** `events` has `choose(source, destination)`, `node(n)` and `hover(source, destination)`. */
 	constructor(grid, events) {
@@ -30,88 +40,136 @@ class Matrix {
 	show(rows, columns, isShown) {
 		const roomy = columns.length <= 24;
 		Object.assign(this, { rows, columns, isShown });
-		this.head = 190;
-		const share = Math.floor((this.grid.clientWidth - this.head) / Math.max(columns.length, 1));
+		const share = Math.floor((this.grid.clientWidth - HEAD) / Math.max(columns.length, 1));
 		[this.width, this.height] = roomy ? [Math.min(Math.max(share, 44), 72), 24] : [19, 19];
 		this.grid.classList.toggle("roomy", roomy);
-		this.top = 116;
-		this.sizer.style.width = `${this.head + columns.length * this.width}px`;
-		this.sizer.style.height = `${this.top + rows.length * this.height}px`;
+		this.grid.style.setProperty("--cell-width", `${this.width}px`);
+		this.grid.style.setProperty("--cell-height", `${this.height}px`);
+		this.sizer.style.width = `${HEAD + columns.length * this.width}px`;
+		this.sizer.style.height = `${TOP + rows.length * this.height}px`;
 		this.grid.setAttribute("aria-rowcount", rows.length + 1);
 		this.grid.setAttribute("aria-colcount", columns.length + 1);
 		this.at = [Math.min(this.at[0], Math.max(rows.length - 1, 0)), Math.min(this.at[1], Math.max(columns.length - 1, 0))];
-		this.window = "";
-		this.draw();
+		this.band = element("div", "band");
+		this.band.setAttribute("role", "presentation");
+		this.heads = element("div", "heads");
+		this.heads.setAttribute("role", "row");
+		this.heads.setAttribute("aria-rowindex", 1);
+		const corner = element("div", "corner", "from ↓   to →");
+		corner.setAttribute("role", "columnheader");
+		corner.setAttribute("aria-colindex", 1);
+		this.heads.append(corner);
+		this.lines = new Map();
+		this.bounds = { left: 0, top: 0, right: 0, bottom: 0 };
+		const hadFocus = this.sizer.contains(document.activeElement);
+		this.sizer.replaceChildren(this.band, this.heads);
+		this.draw(hadFocus);
 	}
 
 	later() {
 		this.frame ??= requestAnimationFrame(() => {
 			this.frame = undefined;
-			this.draw();
+			this.draw(this.sizer.contains(document.activeElement));
 		});
 	}
 
-	draw() {
+	/** Makes what has come in sight and removes what has left; what stays is kept as it is. */
+	draw(hadFocus) {
 		const first = (offset, size) => Math.max(0, Math.floor(offset / size) - 2);
 		const last = (offset, length, size, all) => Math.min(all, Math.ceil((offset + length) / size) + 2);
 		const { scrollLeft, scrollTop, clientWidth, clientHeight } = this.grid;
 		const [left, top] = [first(scrollLeft, this.width), first(scrollTop, this.height)];
-		const right = last(scrollLeft, clientWidth - this.head, this.width, this.columns.length);
-		const bottom = last(scrollTop, clientHeight - this.top, this.height, this.rows.length);
-		const window = [left, top, right, bottom].join();
-		if (window === this.window) {
+		const right = last(scrollLeft, clientWidth - HEAD, this.width, this.columns.length);
+		const bottom = last(scrollTop, clientHeight - TOP, this.height, this.rows.length);
+		const old = this.bounds;
+		if (this.lines.size > 0 && old.left === left && old.top === top && old.right === right && old.bottom === bottom) {
 			return;
 		}
-		this.window = window;
 		this.bounds = { left, top, right, bottom };
-		const hadFocus = this.grid.contains(document.activeElement) && document.activeElement !== this.grid;
-		this.cells = new Map();
-		const lines = [this.header(left, right)];
-		for (let row = top; row < bottom; row++) {
-			lines.push(this.line(row, left, right));
+		this.extend(this.heads, old, (column) => this.columnHead(column));
+		for (const [row, line] of this.lines) {
+			if (row < top || row >= bottom) {
+				line.remove();
+				this.lines.delete(row);
+			} else {
+				this.extend(line, old, (column) => this.cell(row, column));
+			}
 		}
-		this.sizer.replaceChildren(...lines);
+		const fresh = (row) => {
+			const line = this.line(row);
+			this.extend(line, { left, right: left }, (column) => this.cell(row, column));
+			this.lines.set(row, line);
+			return line;
+		};
+		const kept = this.lines.size > 0 ? [Math.max(old.top, top), Math.min(old.bottom, bottom)] : [bottom, bottom];
+		const above = document.createDocumentFragment();
+		const below = document.createDocumentFragment();
+		for (let row = top; row < kept[0]; row++) {
+			above.append(fresh(row));
+		}
+		for (let row = kept[1]; row < bottom; row++) {
+			below.append(fresh(row));
+		}
+		this.heads.after(above);
+		this.sizer.append(below);
 		this.tab(hadFocus);
 		this.mark();
 	}
 
-	header(left, right) {
-		const line = element("div", "heads");
-		line.setAttribute("role", "row");
-		line.setAttribute("aria-rowindex", 1);
-		const corner = element("div", "corner", "from ↓   to →");
-		corner.setAttribute("role", "columnheader");
-		corner.setAttribute("aria-colindex", 1);
-		line.append(corner);
-		for (let column = left; column < right; column++) {
-			const head = this.name(this.columns[column], "columnheader");
-			head.setAttribute("aria-colindex", column + 2);
-			head.style.left = `${this.head + column * this.width}px`;
-			head.style.width = `${this.width}px`;
-			head.dataset.column = column;
-			head.classList.toggle("first", this.begins(this.columns, column));
-			line.append(head);
+	/** Brings the cells behind the first element of a row from the old columns to those in sight. */
+	extend(line, old, make) {
+		const { left, right } = this.bounds;
+		const overlap = old.left < right && left < old.right;
+		const [keptLeft, keptRight] = overlap ? [Math.max(old.left, left), Math.min(old.right, right)] : [right, right];
+		if (overlap) {
+			for (let n = old.left; n < keptLeft; n++) {
+				line.children[1].remove();
+			}
+			for (let n = keptRight; n < old.right; n++) {
+				line.lastElementChild.remove();
+			}
+		} else {
+			while (line.children.length > 1) {
+				line.lastElementChild.remove();
+			}
 		}
-		return line;
+		const [before, after] = [[], []];
+		for (let column = left; column < keptLeft; column++) {
+			before.push(make(column));
+		}
+		for (let column = keptRight; column < right; column++) {
+			after.push(make(column));
+		}
+		line.firstElementChild.after(...before);
+		line.append(...after);
 	}
 
-	line(row, left, right) {
+	columnHead(column) {
+		const head = this.name(this.columns[column], "columnheader");
+		head.setAttribute("aria-colindex", column + 2);
+		head.style.left = `${HEAD + column * this.width}px`;
+		head.dataset.column = column;
+		head.classList.toggle("first", this.begins(this.columns, column));
+		return head;
+	}
+
+	line(row) {
 		const line = element("div", "line");
 		line.setAttribute("role", "row");
 		line.setAttribute("aria-rowindex", row + 2);
-		line.style.top = `${this.top + row * this.height}px`;
-		line.style.height = `${this.height}px`;
+		line.style.top = `${TOP + row * this.height}px`;
 		line.classList.toggle("first", this.begins(this.rows, row));
 		const head = this.name(this.rows[row], "rowheader");
 		head.setAttribute("aria-colindex", 1);
 		head.dataset.row = row;
 		line.append(head);
-		for (let column = left; column < right; column++) {
-			const cell = this.cell(row, column);
-			this.cells.set(`${row},${column}`, cell);
-			line.append(cell);
-		}
 		return line;
+	}
+
+	/** The element of a cell in sight. */
+	find(row, column) {
+		const { left, right } = this.bounds;
+		return column >= left && column < right ? this.lines.get(row)?.children[column - left + 1] : undefined;
 	}
 
 	/** Whether a namespace begins here. */
@@ -138,49 +196,66 @@ class Matrix {
 		const [source, destination] = [this.rows[row], this.columns[column]];
 		const found = pair(source, destination);
 		const change = changeOf(source, destination);
-		const cell = element("div", "cell");
-		cell.setAttribute("role", "gridcell");
-		cell.setAttribute("aria-colindex", column + 2);
+		const cell = EMPTY_CELL.cloneNode();
+		const words = ["cell", found ? found.kind : "absent"];
+		if (found?.treated) {
+			words.push("treated");
+		}
+		if (this.begins(this.columns, column)) {
+			words.push("first");
+		}
+		if (!this.isShown(source, destination)) {
+			words.push("dim");
+		}
+		if (change) {
+			words.push("differs", change.class);
+		}
+		cell.className = words.join(" ");
+		cell.style.left = `${HEAD + column * this.width}px`;
 		cell.dataset.row = row;
 		cell.dataset.column = column;
-		cell.tabIndex = -1;
-		cell.style.left = `${this.head + column * this.width}px`;
-		cell.style.width = `${this.width}px`;
-		cell.classList.add(found ? found.kind : "absent");
-		cell.classList.toggle("treated", found?.treated === true);
-		cell.classList.toggle("first", this.begins(this.columns, column));
-		cell.classList.toggle("dim", !this.isShown(source, destination));
-		if (change) {
-			cell.classList.add("differs", change.class);
-		}
+		cell.setAttribute("aria-colindex", column + 2);
 		const said = pairText(found) + (change ? `, ${change.class}` : "");
 		cell.setAttribute("aria-label", `${nodeText(source)} to ${nodeText(destination)}: ${said}`);
-		if (this.height > 20 && found?.kind === "some") {
-			const [one, more] = [found.passing[0], found.passing.length - 1];
-			const numbers = one.first === one.last ? `${one.first}` : `${Math.max(one.first, lowest(one.transport))}…`;
-			cell.append(element("span", "ports", more > 0 ? `${numbers} +${more}` : numbers));
+		const text = this.height > 20 ? this.text(found, change) : "";
+		if (text) {
+			cell.append(element("span", "ports", text));
 		}
 		return cell;
 	}
 
+	/** The ports that came or went, else the first that pass. */
+	text(found, change) {
+		if (change) {
+			const ports = (text) => text.split(" ")[1] ?? "";
+			return [...change.gained.map((part) => `+${ports(part)}`), ...change.lost.map((part) => `−${ports(part)}`)].join(" ");
+		}
+		if (found?.kind !== "some") {
+			return "";
+		}
+		const [one, more] = [found.passing[0], found.passing.length - 1];
+		const numbers = one.first === one.last ? `${one.first}` : `${Math.max(one.first, lowest(one.transport))}…`;
+		return more > 0 ? `${numbers} +${more}` : numbers;
+	}
+
+	/** One cell can be tabbed to: the one that has or had the focus, or the first in sight. */
 	tab(focus) {
-		const { left, top, right, bottom } = this.bounds;
-		const inSight = this.at[0] >= top && this.at[0] < bottom && this.at[1] >= left && this.at[1] < right;
-		// A cell out of sight cannot be tabbed to: then the first in sight can.
-		const cell = this.cells.get(inSight ? this.at.join() : `${top},${left}`);
-		this.grid.tabIndex = cell ? -1 : 0;
-		if (cell) {
-			cell.tabIndex = 0;
-			if (focus && inSight) {
-				cell.focus({ preventScroll: true });
-			} else if (focus) {
-				this.grid.focus({ preventScroll: true });
-			}
+		const { left, top } = this.bounds;
+		const own = this.find(...this.at);
+		const cell = own ?? this.find(top, left);
+		if (this.tabbed !== cell) {
+			this.tabbed?.setAttribute("tabindex", "-1");
+			cell?.setAttribute("tabindex", "0");
+			this.tabbed = cell;
+		}
+		if (focus) {
+			this.grid.tabIndex = -1;
+			(own ?? this.grid).focus({ preventScroll: true });
 		}
 	}
 
 	key(event) {
-		const page = Math.max(1, Math.floor((this.grid.clientHeight - this.top) / this.height) - 1);
+		const page = Math.max(1, Math.floor((this.grid.clientHeight - TOP) / this.height) - 1);
 		const [rows, columns] = [this.rows.length, this.columns.length];
 		const to = {
 			ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1],
@@ -204,17 +279,15 @@ class Matrix {
 		const within = (value, length) => Math.min(Math.max(value, 0), length - 1);
 		this.at = [within(row, this.rows.length), within(column, this.columns.length)];
 		this.reveal(...this.at);
-		this.window = "";
-		this.draw();
-		const cell = this.cells.get(this.at.join());
-		cell?.focus({ preventScroll: true });
-		this.hover(cell ?? null);
+		this.draw(false);
+		this.tab(true);
+		this.hover(this.find(...this.at) ?? null);
 	}
 
 	reveal(row, column) {
 		const grid = this.grid;
 		const [x, y] = [column * this.width, row * this.height];
-		const [width, height] = [grid.clientWidth - this.head, grid.clientHeight - this.top];
+		const [width, height] = [grid.clientWidth - HEAD, grid.clientHeight - TOP];
 		grid.scrollLeft = Math.min(x, Math.max(grid.scrollLeft, x + this.width - width));
 		grid.scrollTop = Math.min(y, Math.max(grid.scrollTop, y + this.height - height));
 	}
@@ -224,9 +297,7 @@ class Matrix {
 		const head = event.target.closest("[data-node]");
 		if (cell) {
 			this.at = [Number(cell.dataset.row), Number(cell.dataset.column)];
-			this.cells.forEach((other) => { other.tabIndex = -1; });
-			cell.tabIndex = 0;
-			cell.focus({ preventScroll: true });
+			this.tab(true);
 			this.choose(...this.at);
 		} else if (head) {
 			this.events.node(Number(head.dataset.node));
@@ -255,18 +326,21 @@ class Matrix {
 
 	mark() {
 		const lit = this.lit;
-		for (const head of this.sizer.querySelectorAll(".head")) {
-			const n = Number(head.dataset.node);
-			const side = head.dataset.row === undefined ? 1 : 0;
-			head.classList.toggle("lit", lit?.[side] === n);
-			head.classList.toggle("chosen", this.chosen?.[side] === n);
+		const column = lit ? this.columns.indexOf(lit[1]) : -1;
+		this.band.hidden = column < 0;
+		this.band.style.left = `${HEAD + column * this.width}px`;
+		for (const head of this.heads.querySelectorAll(".head")) {
+			head.classList.toggle("lit", lit?.[1] === Number(head.dataset.node));
+			head.classList.toggle("chosen", this.chosen?.[1] === Number(head.dataset.node));
 		}
-		for (const cell of this.cells?.values() ?? []) {
-			const [source, destination] = [this.rows[cell.dataset.row], this.columns[cell.dataset.column]];
-			const isChosen = this.chosen?.[0] === source && this.chosen?.[1] === destination;
-			cell.classList.toggle("cross", lit?.[0] === source || lit?.[1] === destination);
-			cell.classList.toggle("chosen", isChosen);
-			cell.setAttribute("aria-selected", isChosen);
+		for (const [row, line] of this.lines) {
+			line.classList.toggle("lit", lit?.[0] === this.rows[row]);
+			line.classList.toggle("chosen", this.chosen?.[0] === this.rows[row]);
 		}
+		this.marked?.classList.remove("chosen");
+		this.marked?.setAttribute("aria-selected", "false");
+		this.marked = this.chosen && this.find(this.rows.indexOf(this.chosen[0]), this.columns.indexOf(this.chosen[1]));
+		this.marked?.classList.add("chosen");
+		this.marked?.setAttribute("aria-selected", "true");
 	}
 }

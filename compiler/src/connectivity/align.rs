@@ -56,8 +56,11 @@ pub fn pairs<T: Clone>(
 /// Workloads of either version.
 pub(super) fn workloads<'a>(old: &'a Connectivity, new: &'a Connectivity) -> Vec<Aligned<'a>> {
     let both = old.workloads.union(&new.workloads);
-    let aligned =
-        both.map(|party| Aligned { party: party.clone(), old: old.workloads.get(party), new: new.workloads.get(party) });
+    let aligned = both.map(|party| Aligned {
+        party: party.clone(),
+        old: old.workloads.get(party),
+        new: new.workloads.get(party),
+    });
     aligned.collect()
 }
 

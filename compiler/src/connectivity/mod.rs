@@ -30,8 +30,8 @@ use ipnet::IpNet;
 
 use crate::diag::{ObjectRef, Span};
 use crate::front::objects::Owner;
-use crate::ir::{Direction, RuleAction};
 use crate::ir::labels::LabelSet;
+use crate::ir::{Direction, RuleAction};
 use pairs::Pair;
 use ports::Ports;
 

@@ -59,12 +59,10 @@ impl Browser {
             .unwrap();
         let to = child.stdin.take().unwrap();
         let from = BufReader::new(child.stdout.take().unwrap());
-        let mut browser =
-            Self { child, to, from, session: None, sent: 0, complaints: Vec::new(), _profile: profile };
+        let mut browser = Self { child, to, from, session: None, sent: 0, complaints: Vec::new(), _profile: profile };
         let targets = browser.call("Target.getTargets", json!({}));
         let page = targets["targetInfos"].as_array().unwrap().iter().find(|target| target["type"] == "page").unwrap();
-        let attached = browser
-            .call("Target.attachToTarget", json!({ "targetId": page["targetId"], "flatten": true }));
+        let attached = browser.call("Target.attachToTarget", json!({ "targetId": page["targetId"], "flatten": true }));
         browser.session = attached["sessionId"].as_str().map(str::to_owned);
         for domain in ["Page", "Runtime", "Log"] {
             browser.call(&format!("{domain}.enable"), json!({}));

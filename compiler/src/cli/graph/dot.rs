@@ -41,10 +41,7 @@ pub fn dot(view: &View<'_>, overview: &Overview) -> String {
     for edge in &overview.edges {
         let said = lines(edge, LINES_MAX);
         let colour = change_of(edge).map(|class| format!(", color={}", colour(class))).unwrap_or_default();
-        line(
-            &mut out,
-            format_args!("  b{} -> b{} [label={}{colour}];", edge.from, edge.to, quoted(&said.join("\n"))),
-        );
+        line(&mut out, format_args!("  b{} -> b{} [label={}{colour}];", edge.from, edge.to, quoted(&said.join("\n"))));
     }
     out + "}\n"
 }

@@ -25,10 +25,8 @@ const SCRIPTS: [&str; 5] = [
     include_str!("../../../../templates/graph/trace.js"),
     include_str!("../../../../templates/graph/main.js"),
 ];
-const STYLES: [&str; 2] = [
-    include_str!("../../../../templates/graph/graph.css"),
-    include_str!("../../../../templates/graph/page.css"),
-];
+const STYLES: [&str; 2] =
+    [include_str!("../../../../templates/graph/graph.css"), include_str!("../../../../templates/graph/page.css")];
 
 #[derive(Template)]
 #[template(path = "graph/page.html")]

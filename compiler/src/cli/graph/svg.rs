@@ -90,7 +90,11 @@ fn render(view: &View<'_>, overview: &Overview, style: Option<&str>) -> Result<S
             let outside = overview.boxes[common.outside].nodes.iter().map(|&node| names(&view.graph.nodes[node]));
             let outside = words::cut(&outside.collect::<Vec<_>>().join(", "), NOTE_LETTERS_MAX);
             let text = &common.said.text;
-            if common.is_source { format!("{outside} → every workload: {text}") } else { format!("every workload → {outside}: {text}") }
+            if common.is_source {
+                format!("{outside} → every workload: {text}")
+            } else {
+                format!("every workload → {outside}: {text}")
+            }
         })
         .collect();
     let letters = notes.iter().map(|note| note.chars().count()).max().unwrap_or_default();
@@ -171,7 +175,8 @@ impl Planned {
             width: number(shape.width),
             height: number(shape.height),
             texts,
-            rule: (!self.rows.is_empty()).then(|| format!("M{} {}h{}", number(x), number(y + self.head()), number(shape.width))),
+            rule: (!self.rows.is_empty())
+                .then(|| format!("M{} {}h{}", number(x), number(y + self.head()), number(shape.width))),
         }
     }
 }
@@ -267,13 +272,16 @@ fn row(edge: &Edge) -> (String, &'static str) {
     let lines = words::lines(edge, 2);
     let among = if edge.from == edge.to { "⟲ " } else { "" };
     let text = words::cut(&format!("{among}{}", lines.join("  ")), ROW_LETTERS_MAX);
-    (text, words::change_of(edge).map_or("row", |class| match class {
-        Class::Widened => "row widened",
-        Class::Narrowed => "row narrowed",
-        Class::Changed => "row changed",
-        Class::L7 => "row l7-changed",
-        Class::WorkloadOnly => "row workload-only",
-    }))
+    (
+        text,
+        words::change_of(edge).map_or("row", |class| match class {
+            Class::Widened => "row widened",
+            Class::Narrowed => "row narrowed",
+            Class::Changed => "row changed",
+            Class::L7 => "row l7-changed",
+            Class::WorkloadOnly => "row workload-only",
+        }),
+    )
 }
 
 /// Level within layers, bent between them.

@@ -29,9 +29,9 @@ impl Words {
     /// What stands at the edge between two nodes, if there is one.
     pub fn said(&self, graph: &Graph<'_>, from: usize, to: usize) -> Option<Said> {
         let mut pairs = self.pairs.borrow_mut();
-        let passing = graph.cell(from, to).map(|cell| {
-            &*pairs.entry(cell.pair.key()).or_insert_with(|| passing(cell.pair.ports()))
-        });
+        let passing = graph
+            .cell(from, to)
+            .map(|cell| &*pairs.entry(cell.pair.key()).or_insert_with(|| passing(cell.pair.ports())));
         let row = graph.change(from, to);
         let texts = passing.into_iter().chain(row.and_then(|row| self.changes.get(row)));
         let texts: Vec<&str> = texts.map(String::as_str).filter(|text| !text.is_empty()).collect();

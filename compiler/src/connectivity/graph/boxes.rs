@@ -103,9 +103,7 @@ pub fn part_common(graph: &Graph<'_>, boxes: &[NodeBox], edges: Vec<Edge>) -> (V
             }
         }
     }
-    let is_common = |edge: &Edge| {
-        common.iter().any(|c| c.outside == if c.is_source { edge.from } else { edge.to })
-    };
+    let is_common = |edge: &Edge| common.iter().any(|c| c.outside == if c.is_source { edge.from } else { edge.to });
     let rest = edges.into_iter().filter(|edge| !is_common(edge)).collect();
     (rest, common)
 }

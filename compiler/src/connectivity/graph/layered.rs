@@ -186,7 +186,8 @@ impl Ctx {
                 ends
             };
             let ends: Vec<usize> = self.layers[layer - 1].iter().flat_map(ends).collect();
-            count += ends.iter().enumerate().map(|(n, a)| ends[n + 1..].iter().filter(|b| *b < a).count()).sum::<usize>();
+            count +=
+                ends.iter().enumerate().map(|(n, a)| ends[n + 1..].iter().filter(|b| *b < a).count()).sum::<usize>();
         }
         count
     }

@@ -141,7 +141,8 @@ impl<'a> Graph<'a> {
             }
             members[at].extend(node.parties.iter().cloned());
         }
-        let cells = kept.iter().flat_map(|&s| kept.iter().map(move |&d| (s, d))).map(|(s, d)| self.cell(s, d)).collect();
+        let cells =
+            kept.iter().flat_map(|&s| kept.iter().map(move |&d| (s, d))).map(|(s, d)| self.cell(s, d)).collect();
         let place: HashMap<usize, usize> = kept.iter().enumerate().map(|(at, &n)| (n, at)).collect();
         let changes = self.changes.iter().filter_map(|((s, d), row)| Some(((*place.get(s)?, *place.get(d)?), *row)));
         let changes = changes.collect();
@@ -183,9 +184,9 @@ impl<'a> Ends<'a> {
 const DERIVED: &str = "io.cilium.";
 
 fn own_labels(labels: &LabelSet) -> BTreeMap<String, String> {
-    let own = labels.iter().filter(|label| {
-        label.source == "k8s" && label.key != NAMESPACE_KEY && !label.key.starts_with(DERIVED)
-    });
+    let own = labels
+        .iter()
+        .filter(|label| label.source == "k8s" && label.key != NAMESPACE_KEY && !label.key.starts_with(DERIVED));
     own.map(|label| (label.key.clone(), label.value.clone())).collect()
 }
 
