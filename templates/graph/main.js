@@ -171,6 +171,3 @@ document.addEventListener("keydown", (event) => {
 });
 
 filter();
-if (byId("overview").scrollWidth > byId("overview").clientWidth * 2) {
-	byId("fit").click();
-}
