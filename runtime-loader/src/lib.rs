@@ -18,6 +18,7 @@ pub mod counters;
 pub mod deny;
 pub mod error;
 pub mod events;
+pub mod gather;
 pub mod ipcache;
 pub mod labels;
 pub mod maps;
