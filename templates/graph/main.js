@@ -1,5 +1,8 @@
 // What joins the parts: filters, and what is chosen or pointed at.
 
+/** Boxes beyond which a drawing says less of a pair than the neighbours of its destination. */
+const DENSE = 60;
+
 const byId = (id) => document.getElementById(id);
 const status = byId("status");
 let chosen = null;
@@ -16,6 +19,13 @@ function choose(source, destination) {
 	showTrace(byId("trace"), source, destination);
 	byId("reverse").hidden = !(pair(destination, source) || changeOf(destination, source));
 	matrix.set(chosen);
+	const [row, column] = [matrix.rows.indexOf(source), matrix.columns.indexOf(destination)];
+	if (row >= 0 && column >= 0) {
+		matrix.reveal(row, column);
+	}
+	if (data.boxes.length > DENSE && byId("focus").hidden) {
+		showBox([destination]);
+	}
 	drawing.lightPair(source, destination);
 	drawing.reveal(destination);
 	const change = changeOf(source, destination);
