@@ -307,6 +307,7 @@ fn usage_is_two_and_help_shows_examples() {
         vec!["trace", "--help"],
         vec!["list", "--help"],
         vec!["diff", "--help"],
+        vec!["graph", "--help"],
         vec!["completions", "--help"],
         vec!["man", "--help"],
     ] {

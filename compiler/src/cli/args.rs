@@ -38,6 +38,8 @@ pub enum Command {
     List(ListArgs),
     /// Say what another version of the input lets pass, and what it no longer does.
     Diff(DiffArgs),
+    /// Draw who may talk to whom: a page, a picture, or the graph as data.
+    Graph(GraphArgs),
     /// Say what a diagnostic's code means, with an example; without a code, list all.
     #[command(after_help = "Examples:\n  ciliumc explain E-210\n  ciliumc explain | grep -i icmp")]
     Explain {
@@ -471,4 +473,49 @@ pub enum DiffFormat {
     Md,
     /// The lines of netpol-analyzer's `diff`.
     NpGuard,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  ciliumc graph deploy/ > map.html\n  ciliumc graph deploy/ --diff git:main:deploy > map.html      # what a change opens and closes\n  \
+                  ciliumc graph deploy/ -o svg > map.svg\n  ciliumc graph deploy/ -o json | jq '.edges | length'\n\n\
+                  The page is one file that loads nothing: a matrix, a graph, and for each pair the rules with file and line.\n\n\
+                  JSON (ciliumc/graph/v1): `nodes` with `parties` (more than one where nothing tells them apart), `labels` and \
+                  `present` (false: only OLD has it); `edges` with positions of nodes in `source` and `destination`, \
+                  `connections` as in `list`, and `change` as in a row of `diff`, or null."
+)]
+pub struct GraphArgs {
+    #[command(flatten)]
+    pub input: InputArgs,
+    /// Mark what this older version did not let pass, and what it alone did.
+    #[arg(long, value_name = "OLD")]
+    pub diff: Option<String>,
+    /// What a box of the drawing is.
+    #[arg(long, value_enum, default_value_t = GroupArg::Auto, value_name = "WHAT")]
+    pub group: GroupArg,
+    /// Whose reading of the policies.
+    #[arg(long, value_enum, default_value_t = SemanticsArg::Cilium, value_name = "WHOSE")]
+    pub semantics: SemanticsArg,
+    /// Format.
+    #[arg(long, short, value_enum, default_value_t = GraphFormat::Html, value_name = "FORMAT")]
+    pub output: GraphFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum GroupArg {
+    /// Workloads up to 60 of them, else namespaces.
+    Auto,
+    /// Workloads; those of a namespace that may do the same share a box.
+    Workload,
+    Namespace,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum GraphFormat {
+    /// A page that loads nothing.
+    Html,
+    Svg,
+    /// Graphviz.
+    Dot,
+    Json,
 }

@@ -1,4 +1,4 @@
-//! Words of `list` and `diff` for parties, ports and what proxies do.
+//! Words of `list`, `diff` and `graph` for parties, ports and what proxies do.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -66,6 +66,20 @@ pub fn entries(ports: &Ports) -> Vec<Entry<'_>> {
         }
         _ => entries,
     }
+}
+
+/// The same as JSON.
+pub fn entries_json(sources: &SourceMap, connectivity: &Connectivity, ports: &Ports) -> Vec<Value> {
+    let entries = entries(ports).into_iter().map(|entry| {
+        let rules = rules(connectivity, entry.rules);
+        let (l7, auth) = treatment_json(entry.treatment);
+        json!({
+            "protocol": entry.transport.map(|transport| transport.name()), "ports": entry.ranges,
+            "l7": l7, "auth": auth,
+            "rules": rules.iter().map(|rule| rule_json(sources, rule)).collect::<Vec<_>>(),
+        })
+    });
+    entries.collect()
 }
 
 impl Entry<'_> {

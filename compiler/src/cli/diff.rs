@@ -106,7 +106,7 @@ fn summary(rows: &[Row<'_>]) -> String {
 }
 
 /// `TCP 80,90-95` or `TCP,UDP 53`, with what proxies let pass and what they let pass in the other version.
-fn parts(parts: &[Part]) -> impl Iterator<Item = String> {
+pub(super) fn parts(parts: &[Part]) -> impl Iterator<Item = String> {
     let mut alike: BTreeMap<(&Treatment, &Option<Treatment>, &More, String), Vec<&str>> = BTreeMap::new();
     for part in parts {
         let key = (&part.treatment, &part.instead_of, &part.request, port_words(part.transport, &part.ranges));
@@ -202,7 +202,7 @@ fn json(sources: Sources<'_>, diff: &Diff<'_>, semantics: &str) -> Value {
     })
 }
 
-fn part_json(part: &Part) -> Value {
+pub(super) fn part_json(part: &Part) -> Value {
     let (l7, auth) = treatment_json(&part.treatment);
     let instead_of = part.instead_of.as_ref().map(|other| {
         let (l7, auth) = treatment_json(other);

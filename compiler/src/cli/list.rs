@@ -54,18 +54,9 @@ fn text(sources: &SourceMap, connectivity: &Connectivity) -> String {
 /// One row for each pair.
 fn json(sources: &SourceMap, connectivity: &Connectivity, semantics: SemanticsArg) -> Value {
     let rows = connectivity.connected().map(|(source, destination, ports)| {
-        let entries = connections::entries(ports).into_iter().map(|entry| {
-            let rules = connections::rules(connectivity, entry.rules);
-            let (l7, auth) = connections::treatment_json(entry.treatment);
-            json!({
-                "protocol": entry.transport.map(|transport| transport.name()), "ports": entry.ranges,
-                "l7": l7, "auth": auth,
-                "rules": rules.iter().map(|rule| connections::rule_json(sources, rule)).collect::<Vec<_>>(),
-            })
-        });
         json!({
             "source": connections::party_json(source), "destination": connections::party_json(destination),
-            "connections": entries.collect::<Vec<_>>(),
+            "connections": connections::entries_json(sources, connectivity, ports),
         })
     });
     let rows: Vec<Value> = rows.collect();

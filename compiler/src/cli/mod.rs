@@ -15,6 +15,7 @@ mod explain;
 mod fix;
 mod flow;
 mod github;
+mod graph;
 mod inputs;
 mod junit;
 mod l7;
@@ -53,6 +54,7 @@ pub fn main() -> ExitCode {
         Command::Test(args) => test::run(args),
         Command::List(args) => list::run(args),
         Command::Diff(args) => diff::run(args),
+        Command::Graph(args) => graph::run(args),
         Command::Explain { codes } => explain::run(codes),
         Command::Completions { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "ciliumc", &mut std::io::stdout());

@@ -9,10 +9,13 @@ use super::{Connectivity, Party, range};
 use crate::ir::Direction;
 
 /// A party as the two versions know it.
-struct Aligned<'a> {
-    party: Party,
-    old: Option<&'a Party>,
-    new: Option<&'a Party>,
+pub(super) struct Aligned<'a> {
+    /// The party, or the part of one that both versions treat alike.
+    pub party: Party,
+    /// The one of the old version that it belongs to.
+    pub old: Option<&'a Party>,
+    /// The one of the new version.
+    pub new: Option<&'a Party>,
 }
 
 /// What `differ` says of the pairs that one of the versions has, where it says something. Addresses are cut so that each
@@ -22,11 +25,7 @@ pub fn pairs<T: Clone>(
     new: &Connectivity,
     mut differ: impl FnMut(Option<&Ports>, Option<&Ports>) -> Option<T>,
 ) -> Vec<(Party, Party, T)> {
-    let workloads: Vec<Aligned<'_>> = old
-        .workloads
-        .union(&new.workloads)
-        .map(|party| Aligned { party: party.clone(), old: old.workloads.get(party), new: new.workloads.get(party) })
-        .collect();
+    let workloads = workloads(old, new);
     let sources = others(old, new, Direction::Ingress);
     let destinations = others(old, new, Direction::Egress);
     // Few functions stand for many pairs.
@@ -54,8 +53,19 @@ pub fn pairs<T: Clone>(
     out
 }
 
+/// Workloads of either version.
+pub(super) fn workloads<'a>(old: &'a Connectivity, new: &'a Connectivity) -> Vec<Aligned<'a>> {
+    let both = old.workloads.union(&new.workloads);
+    let aligned = both.map(|party| Aligned {
+        party: party.clone(),
+        old: old.workloads.get(party),
+        new: new.workloads.get(party),
+    });
+    aligned.collect()
+}
+
 /// Parties that are no workloads: words are equal or not, prefixes lie inside of another, ranges are cut.
-fn others<'a>(old: &'a Connectivity, new: &'a Connectivity, direction: Direction) -> Vec<Aligned<'a>> {
+pub(super) fn others<'a>(old: &'a Connectivity, new: &'a Connectivity, direction: Direction) -> Vec<Aligned<'a>> {
     let of = |version: &'a Connectivity| version.others.get(&direction).map(Vec::as_slice).unwrap_or_default();
     let (old, new) = (of(old), of(new));
     let named: BTreeSet<&Party> = old.iter().chain(new).filter(|party| !matches!(party, Party::Range(..))).collect();

@@ -64,6 +64,7 @@ fn rules(cluster: &Cluster) -> Vec<RuleRef> {
     let reference = |(id, rule): (_, &crate::ir::Rule)| RuleRef {
         object: cluster.policy_of(id).object.clone(),
         path: rule.path.clone(),
+        action: Some(rule.action),
         span: rule.span,
         policy: cluster.policy_of(id).span,
     };

@@ -13,7 +13,7 @@ use super::{Connectivity, Party, RuleIndex, RuleRef, range};
 use crate::front::objects::{ContainerPort, IpBlock, NetworkPolicy, NpPeer, NpRule, Objects, PortSpec, Workload};
 use crate::ir::labels::{Label, LabelSet, Requirement, Selector};
 use crate::ir::scope::{self, NAMESPACE_KEY, NAMESPACE_LABELS};
-use crate::ir::{Direction, Protocol};
+use crate::ir::{Direction, Protocol, RuleAction};
 
 /// Who may talk to whom.
 pub fn connect(objects: &Objects) -> Connectivity {
@@ -163,7 +163,8 @@ impl<'a> Ctx<'a> {
     }
 
     fn reference(&mut self, policy: &NetworkPolicy, path: String, span: crate::diag::Span) -> RuleIndex {
-        self.rules.push(RuleRef { object: policy.meta.object.clone(), path, span, policy: policy.meta.span });
+        let action = Some(RuleAction::Allow);
+        self.rules.push(RuleRef { object: policy.meta.object.clone(), path, action, span, policy: policy.meta.span });
         RuleIndex(self.rules.len() as u32 - 1)
     }
 

@@ -12,6 +12,7 @@ pub mod cilium;
 pub mod diff;
 mod edits;
 mod factored;
+pub mod graph;
 pub mod kubernetes;
 pub mod np_guard;
 mod outside;
@@ -30,8 +31,8 @@ use ipnet::IpNet;
 
 use crate::diag::{ObjectRef, Span};
 use crate::front::objects::Owner;
-use crate::ir::Direction;
 use crate::ir::labels::LabelSet;
+use crate::ir::{Direction, RuleAction};
 use pairs::Pair;
 use ports::Ports;
 
@@ -97,6 +98,8 @@ pub struct RuleRef {
     pub object: ObjectRef,
     /// Path in it.
     pub path: String,
+    /// Whether it allows or denies; what only isolates allows nobody. A bundle does not tell.
+    pub action: Option<RuleAction>,
     /// Where it was written.
     pub span: Span,
     /// The policy that it belongs to.

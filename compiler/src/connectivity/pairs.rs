@@ -62,7 +62,9 @@ impl Pair {
         [Arc::as_ptr(first), Arc::as_ptr(second)]
     }
 
-    fn ends(&self) -> [&Arc<Ports>; 2] {
+    /// What the source and what the destination let pass; twice the same where only one end has a policy, or the ends are
+    /// not known apart.
+    pub fn ends(&self) -> [&Arc<Ports>; 2] {
         match &self.ends {
             Ends::One(ports) => [ports, ports],
             Ends::Two([egress, ingress]) => [egress, ingress],
