@@ -15,8 +15,8 @@ const IMPORTS: [(&str, &[&str]); 21] = [
     ("front", &["diag", "source"]),
     ("ir", &["diag", "front"]),
     ("resolve", &["diag", "ir"]),
-    ("eval", &["ir", "resolve"]),  // knows nothing of lower or codegen: it judges them
-    ("lower", &["ir", "resolve"]), // of `ir` protocols, directions and rule ids; never a label
+    ("eval", &["ir", "language", "resolve"]), // knows nothing of lower or codegen: it judges them
+    ("lower", &["ir", "resolve"]),            // of `ir` protocols, directions and rule ids; never a label
     ("codegen", &["ir", "lower"]),
     ("clang", &["codegen"]),
     ("object", &["codegen", "lower"]),

@@ -8,8 +8,11 @@
 //! too large is said to be so and never guessed.
 
 mod ascii;
+mod walk;
+mod witness;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use regex_automata::dfa::dense::{self, DFA};
 use regex_automata::dfa::{Automaton, StartKind};
@@ -17,6 +20,8 @@ use regex_automata::nfa::thompson;
 use regex_automata::util::primitives::StateID;
 use regex_automata::util::start;
 use regex_automata::{Anchored, MatchKind};
+use walk::{Walk, alphabet};
+pub use witness::witness;
 
 /// Bytes of the automaton of one expression.
 const SIZE_MAX: usize = 1 << 20;
@@ -40,7 +45,7 @@ pub enum LanguageError {
 /// The strings that an expression matches as a whole.
 #[derive(Debug, Clone)]
 pub struct Language {
-    automaton: DFA<Vec<u32>>,
+    automaton: Arc<DFA<Vec<u32>>>,
     start: StateID,
 }
 
@@ -58,7 +63,7 @@ impl Language {
             .determinize_size_limit(Some(WORK_MAX));
         let automaton = dense::Builder::new().configure(config).build_from_nfa(&nfa).map_err(|_| too_large())?;
         let start = automaton.start_state(&start::Config::new().anchored(Anchored::Yes)).map_err(|_| too_large())?;
-        Ok(Self { automaton, start })
+        Ok(Self { automaton: Arc::new(automaton), start })
     }
 
     /// Whether a string is one of them.
@@ -155,46 +160,6 @@ pub fn atoms(
         at += 1;
     }
     Ok(atoms)
-}
-
-/// Bytes of which each stands for all that no automaton tells from it, in the order in which examples use them.
-fn alphabet(languages: &[&Language]) -> Vec<u8> {
-    let readable = (b'a'..=b'z').chain(b'0'..=b'9').chain(b'A'..=b'Z').chain(*b"/-_.");
-    let mut seen: HashSet<Vec<u8>> = HashSet::new();
-    let all = readable.chain(0..=127);
-    let is_new = |byte: &u8| {
-        seen.insert(languages.iter().map(|language| language.automaton.byte_classes().get(*byte)).collect())
-    };
-    all.filter(is_new).collect()
-}
-
-/// Combinations of states in the order in which they were reached.
-#[derive(Default)]
-struct Walk {
-    states: Vec<Box<[StateID]>>,
-    /// From which one, by which byte; none is the start.
-    from: Vec<Option<(usize, u8)>>,
-    places: HashSet<Box<[StateID]>>,
-}
-
-impl Walk {
-    fn reach(&mut self, states: Box<[StateID]>, from: Option<(usize, u8)>) {
-        if self.places.insert(states.clone()) {
-            self.states.push(states);
-            self.from.push(from);
-        }
-    }
-
-    /// The string that leads there.
-    fn text(&self, place: usize) -> String {
-        let mut bytes = Vec::new();
-        let mut at = place;
-        while let Some(Some((from, byte))) = self.from.get(at) {
-            bytes.push(*byte);
-            at = *from;
-        }
-        bytes.iter().rev().map(|byte| char::from(*byte)).collect()
-    }
 }
 
 #[cfg(test)]

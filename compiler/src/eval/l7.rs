@@ -3,13 +3,10 @@
 //! Requests are a set: method, path and host by expression, headers that are there and others of which nothing is said.
 //! An item of a policy is a set of the same form, so "all pass", "none passes" and an example of either are exact.
 
-mod language;
-
 use std::collections::BTreeMap;
 
-use language::{Language, NoAnswer, witness};
-
-use crate::ir::{HttpRequests, HttpRule, Requests, fqdn};
+use crate::ir::{HttpRequests, HttpRule, Requests, fqdn, re2};
+use crate::language::{Language, LanguageError, witness};
 use crate::resolve::{Items, Parser, Ruleset, TlsTerms};
 
 /// Which of the requests pass.
@@ -92,7 +89,7 @@ struct Item {
     facts: Vec<Fact>,
 }
 
-fn http(ruleset: &Ruleset, requests: &HttpRequests) -> Result<Admission, NoAnswer> {
+fn http(ruleset: &Ruleset, requests: &HttpRequests) -> Result<Admission, LanguageError> {
     let mut items = Vec::new();
     for (terms, granted) in &ruleset.grants {
         if granted.everything {
@@ -105,9 +102,9 @@ fn http(ruleset: &Ruleset, requests: &HttpRequests) -> Result<Admission, NoAnswe
     let mut cell = Cell::default();
     let given = [(METHOD, &requests.method), (PATH, &requests.path), (HOST, &requests.host)];
     for (part, (universe, expression)) in cell.parts.iter_mut().zip(given) {
-        part.0.push(Language::of(universe)?);
+        part.0.push(language(universe)?);
         if let Some(expression) = expression {
-            part.0.push(Language::of(expression)?);
+            part.0.push(language(expression)?);
         }
     }
     for (name, value) in &requests.headers {
@@ -134,8 +131,13 @@ fn http(ruleset: &Ruleset, requests: &HttpRequests) -> Result<Admission, NoAnswe
     })
 }
 
-fn item(terms: &TlsTerms, rule: &HttpRule) -> Result<Item, NoAnswer> {
-    let language = |expression: &Option<String>| expression.as_deref().map(Language::of).transpose();
+/// The texts that an expression of RE2 matches as a whole.
+fn language(expression: &str) -> Result<Language, LanguageError> {
+    Language::new(&re2(expression).map_err(|_| LanguageError::Syntax(expression.to_owned()))?)
+}
+
+fn item(terms: &TlsTerms, rule: &HttpRule) -> Result<Item, LanguageError> {
+    let part = |expression: &Option<String>| expression.as_deref().map(language).transpose();
     let mut facts = tls(terms);
     for header in &rule.headers {
         let (name, value) = header.split_once(' ').unwrap_or((header, ""));
@@ -154,7 +156,7 @@ fn item(terms: &TlsTerms, rule: &HttpRule) -> Result<Item, NoAnswer> {
             (None, None) => Fact::Header(name),
         });
     }
-    Ok(Item { parts: [language(&rule.method)?, language(&rule.path)?, language(&rule.host)?], facts })
+    Ok(Item { parts: [part(&rule.method)?, part(&rule.path)?, part(&rule.host)?], facts })
 }
 
 fn tls(terms: &TlsTerms) -> Vec<Fact> {
@@ -215,10 +217,10 @@ struct Ctx {
 
 impl Ctx {
     /// A request of the cell.
-    fn example(&mut self, cell: &Cell) -> Result<Option<String>, NoAnswer> {
+    fn example(&mut self, cell: &Cell) -> Result<Option<String>, LanguageError> {
         self.questions += 1;
         if self.questions > QUESTIONS_MAX {
-            return Err(NoAnswer::TooMany);
+            return Err(LanguageError::TooMany);
         }
         // A header with a value is a header.
         let contradicts = |(fact, holds): (&Fact, &bool)| match fact {
@@ -251,7 +253,7 @@ impl Ctx {
     }
 
     /// A request of the cell that is in none of the items.
-    fn remaining(&mut self, cell: &Cell, items: &[Item]) -> Result<Option<String>, NoAnswer> {
+    fn remaining(&mut self, cell: &Cell, items: &[Item]) -> Result<Option<String>, LanguageError> {
         let Some(example) = self.example(cell)? else { return Ok(None) };
         let Some((first, rest)) = items.split_first() else { return Ok(Some(example)) };
         for outside in cell.without(first) {
