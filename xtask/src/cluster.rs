@@ -226,7 +226,7 @@ impl Cluster {
         for &caller in self.admitted(workload) {
             text += "  - from:\n";
             text += &self.np_peer(workload, caller);
-            let port = if workload % 4 == 0 { "main".to_owned() } else { port(workload).to_string() };
+            let port = if workload.is_multiple_of(4) { "main".to_owned() } else { port(workload).to_string() };
             let _ = write!(text, "    ports:\n    - port: {port}\n      protocol: TCP\n");
             if self.is_edited(workload, 2) {
                 text += "    - port: 9443\n      protocol: TCP\n";
@@ -250,7 +250,7 @@ impl Cluster {
             text += &self.np_peer(workload, called);
             let _ = write!(text, "    ports:\n    - port: {}\n      protocol: TCP\n", port(called));
         }
-        if workload % 3 == 0 {
+        if workload.is_multiple_of(3) {
             let length = if self.is_edited(workload, 3) { 15 } else { 16 };
             let _ = write!(
                 text,
@@ -313,7 +313,7 @@ impl Cluster {
              - host\n",
             namespace_name(1)
         );
-        if workload % 6 == 0 {
+        if workload.is_multiple_of(6) {
             text += "  - fromEntities:\n    - world\n    toPorts:\n    - ports:\n      - port: \"8080\"\n        protocol: TCP\n";
         }
         if workload % 15 == 1 || self.is_edited(workload, 5) {
@@ -335,7 +335,7 @@ impl Cluster {
             let _ =
                 write!(text, "    toPorts:\n    - ports:\n      - port: \"{}\"\n        protocol: TCP\n", port(called));
         }
-        if workload % 5 == 0 {
+        if workload.is_multiple_of(5) {
             let top = if self.is_edited(workload, 6) { "example.org" } else { "example.com" };
             let _ = write!(
                 text,
@@ -344,7 +344,7 @@ impl Cluster {
                 name(workload)
             );
         }
-        if workload % 7 == 0 {
+        if workload.is_multiple_of(7) {
             let _ = write!(
                 text,
                 "  - toCIDRSet:\n    - cidr: 192.{}.0.0/16\n      except:\n      - 192.{}.8.0/22\n",
@@ -352,7 +352,7 @@ impl Cluster {
                 workload % 30 + 20
             );
         }
-        if workload % 25 == 0 {
+        if workload.is_multiple_of(25) {
             text += "  - toEntities:\n    - kube-apiserver\n    toPorts:\n    - ports:\n      - port: \"6443\"\n        protocol: TCP\n";
         }
         // Redundant: an edit without effect.
