@@ -15,7 +15,7 @@ pub const CT_MAP_INSERT_FAILED: u8 = 155;
 /// IPv6 extension header chain that is too long or unknown.
 pub const INVALID_EXTHDR: u8 = 156;
 /// A later fragment whose first one nobody remembers.
-pub const FRAG_NOSUPPORT: u8 = 157;
+pub const FRAG_NOT_FOUND: u8 = 175;
 /// The verdict is redirect and there is no proxy on this node.
 pub const NO_PROXY: u8 = 178;
 /// A deny rule matches.
@@ -36,7 +36,7 @@ pub fn text(reason: u8) -> &'static str {
         UNKNOWN_L3 => "Unsupported L3 protocol",
         CT_MAP_INSERT_FAILED => "Map insertion failed",
         INVALID_EXTHDR => "Invalid IPv6 extension header",
-        FRAG_NOSUPPORT => "IP fragmentation not supported",
+        FRAG_NOT_FOUND => "First logical datagram fragment not found",
         NO_PROXY => "No proxy for the redirect",
         POLICY_DENY => "Policy denied by denylist",
         AUTH_REQUIRED => "Authentication required",

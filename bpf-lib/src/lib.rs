@@ -11,6 +11,7 @@ pub mod conntrack;
 pub mod counter;
 pub mod drop_reason;
 pub mod event;
+pub mod fragment;
 pub mod headers;
 pub mod identity;
 pub mod ipcache;

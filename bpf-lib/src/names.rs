@@ -31,6 +31,8 @@ pub const CONNTRACK6: &str = "conntrack6";
 /// Node map: when the entries of `conntrack4` (index 0) and `conntrack6` (index 1) were last swept, `u64` monotonic
 /// nanoseconds. The programs sweep a map that is full; nobody else reads or writes it.
 pub const CT_SWEPT: &str = "ct_swept";
+/// Node map: datagram → [`crate::fragment::FragmentHead`], the least recently used forgotten first.
+pub const FRAGMENTS: &str = "fragments";
 /// Node map: ring buffer of [`crate::event`] records.
 pub const EVENTS: &str = "events";
 /// Node map: per-CPU [`crate::counter::Counter`] by reason and direction.

@@ -16,7 +16,7 @@ use ciliumc::codegen;
 use ciliumc::ir::options::Options;
 use ciliumc::lower::shape::{NodeConfig, PolicyMode, Program, Shape};
 use ciliumc_abi::headers::HEADERS;
-use ciliumc_abi::{action, conntrack, counter, drop_reason, event, ipcache, names, table};
+use ciliumc_abi::{action, conntrack, counter, drop_reason, event, fragment, ipcache, names, table};
 use clang_sys::*;
 
 fn include() -> PathBuf {
@@ -195,6 +195,13 @@ fn structs_are_their_mirrors() {
         expires_ns: expires_ns, packets: packets, bytes: bytes, generation: generation, initiator: initiator,
         flags: flags, pad: pad,
     });
+    same!(seen, "fragment_key", fragment::FragmentKey, {
+        source: source, destination: destination, id: id, family: family, proto: proto, pad: pad,
+    });
+    same!(seen, "fragment_head", fragment::FragmentHead, {
+        source_port_be: source_port_be, destination_port_be: destination_port_be, proto: proto, icmp_type: icmp_type,
+        icmp_code: icmp_code, tcp_flags: tcp_flags,
+    });
     same!(seen, "ipcache_page4", ipcache::Page4, { cell: cell });
     same!(seen, "ipcache_page6", ipcache::Page6, {
         mask_hi: mask_hi, mask_lo: mask_lo, value_hi: value_hi, value_lo: value_lo, byte: byte, fallback: default,
@@ -234,7 +241,7 @@ fn constants_are_their_mirrors() {
         ("DROP_UNKNOWN_L3", drop_reason::UNKNOWN_L3),
         ("DROP_CT_MAP_INSERT_FAILED", drop_reason::CT_MAP_INSERT_FAILED),
         ("DROP_INVALID_EXTHDR", drop_reason::INVALID_EXTHDR),
-        ("DROP_FRAG_NOSUPPORT", drop_reason::FRAG_NOSUPPORT),
+        ("DROP_FRAG_NOT_FOUND", drop_reason::FRAG_NOT_FOUND),
         ("DROP_NO_PROXY", drop_reason::NO_PROXY),
         ("DROP_POLICY_DENY", drop_reason::POLICY_DENY),
         ("DROP_AUTH_REQUIRED", drop_reason::AUTH_REQUIRED),
@@ -252,6 +259,7 @@ fn constants_are_their_mirrors() {
         ("CT_SEEN_NON_SYN", conntrack::CT_SEEN_NON_SYN.into()),
         ("CT_CLOSING_REPLY", conntrack::CT_CLOSING_REPLY.into()),
         ("CT_CLOSING", conntrack::CT_CLOSING.into()),
+        ("FRAGMENTS_MAX", fragment::FRAGMENTS_MAX.into()),
         ("EVENT_DROP", event::EVENT_DROP.into()),
         ("EVENT_POLICY_VERDICT", event::EVENT_POLICY_VERDICT.into()),
         ("IPCACHE_PAGE_CELLS", table::PAGE_CELLS as i64),

@@ -37,17 +37,18 @@ static __always_inline bool ipv6_is_link_local(const union address *address)
 	return address->bytes[0] == 0xfe && (address->bytes[1] & 0xc0) == 0x80;
 }
 
-/* Whether the packet asks for or tells a neighbour's MAC address. */
+/* Whether the packet asks for or tells a neighbour's MAC address. It never does so in fragments (RFC 6980). */
 static __always_inline bool icmp6_is_neighbour(const struct flow *flow)
 {
-	return flow->family == 6 && flow->proto == PROTO_ICMP6 && flow->hop_limit == NDP_HOP_LIMIT &&
+	return flow->family == 6 && flow->proto == PROTO_ICMP6 && !flow->fragment &&
+	       flow->hop_limit == NDP_HOP_LIMIT &&
 	       (flow->icmp_type == ICMP6_NEIGHBOUR_SOLICITATION || flow->icmp_type == ICMP6_NEIGHBOUR_ADVERTISEMENT);
 }
 
 /* Whether a kernel asks its link for routers, or says which groups it listens to: it does so by itself. */
 static __always_inline bool icmp6_is_listener(const struct flow *flow)
 {
-	if (flow->family != 6 || flow->proto != PROTO_ICMP6 || flow->destination.bytes[0] != 0xff ||
+	if (flow->family != 6 || flow->proto != PROTO_ICMP6 || flow->fragment || flow->destination.bytes[0] != 0xff ||
 	    flow->destination.bytes[1] != 2)
 		return false;
 	if (flow->icmp_type == ICMP6_ROUTER_SOLICITATION)

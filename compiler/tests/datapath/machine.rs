@@ -270,7 +270,14 @@ fn load(object: &[u8], program: &str, policy: &Policy, setup: &Setup, pins: &Pat
             .map_max_entries(names::PORT_CLASS, tables.port_class.len() as u32)
             .map_max_entries(names::VERDICT, tables.verdict.len() as u32);
     }
-    for shared in [names::CONNTRACK4, names::CONNTRACK6, names::CT_SWEPT, names::EVENTS, names::METRICS] {
+    for shared in [
+        names::CONNTRACK4,
+        names::CONNTRACK6,
+        names::CT_SWEPT,
+        names::FRAGMENTS,
+        names::EVENTS,
+        names::METRICS,
+    ] {
         loader.map_pin_path(shared, pins.join(shared));
     }
     let mut ebpf = loader.load(object).unwrap();

@@ -10,6 +10,7 @@
 
 mod connections;
 mod events;
+mod fragments;
 mod frames;
 mod icmp_errors;
 mod link;
