@@ -20,6 +20,8 @@ pub const FRAG_NOT_FOUND: u8 = 175;
 pub const NO_PROXY: u8 = 178;
 /// A deny rule matches.
 pub const POLICY_DENY: u8 = 181;
+/// The frame has a VLAN tag.
+pub const VLAN_FILTERED: u8 = 182;
 /// The verdict needs authentication that nobody has made.
 pub const AUTH_REQUIRED: u8 = 189;
 /// Ours: the interface belongs to an endpoint whose labels no class of the bundle has.
@@ -39,6 +41,7 @@ pub fn text(reason: u8) -> &'static str {
         FRAG_NOT_FOUND => "First logical datagram fragment not found",
         NO_PROXY => "No proxy for the redirect",
         POLICY_DENY => "Policy denied by denylist",
+        VLAN_FILTERED => "VLAN traffic disallowed by VLAN filter",
         AUTH_REQUIRED => "Authentication required",
         UNKNOWN_ENDPOINT => "Endpoint unknown to the bundle",
         _ => "Unknown reason",

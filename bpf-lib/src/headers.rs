@@ -35,6 +35,7 @@ pub const HEADERS: &[Header] = &[
     ("lib/ipv4.h", include_str!("../include/lib/ipv4.h")),
     ("lib/ipv6.h", include_str!("../include/lib/ipv6.h")),
     ("lib/l4.h", include_str!("../include/lib/l4.h")),
+    ("lib/mark.h", include_str!("../include/lib/mark.h")),
     ("lib/metrics.h", include_str!("../include/lib/metrics.h")),
     ("lib/outcome.h", include_str!("../include/lib/outcome.h")),
     ("lib/packet.h", include_str!("../include/lib/packet.h")),

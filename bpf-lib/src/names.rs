@@ -35,6 +35,10 @@ pub const CT_SWEPT: &str = "ct_swept";
 pub const FRAGMENTS: &str = "fragments";
 /// Node map: ring buffer of [`crate::event`] records.
 pub const EVENTS: &str = "events";
+/// Node map: per-CPU [`crate::event::EventBucket`] at index 0.
+pub const EVENT_LIMIT: &str = "event_limit";
+/// Node map: per-CPU [`crate::counter::Counter`] at index 0 of events that were not reported.
+pub const EVENTS_LOST: &str = "events_lost";
 /// Node map: per-CPU [`crate::counter::Counter`] by reason and direction.
 pub const METRICS: &str = "metrics";
 

@@ -207,6 +207,7 @@ fn structs_are_their_mirrors() {
         mask_hi: mask_hi, mask_lo: mask_lo, value_hi: value_hi, value_lo: value_lo, byte: byte, fallback: default,
         cell: cell,
     });
+    same!(seen, "event_bucket", event::EventBucket, { filled_ns: filled_ns, tokens: tokens });
     same!(seen, "event_header", event::EventHeader, {
         kind: kind, subtype: subtype, source: source, hash: hash, len_orig: len_orig, len_cap: len_cap,
         version: version,
@@ -244,6 +245,7 @@ fn constants_are_their_mirrors() {
         ("DROP_FRAG_NOT_FOUND", drop_reason::FRAG_NOT_FOUND),
         ("DROP_NO_PROXY", drop_reason::NO_PROXY),
         ("DROP_POLICY_DENY", drop_reason::POLICY_DENY),
+        ("DROP_VLAN_FILTERED", drop_reason::VLAN_FILTERED),
         ("DROP_AUTH_REQUIRED", drop_reason::AUTH_REQUIRED),
     ];
     let declared: Vec<&String> = seen.constants.keys().filter(|name| name.starts_with("DROP_")).collect();
@@ -260,6 +262,8 @@ fn constants_are_their_mirrors() {
         ("CT_CLOSING_REPLY", conntrack::CT_CLOSING_REPLY.into()),
         ("CT_CLOSING", conntrack::CT_CLOSING.into()),
         ("FRAGMENTS_MAX", fragment::FRAGMENTS_MAX.into()),
+        ("EVENT_RATE_PER_SEC", event::EVENT_RATE_PER_SEC.into()),
+        ("EVENT_BURST", event::EVENT_BURST.into()),
         ("EVENT_DROP", event::EVENT_DROP.into()),
         ("EVENT_POLICY_VERDICT", event::EVENT_POLICY_VERDICT.into()),
         ("IPCACHE_PAGE_CELLS", table::PAGE_CELLS as i64),

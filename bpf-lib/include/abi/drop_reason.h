@@ -13,5 +13,6 @@ enum {
 	DROP_FRAG_NOT_FOUND = -175,	/* the first fragment did not come by */
 	DROP_NO_PROXY = -178,
 	DROP_POLICY_DENY = -181,	/* a rule denies it */
+	DROP_VLAN_FILTERED = -182,
 	DROP_AUTH_REQUIRED = -189,
 };

@@ -5,6 +5,7 @@
 #include "bpf/license.h"
 #include "lib/arp.h"
 #include "lib/enforce.h"
+#include "lib/mark.h"
 #include "lib/outcome.h"
 #include "lib/packet.h"
 #include "lib/source.h"
@@ -39,5 +40,7 @@ int from_container(struct __sk_buff *ctx)
 	struct decision decision = {};
 	int ret = handle_from_container(ctx, &flow, &decision);
 
+	if (ret == CTX_ACT_OK)
+		mark_source(ctx, endpoint_identity);
 	return outcome(ctx, &flow, DIRECTION_EGRESS, ret, &decision);
 }

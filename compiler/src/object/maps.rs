@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use ciliumc_abi::action::Action;
 use ciliumc_abi::conntrack::{CtEntry, CtKey4, CtKey6};
 use ciliumc_abi::counter::{Counter, METRICS_ENTRIES};
+use ciliumc_abi::event::EventBucket;
 use ciliumc_abi::fragment::{FRAGMENTS_MAX, FragmentHead, FragmentKey};
 use ciliumc_abi::ipcache::{Page4, Page6};
 use ciliumc_abi::manifest::{Map, Scope};
@@ -68,6 +69,8 @@ pub fn expected_maps(node: &NodeConfig) -> BTreeMap<String, Map> {
     let (key, value) = (size_of::<FragmentKey>(), size_of::<FragmentHead>());
     add(names::FRAGMENTS, map(LRU_HASH, key, value, FRAGMENTS_MAX, 0, Scope::Node));
     add(names::EVENTS, map(RINGBUF, 0, 0, EVENTS_BYTES, 0, Scope::Node));
+    add(names::EVENT_LIMIT, map(PERCPU_ARRAY, index, size_of::<EventBucket>(), 1, 0, Scope::Node));
+    add(names::EVENTS_LOST, map(PERCPU_ARRAY, index, size_of::<Counter>(), 1, 0, Scope::Node));
     add(names::METRICS, map(PERCPU_ARRAY, index, size_of::<Counter>(), METRICS_ENTRIES, 0, Scope::Node));
     maps
 }

@@ -125,6 +125,27 @@ impl Machine {
         run(&mut self.to, names::TO_CONTAINER, DIRECTION_INGRESS, frame)
     }
 
+    /// The endpoint sends one packet many times.
+    pub fn floods(&mut self, frame: &[u8], times: u32) {
+        let options = TestRunOptions { data_in: Some(frame), repeat: times, ..TestRunOptions::default() };
+        classifier(&mut self.from, names::FROM_CONTAINER).test_run(options).unwrap();
+    }
+
+    /// The mark that a packet of the endpoint leaves with.
+    pub fn mark(&mut self, frame: &[u8]) -> u32 {
+        const MARK: std::ops::Range<usize> = 8..12;
+        // struct __sk_buff, of which the kernel writes as much as there is room for.
+        let mut context = [0; 192];
+        let options = TestRunOptions { data_in: Some(frame), ctx_out: Some(&mut context), ..TestRunOptions::default() };
+        classifier(&mut self.from, names::FROM_CONTAINER).test_run(options).unwrap();
+        u32::from_ne_bytes(context[MARK].try_into().unwrap())
+    }
+
+    /// Events that were not reported.
+    pub fn events_lost(&self) -> u64 {
+        counter(self.map(names::EVENTS_LOST), 0)[0]
+    }
+
     /// The IPv4 conntrack, keys and values.
     pub fn conntrack4(&mut self) -> Vec<([u8; 16], CtEntry)> {
         let map: HashMap<_, [u8; 16], [u8; 32]> = HashMap::try_from(self.map(names::CONNTRACK4)).unwrap();
@@ -276,6 +297,8 @@ fn load(object: &[u8], program: &str, policy: &Policy, setup: &Setup, pins: &Pat
         names::CT_SWEPT,
         names::FRAGMENTS,
         names::EVENTS,
+        names::EVENT_LIMIT,
+        names::EVENTS_LOST,
         names::METRICS,
     ] {
         loader.map_pin_path(shared, pins.join(shared));

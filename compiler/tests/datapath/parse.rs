@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ciliumc_abi::drop_reason::{
-    CT_UNKNOWN_PROTO, INVALID_EXTHDR, INVALID_PACKET, POLICY_DENIED, UNKNOWN_L3,
+    CT_UNKNOWN_PROTO, INVALID_EXTHDR, INVALID_PACKET, POLICY_DENIED, UNKNOWN_L3, VLAN_FILTERED,
 };
 
 use crate::frames::*;
@@ -148,9 +148,10 @@ fn unknown_protocols() {
         }
     }
     let packet = packet(POD4, PEER4, UDP, &udp(1, 53));
-    // A VLAN tag, LLDP, and a length in place of a protocol.
-    for protocol in [0x8100, 0x88a8, 0x88cc, 100] {
-        assert_eq!(machine.sends(&ethernet(protocol, &packet)), UNKNOWN_L3, "{protocol:#x}");
-        assert_eq!(machine.gets(&ethernet(protocol, &packet)), UNKNOWN_L3, "{protocol:#x}");
+    // VLAN tags, LLDP, and a length in place of a protocol.
+    let others = [(0x8100, VLAN_FILTERED), (0x88a8, VLAN_FILTERED), (0x88cc, UNKNOWN_L3), (100, UNKNOWN_L3)];
+    for (protocol, reason) in others {
+        assert_eq!(machine.sends(&ethernet(protocol, &packet)), reason, "{protocol:#x}");
+        assert_eq!(machine.gets(&ethernet(protocol, &packet)), reason, "{protocol:#x}");
     }
 }
