@@ -18,3 +18,4 @@ pub mod setup;
 pub mod suite;
 pub mod tools;
 pub mod traffic;
+pub mod wire;
