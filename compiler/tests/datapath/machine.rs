@@ -37,6 +37,8 @@ pub enum Policy {
     DenyAll,
     L3Only(Vec<Rule>),
     Tables(Vec<Rule>),
+    /// As the compiler lowers it, with cells of 8 bits.
+    Compiled(Box<ciliumc::lower::tables::Tables>),
 }
 
 impl Policy {
@@ -45,7 +47,7 @@ impl Policy {
             Self::AllowAll => PolicyMode::AllowAll,
             Self::DenyAll => PolicyMode::DenyAll,
             Self::L3Only(_) => PolicyMode::L3Only,
-            Self::Tables(_) => PolicyMode::Tables,
+            Self::Tables(_) | Self::Compiled(_) => PolicyMode::Tables,
         }
     }
 
@@ -54,6 +56,15 @@ impl Policy {
             Self::AllowAll | Self::DenyAll => None,
             Self::L3Only(rules) => Some(policy::tables(rules, true)),
             Self::Tables(rules) => Some(policy::tables(rules, false)),
+            Self::Compiled(tables) => Some(policy::compiled(tables)),
+        }
+    }
+
+    fn class_shift(&self) -> u32 {
+        match self {
+            Self::AllowAll | Self::DenyAll | Self::L3Only(_) => 0,
+            Self::Tables(_) => 4,
+            Self::Compiled(tables) => tables.class_shift,
         }
     }
 }
@@ -97,7 +108,7 @@ impl Machine {
         let pins = PathBuf::from(format!("/sys/fs/bpf/ciliumc-datapath-{}-{number}", std::process::id()));
         let shape = |program, policy: &Policy| {
             let (mode, width) = (policy.mode(), CellWidth::U8);
-            let class_shift = if mode == PolicyMode::Tables { 4 } else { 0 };
+            let class_shift = policy.class_shift();
             Shape { program, mode, row: width, class: width, action: width, class_shift, audit: setup.audit }
         };
         let shapes = [shape(Program::FromContainer, &setup.egress), shape(Program::ToContainer, &setup.ingress)];
@@ -123,6 +134,30 @@ impl Machine {
     /// The endpoint is sent to: drop reason, 0 when it passes.
     pub fn gets(&mut self, frame: &[u8]) -> u8 {
         run(&mut self.to, names::TO_CONTAINER, DIRECTION_INGRESS, frame)
+    }
+
+    /// Runs a program and nothing else: whether the packet passes, or `None` where the kernel takes no such frame.
+    pub fn passes(&mut self, direction: u8, frame: &[u8]) -> Option<bool> {
+        let (ebpf, program) = match direction {
+            DIRECTION_EGRESS => (&mut self.from, names::FROM_CONTAINER),
+            _ => (&mut self.to, names::TO_CONTAINER),
+        };
+        let options = TestRunOptions { data_in: Some(frame), ..TestRunOptions::default() };
+        let answer = classifier(ebpf, program).test_run(options).ok()?.return_value;
+        assert!(answer == PASS || answer == SHOT, "{answer}");
+        Some(answer == PASS)
+    }
+
+    /// Packets of a direction by outcome, 0 for what passed.
+    pub fn outcomes(&self, direction: u8) -> Vec<(u8, u64)> {
+        metrics(&self.from, direction)
+    }
+
+    /// Ends every connection and forgets every datagram.
+    pub fn forget(&mut self) {
+        empty::<16, 32>(&mut self.from, names::CONNTRACK4);
+        empty::<40, 32>(&mut self.from, names::CONNTRACK6);
+        empty::<40, 8>(&mut self.from, names::FRAGMENTS);
     }
 
     /// The endpoint sends one packet many times.
@@ -265,7 +300,7 @@ fn load(object: &[u8], program: &str, policy: &Policy, setup: &Setup, pins: &Pat
     let trie4 = Trie4::build(world.0, known4.map(|(address, index)| (v4(address), 32, index)));
     let trie6 = Trie6::build(world.1, known6.map(|(address, index)| (v6(address), 128, index)));
     let tables = policy.tables();
-    let actions: Vec<[u8; 16]> = policy::actions().into_iter().map(|action| action.to_bytes()).collect();
+    let actions = tables.as_ref().map_or_else(Vec::new, |tables| tables.actions.clone());
     let identities: Vec<u32> = (0..512).map(|index| policy::NUMBER_BASE + index).collect();
 
     let mut loader = EbpfLoader::new();
@@ -282,11 +317,11 @@ fn load(object: &[u8], program: &str, policy: &Policy, setup: &Setup, pins: &Pat
         .map_max_entries(names::CONNTRACK6, setup.ct_entries)
         .map_max_entries(names::IPCACHE4, trie4.pages().len() as u32)
         .map_max_entries(names::IPCACHE6, trie6.pages().len() as u32)
-        .map_max_entries(names::IDENTITIES, identities.len() as u32)
-        .map_max_entries(names::ACTIONS, actions.len() as u32)
-        .map_max_entries(names::COUNTERS, actions.len() as u32);
+        .map_max_entries(names::IDENTITIES, identities.len() as u32);
     if let Some(tables) = &tables {
         loader
+            .map_max_entries(names::ACTIONS, actions.len() as u32)
+            .map_max_entries(names::COUNTERS, actions.len() as u32)
             .map_max_entries(names::ID_ROW, tables.id_row.len() as u32)
             .map_max_entries(names::PORT_CLASS, tables.port_class.len() as u32)
             .map_max_entries(names::VERDICT, tables.verdict.len() as u32);
@@ -327,6 +362,17 @@ fn load(object: &[u8], program: &str, policy: &Policy, setup: &Setup, pins: &Pat
 
 fn classifier<'a>(ebpf: &'a mut Ebpf, program: &str) -> &'a mut SchedClassifier {
     ebpf.program_mut(program).unwrap().try_into().unwrap()
+}
+
+fn empty<const KEY: usize, const VALUE: usize>(ebpf: &mut Ebpf, name: &str)
+where
+    [u8; KEY]: aya::Pod,
+    [u8; VALUE]: aya::Pod,
+{
+    let mut map: HashMap<_, [u8; KEY], [u8; VALUE]> = HashMap::try_from(ebpf.map_mut(name).unwrap()).unwrap();
+    for key in map.keys().collect::<Result<Vec<_>, _>>().unwrap() {
+        map.remove(&key).unwrap();
+    }
 }
 
 fn fill<T: aya::Pod>(ebpf: &mut Ebpf, name: &str, values: &[T]) {

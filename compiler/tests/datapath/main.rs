@@ -15,6 +15,8 @@ mod frames;
 mod icmp_errors;
 mod link;
 mod machine;
+mod model;
+mod packet_fuzz;
 mod parse;
 mod policy;
 mod shapes;
