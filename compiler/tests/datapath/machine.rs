@@ -136,6 +136,15 @@ impl Machine {
         run(&mut self.to, names::TO_CONTAINER, DIRECTION_INGRESS, frame)
     }
 
+    /// The endpoint's program of a direction, loaded for test runs.
+    pub fn program(&self, direction: u8) -> &SchedClassifier {
+        let (ebpf, name) = match direction {
+            DIRECTION_EGRESS => (&self.from, names::FROM_CONTAINER),
+            _ => (&self.to, names::TO_CONTAINER),
+        };
+        ebpf.program(name).unwrap().try_into().unwrap()
+    }
+
     /// Runs a program and nothing else: whether the packet passes, or `None` where the kernel takes no such frame.
     pub fn passes(&mut self, direction: u8, frame: &[u8]) -> Option<bool> {
         let (ebpf, program) = match direction {
