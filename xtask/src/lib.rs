@@ -11,6 +11,7 @@ pub mod demo;
 pub mod error;
 pub mod flow;
 pub mod fuzz;
+pub mod kernels;
 pub mod lab;
 pub mod netns;
 pub mod process;

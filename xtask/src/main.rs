@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 use xtask::report::{self, Report};
 use xtask::setup::Need;
-use xtask::{bench, bench_front, bench_path, demo, fuzz, process, setup, suite};
+use xtask::{bench, bench_front, bench_path, demo, fuzz, kernels, process, setup, suite};
 
 /// Chores of this project. Each one installs what it needs where it may, else says what to run.
 #[derive(Debug, Parser)]
@@ -49,6 +49,11 @@ enum Chore {
     #[command(after_help = "Examples:\n  cargo xtask fuzz\n  cargo xtask fuzz --seconds 600 --jobs 1 documents\n\n\
                       A finding is kept below target/fuzz/findings; what was learnt, below target/fuzz/corpus.")]
     Fuzz(fuzz::Arguments),
+    /// Boot Debian's kernels under qemu and have them take every object; takes a quarter of an hour
+    #[command(
+        after_help = "Example:\n  cargo xtask kernels\n\nDownloads two kernels from deb.debian.org and installs qemu-system-x86."
+    )]
+    Kernels,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -71,6 +76,7 @@ fn main() -> ExitCode {
         Chore::Bench { what: Measured::Build } => bench::run(report),
         Chore::Bench { what: Measured::Front } => bench_front::run(),
         Chore::Bench { what: Measured::Path } => bench_path::run(report),
+        Chore::Kernels => kernels::run(report),
         Chore::Fuzz(arguments) => fuzz::run(&arguments, report),
     });
     match result {

@@ -137,22 +137,17 @@ impl Machine {
     }
 
     /// The endpoint's program of a direction, loaded for test runs.
-    pub fn program(&self, direction: u8) -> &SchedClassifier {
-        let (ebpf, name) = match direction {
-            DIRECTION_EGRESS => (&self.from, names::FROM_CONTAINER),
-            _ => (&self.to, names::TO_CONTAINER),
-        };
-        ebpf.program(name).unwrap().try_into().unwrap()
+    pub fn program(&mut self, direction: u8) -> &mut SchedClassifier {
+        match direction {
+            DIRECTION_EGRESS => classifier(&mut self.from, names::FROM_CONTAINER),
+            _ => classifier(&mut self.to, names::TO_CONTAINER),
+        }
     }
 
     /// Runs a program and nothing else: whether the packet passes, or `None` where the kernel takes no such frame.
     pub fn passes(&mut self, direction: u8, frame: &[u8]) -> Option<bool> {
-        let (ebpf, program) = match direction {
-            DIRECTION_EGRESS => (&mut self.from, names::FROM_CONTAINER),
-            _ => (&mut self.to, names::TO_CONTAINER),
-        };
         let options = TestRunOptions { data_in: Some(frame), ..TestRunOptions::default() };
-        let answer = classifier(ebpf, program).test_run(options).ok()?.return_value;
+        let answer = self.program(direction).test_run(options).ok()?.return_value;
         assert!(answer == PASS || answer == SHOT, "{answer}");
         Some(answer == PASS)
     }
@@ -172,7 +167,7 @@ impl Machine {
     /// The endpoint sends one packet many times.
     pub fn floods(&mut self, frame: &[u8], times: u32) {
         let options = TestRunOptions { data_in: Some(frame), repeat: times, ..TestRunOptions::default() };
-        classifier(&mut self.from, names::FROM_CONTAINER).test_run(options).unwrap();
+        self.program(DIRECTION_EGRESS).test_run(options).unwrap();
     }
 
     /// The mark that a packet of the endpoint leaves with.
@@ -181,7 +176,7 @@ impl Machine {
         // struct __sk_buff, of which the kernel writes as much as there is room for.
         let mut context = [0; 192];
         let options = TestRunOptions { data_in: Some(frame), ctx_out: Some(&mut context), ..TestRunOptions::default() };
-        classifier(&mut self.from, names::FROM_CONTAINER).test_run(options).unwrap();
+        self.program(DIRECTION_EGRESS).test_run(options).unwrap();
         u32::from_ne_bytes(context[MARK].try_into().unwrap())
     }
 

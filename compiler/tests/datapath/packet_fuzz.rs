@@ -236,12 +236,12 @@ impl Source {
         let l4 = if bytes == 4 { 14 + usize::from(frame[14] & 15) * 4 } else { 54 };
         let proto = if bytes == 4 { frame[23] } else { frame[20] };
         if matches!(proto, ICMP | ICMP6) {
-            let answer = |kind| match kind {
+            let kind = &mut frame[l4.min(53)];
+            *kind = match *kind {
                 8 => 0,
                 128 => 129,
                 other => other,
             };
-            frame[l4.min(53)] = answer(frame[l4.min(53)]);
         } else if frame.len() >= l4 + 4 {
             frame.swap(l4, l4 + 2);
             frame.swap(l4 + 1, l4 + 3);
