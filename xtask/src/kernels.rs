@@ -199,7 +199,7 @@ fn unpack(scratch: &Path, suite: &str, packages: &[String]) -> Result<PathBuf> {
 
 fn boot(image: &Path, initrd: &Path) -> Result<Verdict> {
     let mut command = Command::new("qemu-system-x86_64");
-    command.args(["-accel", "tcg", "-cpu", "max", "-m", "2048", "-nographic", "-no-reboot", "-net", "none"]);
+    command.args(["-accel", "tcg", "-cpu", "max", "-m", "1024", "-nographic", "-no-reboot", "-net", "none"]);
     command.arg("-kernel").arg(image).arg("-initrd").arg(initrd);
     command.args(["-append", "console=ttyS0 quiet panic=-1"]);
     let output = process::capture_within(&mut command, BOOT_MAX)?;
