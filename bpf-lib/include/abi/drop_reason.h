@@ -14,4 +14,5 @@ enum {
 	DROP_NO_PROXY = -178,
 	DROP_POLICY_DENY = -181,	/* a rule denies it */
 	DROP_AUTH_REQUIRED = -189,
+	DROP_EP_NOT_READY = -203,	/* the packet came for an endpoint that the program does not have */
 };

@@ -18,11 +18,12 @@ struct {
 	__uint(max_entries, EVENTS_BYTES);
 } events SEC(".maps");
 
-static __always_inline void event_header(struct event_header *header, struct __sk_buff *ctx, u8 kind, u8 subtype)
+static __always_inline void event_header(struct event_header *header, struct __sk_buff *ctx, u32 id, u8 kind,
+					 u8 subtype)
 {
 	header->kind = kind;
 	header->subtype = subtype;
-	header->source = (u16)endpoint_id;
+	header->source = (u16)id;
 	header->hash = ctx->hash;
 	header->len_orig = ctx->len;
 	header->len_cap = 0;
@@ -43,13 +44,14 @@ static __always_inline void event_tail(struct event_tail *tail, const struct flo
 	__builtin_memcpy(tail->destination_address, &flow->destination, sizeof(tail->destination_address));
 }
 
-static __always_inline void event_drop(struct drop_event *event, struct __sk_buff *ctx, u32 peer, u8 direction)
+static __always_inline void event_drop(struct drop_event *event, struct __sk_buff *ctx,
+				       const struct endpoint *endpoint, u32 peer, u8 direction)
 {
 	bool sent = direction == DIRECTION_EGRESS;
 
-	event->source_identity = sent ? endpoint_identity : peer;
-	event->destination_identity = sent ? peer : endpoint_identity;
-	event->destination_id = sent ? 0 : endpoint_id;
+	event->source_identity = sent ? endpoint->identity : peer;
+	event->destination_identity = sent ? peer : endpoint->identity;
+	event->destination_id = sent ? 0 : endpoint->id;
 	event->line = 0;
 	event->file = 0;
 	event->ext_error = 0;
@@ -90,6 +92,8 @@ _Static_assert(__builtin_offsetof(struct drop_event, tail) == __builtin_offsetof
 __global_function int event_send(struct __sk_buff *ctx, const struct flow *flow, u8 direction, int ret,
 				 const struct decision *decision)
 {
+	const struct endpoint *found = endpoint_find(ctx);
+	struct endpoint endpoint = {};
 	union event *event;
 	u32 peer;
 
@@ -99,10 +103,13 @@ __global_function int event_send(struct __sk_buff *ctx, const struct flow *flow,
 	event = ringbuf_reserve(&events, sizeof(*event), 0);
 	if (!event)
 		return 0;
+	/* A packet of nobody is reported, too. */
+	if (found)
+		endpoint = *found;
 	peer = identity_number(flow->peer_index);
-	event_header(&event->header, ctx, ret < 0 ? EVENT_DROP : EVENT_POLICY_VERDICT, (u8)-ret);
+	event_header(&event->header, ctx, endpoint.id, ret < 0 ? EVENT_DROP : EVENT_POLICY_VERDICT, (u8)-ret);
 	if (ret < 0)
-		event_drop(&event->drop, ctx, peer, direction);
+		event_drop(&event->drop, ctx, &endpoint, peer, direction);
 	else
 		event_verdict(&event->verdict, ctx, peer, flow, direction, decision);
 	/* Policy is not the cause of a drop that it did not decide. */

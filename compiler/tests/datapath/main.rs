@@ -9,6 +9,7 @@
 )]
 
 mod connections;
+mod entry;
 mod events;
 mod frames;
 mod icmp_errors;

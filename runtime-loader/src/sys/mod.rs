@@ -9,4 +9,5 @@ pub mod lock;
 pub mod mapping;
 pub mod net;
 pub mod probe;
+pub mod rcu;
 pub mod tc;
