@@ -238,7 +238,7 @@ pub fn refresh(pins: &Pins, seen: &mut Snapshot, steps: &[Step]) -> Result<(), E
 fn program(pins: &Pins, name: &str) -> Result<Program, Error> {
     let maps = maps_in(&pins.program(name))?;
     if !maps.contains_key(abi::ENDPOINTS) {
-        // Somebody took its pins away: nothing can lead there.
+        // Somebody took the pin away: whoever is in it gets another one.
         return Ok(Program { maps, slots: Vec::new() });
     }
     let path = pins.program(name).join(abi::ENDPOINTS);

@@ -7,7 +7,7 @@
 //! ROOT/programs/NAME/{endpoints,counters,jump}           once per program of a generation
 //! ROOT/endpoints/ID/{from_container,to_container}        links
 //! ROOT/endpoints/ID/{from_container,to_container}_counters while they drop everything
-//! STATE/lock  STATE/current.json  STATE/ipcache.json  STATE/endpoints/ID.json
+//! STATE/lock  STATE/current.json  STATE/ipcache.json  STATE/endpoints/ID.json  STATE/rcu_expedited
 //! STATE/generations/N/{generation.json,manifest.json,provenance.json,ipcache.bin}
 //! STATE/generations/N/files/{objects,tables}/*                of the current and the previous generation
 //! ```
@@ -92,6 +92,11 @@ impl Pins {
     /// The lock of all commands that change something.
     pub fn lock(&self) -> PathBuf {
         self.state.join("lock")
+    }
+
+    /// What the kernel's switch for short grace periods was before a command turned it on.
+    pub fn expedited(&self) -> PathBuf {
+        self.state.join("rcu_expedited")
     }
 
     /// Which generation is in force.

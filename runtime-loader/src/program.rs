@@ -44,10 +44,7 @@ pub struct Scalars {
 impl Scalars {
     /// Each value by the name of its symbol, as the program has it in memory.
     fn symbols(&self) -> [(&'static str, [u8; 4]); 2] {
-        [
-            (rodata::GENERATION, self.generation.to_ne_bytes()),
-            (rodata::DEFAULT_CAUSE, self.default_cause.to_ne_bytes()),
-        ]
+        [(rodata::GENERATION, self.generation.to_ne_bytes()), (rodata::DEFAULT_CAUSE, self.default_cause.to_ne_bytes())]
     }
 }
 

@@ -195,9 +195,11 @@ pub fn collect(snapshot: &Snapshot, records: &BTreeMap<u16, &Endpoint>, current:
         }
     }
     let is_settled = |id: u16| {
-        settled.contains(&id) || snapshot.endpoints.get(&id).is_none_or(|seen| seen.as_recorded() || !seen.any_attached())
+        settled.contains(&id)
+            || snapshot.endpoints.get(&id).is_none_or(|seen| seen.as_recorded() || !seen.any_attached())
     };
-    let owns = |id: u16, slot: &Slot| records.get(&id).is_some_and(|record| record.slots.values().any(|own| own == slot));
+    let owns =
+        |id: u16, slot: &Slot| records.get(&id).is_some_and(|record| record.slots.values().any(|own| own == slot));
     let mut steps = Vec::new();
     for (name, program) in &snapshot.programs {
         let (mut free, mut is_used) = (Vec::new(), false);

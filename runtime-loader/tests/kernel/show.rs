@@ -61,7 +61,11 @@ fn what_is_shown_is_what_happened() {
     let jumps = maps.as_array().unwrap().iter().filter(|map| ends_with(map, "/jump") && map["type"] == "prog_array");
     assert_eq!(jumps.count(), 3, "both send to everybody; one program for that, one for each to get: {maps}");
     let counters = find(&maps, |map| ends_with(map, "/counters"));
-    assert_eq!((&counters["type"], &counters["max_entries"]), (&"percpu_array".into(), &16.into()), "8 slots, 2 actions");
+    assert_eq!(
+        (&counters["type"], &counters["max_entries"]),
+        (&"percpu_array".into(), &16.into()),
+        "8 slots, 2 actions"
+    );
     assert!(lab.ok(&["map", "list"]).contains("generations/1/ipcache4"));
 }
 
