@@ -50,6 +50,9 @@ pub fn manifest(manifest: &Manifest) -> Check {
     }
     for (path, object) in &manifest.objects {
         listed(manifest, path)?;
+        if !object.maps.iter().any(|map| map == names::ENDPOINTS) {
+            return refuse(format!("object `{path}` has no map `{}`, so it serves nobody", names::ENDPOINTS));
+        }
         let unknown = |map: &&String| !map.starts_with('.') && !manifest.maps.contains_key(*map);
         if let Some(map) = object.maps.iter().find(unknown) {
             return refuse(format!("object `{path}` has a map `{map}` that the manifest does not describe"));

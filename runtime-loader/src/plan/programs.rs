@@ -184,13 +184,11 @@ pub fn entries(scene: &Scene<'_>, class: &Class, record: &Endpoint) -> Vec<Step>
 /// Frees the slots that belong to nobody any more, and removes the programs that nobody needs.
 pub fn collect(snapshot: &Snapshot, records: &BTreeMap<u16, &Endpoint>, current: Option<&Current>, plan: &mut Plan) {
     let mut settled: BTreeSet<u16> = BTreeSet::new();
-    let mut replaced = false;
     for step in &plan.steps {
         match step {
             // Written down last, when all of it runs.
             Step::RecordEndpoint(record) => drop(settled.insert(record.id)),
             Step::RemoveEndpoint(id) => drop(settled.insert(*id)),
-            Step::Switch { .. } => replaced = true,
             _ => {}
         }
     }
@@ -200,12 +198,13 @@ pub fn collect(snapshot: &Snapshot, records: &BTreeMap<u16, &Endpoint>, current:
     };
     let owns =
         |id: u16, slot: &Slot| records.get(&id).is_some_and(|record| record.slots.values().any(|own| own == slot));
-    let mut steps = Vec::new();
+    let (mut steps, mut lives) = (Vec::new(), false);
     for (name, program) in &snapshot.programs {
         let (mut free, mut is_used) = (Vec::new(), false);
         for (number, id) in (0..).zip(program.slots.iter().copied()).filter(|(_, id)| *id != 0) {
             if is_settled(id) && !owns(id, &Slot { program: name.clone(), number }) {
                 free.push(number);
+                lives |= records.contains_key(&id);
             } else {
                 is_used = true;
             }
@@ -217,7 +216,8 @@ pub fn collect(snapshot: &Snapshot, records: &BTreeMap<u16, &Endpoint>, current:
             steps.push(Step::FreeSlots { program: name.clone(), slots: free });
         }
     }
-    if replaced && !steps.is_empty() {
+    // A packet of who goes may be dropped; one of who stays may be in the old entry still.
+    if lives {
         plan.steps.push(Step::Settle);
     }
     plan.steps.extend(steps);

@@ -96,6 +96,7 @@ fn an_apply_that_died_at_any_step_leaves_whole_generations_and_is_finished_by_th
         assert!(lab.connects(&format!("10.77.0.1:{on}")) && !lab.connects(&format!("10.77.0.1:{off}")), "{when}");
         let listing = lab.listing().join("\n");
         assert!(!listing.contains("_tmp"), "{when}:\n{listing}");
+        assert_settled(&lab, &when);
         // The way back is there, whatever happened.
         lab.ok(&["rollback"]);
         assert!(lab.connects(&format!("10.77.0.1:{off}")) && !lab.connects(&format!("10.77.0.1:{on}")), "{when}");
@@ -138,6 +139,15 @@ pub fn assert_whole(lab: &Lab, when: &str) {
         }
     }
     assert_eq!(entries, 4, "{when}");
+}
+
+/// Each of the two endpoints has a slot at each hook, and nobody has any other.
+pub fn assert_settled(lab: &Lab, when: &str) {
+    let programs = std::fs::read_dir(lab.root().join("programs")).expect("programs").flatten();
+    let slots = programs.flat_map(|program| dump(&program.path().join("endpoints")));
+    let mut taken: Vec<u64> = slots.map(|slot| slot[0]).filter(|id| *id != 0).collect();
+    taken.sort_unstable();
+    assert_eq!(taken, [1, 1, 2, 2], "{when}");
 }
 
 /// Kernel ids of the maps of a program.
