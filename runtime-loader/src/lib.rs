@@ -21,6 +21,7 @@ pub mod deny;
 pub mod entry;
 pub mod error;
 pub mod events;
+pub mod gather;
 pub mod ipcache;
 pub mod labels;
 pub mod maps;

@@ -9,6 +9,7 @@ use ciliumc_abi::names as abi;
 
 use crate::attach::{self, Mechanism};
 use crate::error::{Context, Error};
+use crate::gather::gather;
 use crate::names::Hook;
 use crate::pins::{ASIDE, Pins};
 use crate::plan::Step;
@@ -125,7 +126,7 @@ impl Snapshot {
 
     /// The records of all endpoints that have one.
     pub fn records(&self) -> BTreeMap<u16, &Endpoint> {
-        self.endpoints.iter().filter_map(|(id, seen)| Some((*id, seen.record.as_ref()?))).collect()
+        gather(self.endpoints.iter().filter_map(|(id, seen)| Some((*id, seen.record.as_ref()?))))
     }
 }
 
@@ -273,7 +274,7 @@ fn names(folder: &Path) -> Result<Vec<String>, Error> {
 }
 
 fn numbers<N: std::str::FromStr + Ord>(folder: &Path) -> Result<BTreeSet<N>, Error> {
-    Ok(names(folder)?.iter().filter_map(|name| name.parse().ok()).collect())
+    Ok(gather(names(folder)?.iter().filter_map(|name| name.parse().ok())))
 }
 
 fn leftovers(folder: &Path, into: &mut Vec<PathBuf>) -> Result<(), Error> {

@@ -9,12 +9,10 @@ use crate::error::{Error, Result};
 use crate::process;
 use crate::report::{self, Report};
 use crate::setup::{self, Need};
-use crate::tools::{self, Tools};
+use crate::tools::{self, LOADER_BYTES_MAX, Tools};
 
 /// The demo builds with a cold cache in this time.
 const DEMO_COLD_MAX: Duration = Duration::from_millis(500);
-/// Bytes of the loader.
-const LOADER_BYTES_MAX: u64 = 2_000_000;
 /// Runs of which the median counts.
 const RUNS: usize = 5;
 

@@ -100,7 +100,8 @@ pub fn add(
 }
 
 fn request(line: &str, attach_by: Mechanism) -> Result<AddRequest, Error> {
-    let line: Line = serde_json::from_str(line).map_err(|error| Error::Usage(format!("line refused: {error}")))?;
+    let line: Line =
+        serde_json::from_slice(line.as_bytes()).map_err(|error| Error::Usage(format!("line refused: {error}")))?;
     let known_by = match (&line.endpoint, &line.labels) {
         (Some(name), None) => KnownBy::Name(name.clone()),
         (None, Some(labels)) => KnownBy::Labels(labels.parse(line.namespace.as_deref())?),

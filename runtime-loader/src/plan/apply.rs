@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::programs::{self, Slots};
 use super::{Plan, Scene, Step, addresses, garbage, publish, who};
 use crate::error::Error;
+use crate::gather::gather;
 use crate::names::Hook;
 use crate::observe::Seen;
 use crate::state::{Current, Endpoint};
@@ -63,9 +64,9 @@ pub fn apply(scene: &Scene<'_>) -> Result<Plan, Error> {
         plan.steps.extend(all.flat_map(|(address, index)| addresses::assign(scene, address, index)));
     }
     let mut records: BTreeMap<u16, Endpoint> =
-        snapshot.records().into_iter().map(|(id, record)| (id, record.clone())).collect();
+        gather(snapshot.records().into_iter().map(|(id, record)| (id, record.clone())));
     let kept = records.values().filter(|record| Some(record.generation) == snapshot.in_force());
-    let kept: BTreeSet<String> = kept.flat_map(|record| record.tables.values().cloned()).collect();
+    let kept: BTreeSet<String> = gather(kept.flat_map(|record| record.tables.values().cloned()));
     let mut planned = BTreeSet::new();
     let (mut loads, mut switches, mut switched) = (Vec::new(), Vec::new(), Vec::new());
     let mut slots = Slots::new(snapshot);
@@ -96,12 +97,7 @@ pub fn apply(scene: &Scene<'_>) -> Result<Plan, Error> {
         plan.steps.push(Step::SetCurrent(next.clone()));
         current = Some(next);
     }
-    garbage::collect(
-        snapshot,
-        &records.iter().map(|(id, record)| (*id, record)).collect(),
-        current.as_ref(),
-        &mut plan,
-    );
+    garbage::collect(snapshot, &gather(records.iter().map(|(id, record)| (*id, record))), current.as_ref(), &mut plan);
     Ok(plan)
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Plan, Step, programs};
+use crate::gather::gather;
 use crate::observe::Snapshot;
 use crate::pins::Pins;
 use crate::state::{Current, Endpoint};
@@ -17,18 +18,17 @@ pub fn collect(snapshot: &Snapshot, records: &BTreeMap<u16, &Endpoint>, current:
         return;
     }
     programs::collect(snapshot, records, current, plan);
-    let reachable: BTreeSet<u32> =
-        current.into_iter().flat_map(|c| [Some(c.generation), c.previous]).flatten().collect();
+    let reachable: BTreeSet<u32> = gather(current.into_iter().flat_map(|c| [Some(c.generation), c.previous]).flatten());
     let under_policy = records.values().filter(|record| record.class.is_some());
     let generations: BTreeSet<u32> =
-        under_policy.map(|record| record.generation).chain(reachable.iter().copied()).collect();
+        gather(under_policy.map(|record| record.generation).chain(reachable.iter().copied()));
     // A later one is that of an `apply` that died: programs may run in it already, and addresses must reach them.
     let is_over = |number: &&u32| reachable.last().is_some_and(|newest| *number < newest);
     let unused = snapshot.generations.keys().filter(|number| !generations.contains(number) && is_over(number));
     plan.steps.extend(unused.map(|number| Step::RemoveGeneration(*number)));
 
     let kept = current.into_iter().flat_map(|current| &current.kept);
-    let classes: BTreeSet<&String> = records.values().flat_map(|record| record.tables.values()).chain(kept).collect();
+    let classes: BTreeSet<&String> = gather(records.values().flat_map(|record| record.tables.values()).chain(kept));
     let unused = snapshot.classes.keys().filter(|digest| !classes.contains(digest));
     plan.steps.extend(unused.map(|digest| Step::RemoveClass(digest.clone())));
 

@@ -18,6 +18,7 @@ use ciliumc_abi::names;
 use super::{Load, Plan, ProgramLoad, Scene, Step};
 use crate::bundle::sha256_hex;
 use crate::error::Error;
+use crate::gather::gather;
 use crate::maps;
 use crate::names::Hook;
 use crate::observe::Snapshot;
@@ -59,8 +60,8 @@ pub struct Slots {
 impl Slots {
     /// The slots of a node.
     pub fn new(snapshot: &Snapshot) -> Self {
-        let programs = snapshot.programs.iter().map(|(name, program)| (name.clone(), program.slots.clone())).collect();
-        Self { programs, wanted: BTreeMap::new() }
+        let programs = snapshot.programs.iter().map(|(name, program)| (name.clone(), program.slots.clone()));
+        Self { programs: gather(programs), wanted: BTreeMap::new() }
     }
 
     /// Says that an endpoint of a class will want slots, so that a program is loaded with enough of them.

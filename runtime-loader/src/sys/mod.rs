@@ -10,4 +10,5 @@ pub mod mapping;
 pub mod net;
 pub mod probe;
 pub mod rcu;
+pub mod start;
 pub mod tc;

@@ -56,7 +56,8 @@ fn a_slot_of_nobody_drops_until_the_bundle_is_applied_again() {
         let dump = Command::new("bpftool").args(["-j", "map", "dump", "pinned", utf8(&endpoints)]).output().unwrap();
         let dump: Value = serde_json::from_slice(&dump.stdout).unwrap();
         let slot = dump.as_array().unwrap().iter().position(|slot| slot["value"][0] != "0x00").unwrap().to_string();
-        let mut write = vec!["map", "update", "pinned", utf8(&endpoints), "key", &slot, "0", "0", "0", "value", stranger];
+        let mut write =
+            vec!["map", "update", "pinned", utf8(&endpoints), "key", &slot, "0", "0", "0", "value", stranger];
         write.extend(["0"; 31]);
         bpftool(&write);
         let before = dropped(&lab, 203);
