@@ -9,6 +9,7 @@ pub const HEADERS: &[Header] = &[
     ("abi/conntrack.h", include_str!("../include/abi/conntrack.h")),
     ("abi/counter.h", include_str!("../include/abi/counter.h")),
     ("abi/drop_reason.h", include_str!("../include/abi/drop_reason.h")),
+    ("abi/endpoint.h", include_str!("../include/abi/endpoint.h")),
     ("abi/event.h", include_str!("../include/abi/event.h")),
     ("abi/fragment.h", include_str!("../include/abi/fragment.h")),
     ("abi/ipcache.h", include_str!("../include/abi/ipcache.h")),

@@ -167,7 +167,7 @@ impl Trie4 {
     pub fn build(world: u32, prefixes: impl IntoIterator<Item = (Ipv4Addr, u8, u32)>) -> Self {
         let mut prefixes: Vec<_> = prefixes.into_iter().collect();
         // Shorter prefixes first: each later one overwrites only what it is more specific than.
-        prefixes.sort_by_key(|&(address, len, _)| (len, address));
+        prefixes.sort_unstable_by_key(|&(address, len, index)| (len, address, index));
         let mut trie = Self::new(world);
         for (address, len, index) in prefixes {
             trie.fill(u32::from(address), len, index);
@@ -303,7 +303,7 @@ impl Trie6 {
     pub fn build(world: u32, prefixes: impl IntoIterator<Item = (Ipv6Addr, u8, u32)>) -> Self {
         let mut prefixes: Vec<_> = prefixes.into_iter().collect();
         // Shorter prefixes first: each later one overwrites only what it is more specific than.
-        prefixes.sort_by_key(|&(address, len, _)| (len, address));
+        prefixes.sort_unstable_by_key(|&(address, len, index)| (len, address, index));
         let mut trie = Self::new(world);
         for (address, len, index) in prefixes {
             trie.fill(u128::from(address) & mask(u32::from(len)), u32::from(len), index);
@@ -379,7 +379,7 @@ mod tests {
     }
 
     fn dedup<A: Ord + Copy>(mut prefixes: Vec<(A, u8, u32)>) -> Vec<(A, u8, u32)> {
-        prefixes.sort();
+        prefixes.sort_unstable();
         prefixes.dedup_by_key(|p| (p.0, p.1));
         prefixes
     }

@@ -10,6 +10,7 @@ pub mod action;
 pub mod conntrack;
 pub mod counter;
 pub mod drop_reason;
+pub mod endpoint;
 pub mod event;
 pub mod fragment;
 pub mod headers;

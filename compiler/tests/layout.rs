@@ -16,7 +16,7 @@ use ciliumc::codegen;
 use ciliumc::ir::options::Options;
 use ciliumc::lower::shape::{NodeConfig, PolicyMode, Program, Shape};
 use ciliumc_abi::headers::HEADERS;
-use ciliumc_abi::{action, conntrack, counter, drop_reason, event, fragment, ipcache, names, table};
+use ciliumc_abi::{action, conntrack, counter, drop_reason, endpoint, event, fragment, ipcache, names, table};
 use clang_sys::*;
 
 fn include() -> PathBuf {
@@ -208,6 +208,10 @@ fn structs_are_their_mirrors() {
         cell: cell,
     });
     same!(seen, "event_bucket", event::EventBucket, { filled_ns: filled_ns, tokens: tokens });
+    same!(seen, "endpoint", endpoint::Endpoint, {
+        id: id, identity: identity, ipv4_be: ipv4_be, first_counter: first_counter, ipv6_hi_be: ipv6_hi_be,
+        ipv6_lo_be: ipv6_lo_be,
+    });
     same!(seen, "event_header", event::EventHeader, {
         kind: kind, subtype: subtype, source: source, hash: hash, len_orig: len_orig, len_cap: len_cap,
         version: version,
@@ -247,6 +251,7 @@ fn constants_are_their_mirrors() {
         ("DROP_POLICY_DENY", drop_reason::POLICY_DENY),
         ("DROP_VLAN_FILTERED", drop_reason::VLAN_FILTERED),
         ("DROP_AUTH_REQUIRED", drop_reason::AUTH_REQUIRED),
+        ("DROP_EP_NOT_READY", drop_reason::EP_NOT_READY),
     ];
     let declared: Vec<&String> = seen.constants.keys().filter(|name| name.starts_with("DROP_")).collect();
     assert_eq!(declared.len(), reasons.len(), "{declared:?}");
@@ -264,6 +269,8 @@ fn constants_are_their_mirrors() {
         ("FRAGMENTS_MAX", fragment::FRAGMENTS_MAX.into()),
         ("EVENT_RATE_PER_SEC", event::EVENT_RATE_PER_SEC.into()),
         ("EVENT_BURST", event::EVENT_BURST.into()),
+        ("ENTRY_CB_SLOT", endpoint::ENTRY_CB_SLOT as i64),
+        ("ENTRY_CB_ENDPOINT", endpoint::ENTRY_CB_ENDPOINT as i64),
         ("EVENT_DROP", event::EVENT_DROP.into()),
         ("EVENT_POLICY_VERDICT", event::EVENT_POLICY_VERDICT.into()),
         ("IPCACHE_PAGE_CELLS", table::PAGE_CELLS as i64),

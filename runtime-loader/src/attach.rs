@@ -63,7 +63,7 @@ impl Place {
     }
 
     /// Runs `work` in the interface's namespace.
-    fn inside<T: Send>(&self, work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+    fn inside<T>(&self, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         match &self.netns {
             None => work(),
             Some(path) => net::in_netns(Path::new(path), work)?,

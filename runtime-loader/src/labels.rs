@@ -12,6 +12,8 @@ use std::fmt;
 use ciliumc_abi::manifest::{Identity, Manifest};
 use serde::{Deserialize, Serialize};
 
+use crate::gather::gather;
+
 /// Source of a label that names none.
 const DEFAULT_SOURCE: &str = "k8s";
 /// Label that holds a pod's namespace.
@@ -71,7 +73,7 @@ impl Labels {
     /// Exactly the labels of an identity.
     pub fn of(identity: &Identity) -> Self {
         let given = identity.labels.iter().map(|label| split(label));
-        let given = given.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+        let given = gather(given.map(|(key, value)| (key.to_owned(), value.to_owned())));
         Self { given, derived_missing: false }
     }
 

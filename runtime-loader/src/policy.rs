@@ -104,7 +104,7 @@ impl Tables<'_> {
             }
             let alone = found.len() == 1;
             for (index, mut ports) in found {
-                ports.sort();
+                ports.sort_unstable();
                 let ports = if alone { Vec::new() } else { joined(&ports) };
                 entries.push(Entry { row, index, action: self.action(index), ports });
             }

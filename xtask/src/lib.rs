@@ -6,6 +6,7 @@
 
 pub mod bench;
 pub mod bench_front;
+pub mod bench_loader;
 pub mod bench_path;
 pub mod demo;
 pub mod error;

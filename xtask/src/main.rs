@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 use xtask::report::{self, Report};
 use xtask::setup::Need;
-use xtask::{bench, bench_front, bench_path, demo, fuzz, kernels, process, setup, suite};
+use xtask::{bench, bench_front, bench_loader, bench_path, demo, fuzz, kernels, process, setup, suite};
 
 /// Chores of this project. Each one installs what it needs where it may, else says what to run.
 #[derive(Debug, Parser)]
@@ -38,8 +38,11 @@ enum Chore {
         #[arg(last = true)]
         words: Vec<String>,
     },
-    /// Measure against what was promised: build time and sizes, the check of 20 MB of policy, or the cost of a packet
-    #[command(after_help = "Examples:\n  cargo xtask bench\n  cargo xtask bench front\n  cargo xtask bench path")]
+    /// Measure against what was promised: build time and sizes, the check of 20 MB of policy (`front`), endpoints
+    /// that come and policies that change (`loader`), or what a packet costs (`path`)
+    #[command(
+        after_help = "Examples:\n  cargo xtask bench\n  cargo xtask bench front\n  cargo xtask bench loader\n  cargo xtask bench path"
+    )]
     Bench {
         /// What to measure
         #[arg(value_enum, default_value_t = Measured::Build)]
@@ -62,6 +65,8 @@ enum Measured {
     Build,
     /// Time and memory of `ciliumc check`, beside serde_yaml
     Front,
+    /// Time and memory of `ciliumc-loader endpoint add` and `apply` for a hundred endpoints
+    Loader,
     /// Nanoseconds that a packet costs, beside a bare connection table
     Path,
 }
@@ -75,6 +80,7 @@ fn main() -> ExitCode {
         Chore::Test { words } => suite::run(&words, report),
         Chore::Bench { what: Measured::Build } => bench::run(report),
         Chore::Bench { what: Measured::Front } => bench_front::run(),
+        Chore::Bench { what: Measured::Loader } => bench_loader::run(report),
         Chore::Bench { what: Measured::Path } => bench_path::run(report),
         Chore::Kernels => kernels::run(report),
         Chore::Fuzz(arguments) => fuzz::run(&arguments, report),

@@ -15,4 +15,5 @@ enum {
 	DROP_POLICY_DENY = -181,	/* a rule denies it */
 	DROP_VLAN_FILTERED = -182,
 	DROP_AUTH_REQUIRED = -189,
+	DROP_EP_NOT_READY = -203,	/* the packet came for an endpoint that the program does not have */
 };

@@ -40,7 +40,8 @@ static __always_inline int enforce_begin(struct __sk_buff *ctx, const struct flo
  * Verdict of a packet. Replies pass; every packet of the side that began is held against policy again, so a flow ends
  * with the permission for it. @decision is what policy said, when it was asked.
  */
-static __always_inline int enforce(struct __sk_buff *ctx, struct flow *flow, u8 direction, struct decision *decision)
+static __always_inline int enforce(struct __sk_buff *ctx, struct flow *flow, u8 direction,
+				   const struct endpoint *endpoint, struct decision *decision)
 {
 	u64 now = ktime_get_coarse_ns();
 	bool tracked = ct_is_tracked(flow);
@@ -57,7 +58,7 @@ static __always_inline int enforce(struct __sk_buff *ctx, struct flow *flow, u8 
 	state = ct_classify(entry, flow, direction, now);
 	if (state != CT_REPLY) {
 		flow->peer_index = identity_lookup(flow->family, flow_peer(flow, direction));
-		*decision = policy_decide(flow);
+		*decision = policy_decide(flow, endpoint);
 		if (decision->verdict < 0) {
 			if (state == CT_FORWARD)
 				ct_delete(flow->family, &key);

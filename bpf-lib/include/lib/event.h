@@ -59,11 +59,12 @@ static __always_inline bool event_permitted(void)
 	return true;
 }
 
-static __always_inline void event_header(struct event_header *header, struct __sk_buff *ctx, u8 kind, u8 subtype)
+static __always_inline void event_header(struct event_header *header, struct __sk_buff *ctx, u32 id, u8 kind,
+					 u8 subtype)
 {
 	header->kind = kind;
 	header->subtype = subtype;
-	header->source = (u16)endpoint_id;
+	header->source = (u16)id;
 	header->hash = ctx->hash;
 	header->len_orig = ctx->len;
 	header->len_cap = 0;
@@ -84,13 +85,14 @@ static __always_inline void event_tail(struct event_tail *tail, const struct flo
 	__builtin_memcpy(tail->destination_address, &flow->destination, sizeof(tail->destination_address));
 }
 
-static __always_inline void event_drop(struct drop_event *event, struct __sk_buff *ctx, u32 peer, u8 direction)
+static __always_inline void event_drop(struct drop_event *event, struct __sk_buff *ctx,
+				       const struct endpoint *endpoint, u32 peer, u8 direction)
 {
 	bool sent = direction == DIRECTION_EGRESS;
 
-	event->source_identity = sent ? endpoint_identity : peer;
-	event->destination_identity = sent ? peer : endpoint_identity;
-	event->destination_id = sent ? 0 : endpoint_id;
+	event->source_identity = sent ? endpoint->identity : peer;
+	event->destination_identity = sent ? peer : endpoint->identity;
+	event->destination_id = sent ? 0 : endpoint->id;
 	event->line = 0;
 	event->file = 0;
 	event->ext_error = 0;
@@ -125,12 +127,15 @@ _Static_assert(__builtin_offsetof(struct drop_event, tail) == __builtin_offsetof
 	       "union event");
 
 /*
- * Reports a packet, unless the ring is full or this CPU has reported too many: for a DROP_* that it was dropped, for CTX_ACT_OK that it is the first
- * one of a flow that policy lets pass. The answer is 0: a global function has to give one.
+ * Reports a packet, unless the ring is full or this CPU has reported too many: for a DROP_* that it was dropped, for
+ * CTX_ACT_OK that it is the first one of a flow that policy lets pass. The answer is 0: a global function has to give
+ * one.
  */
 __global_function int event_send(struct __sk_buff *ctx, const struct flow *flow, u8 direction, int ret,
 				 const struct decision *decision)
 {
+	const struct endpoint *found = endpoint_find(ctx);
+	struct endpoint endpoint = {};
 	union event *event = NULL;
 	u32 zero = 0;
 	u32 peer;
@@ -144,10 +149,13 @@ __global_function int event_send(struct __sk_buff *ctx, const struct flow *flow,
 		counter_add(map_lookup_elem(&events_lost, &zero), ctx->len);
 		return 0;
 	}
+	/* A packet of nobody is reported, too. */
+	if (found)
+		endpoint = *found;
 	peer = identity_number(flow->peer_index);
-	event_header(&event->header, ctx, ret < 0 ? EVENT_DROP : EVENT_POLICY_VERDICT, (u8)-ret);
+	event_header(&event->header, ctx, endpoint.id, ret < 0 ? EVENT_DROP : EVENT_POLICY_VERDICT, (u8)-ret);
 	if (ret < 0)
-		event_drop(&event->drop, ctx, peer, direction);
+		event_drop(&event->drop, ctx, &endpoint, peer, direction);
 	else
 		event_verdict(&event->verdict, ctx, peer, flow, direction, decision);
 	/* Policy is not the cause of a drop that it did not decide. */

@@ -24,11 +24,11 @@ enum {
 };
 
 /* Whether the address is the endpoint's own. An endpoint without an address owns none, :: included. */
-static __always_inline bool ipv6_is_own(const union address *address)
+static __always_inline bool ipv6_is_own(const union address *address, const struct endpoint *endpoint)
 {
-	if (!(endpoint_ipv6_hi_be | endpoint_ipv6_lo_be))
+	if (!(endpoint->ipv6_hi_be | endpoint->ipv6_lo_be))
 		return false;
-	return address->hi == endpoint_ipv6_hi_be && address->lo == endpoint_ipv6_lo_be;
+	return address->hi == endpoint->ipv6_hi_be && address->lo == endpoint->ipv6_lo_be;
 }
 
 /* fe80::/10 */
@@ -59,7 +59,8 @@ static __always_inline bool icmp6_is_listener(const struct flow *flow)
 }
 
 /* Whether an advertisement of the endpoint tells the place of its own address. */
-static __always_inline int icmp6_check_target(struct __sk_buff *ctx, const struct flow *flow)
+static __always_inline int icmp6_check_target(struct __sk_buff *ctx, const struct flow *flow,
+					      const struct endpoint *endpoint)
 {
 	union address target;
 
@@ -67,7 +68,7 @@ static __always_inline int icmp6_check_target(struct __sk_buff *ctx, const struc
 		return CTX_ACT_OK;
 	if (skb_load_bytes(ctx, flow->l4_offset + ICMP6_TARGET_OFFSET, &target, sizeof(target)))
 		return DROP_INVALID_PACKET;
-	if (ipv6_is_own(&target) || ipv6_is_link_local(&target))
+	if (ipv6_is_own(&target, endpoint) || ipv6_is_link_local(&target))
 		return CTX_ACT_OK;
 	return DROP_INVALID_SOURCE_IP;
 }

@@ -48,6 +48,8 @@ const RATIO_MAX: f64 = 2.5;
 const FLOOR: u32 = 0;
 const BARE: u32 = 1;
 const WHOLE: u32 = 2;
+/// Where the entry program of [`WHOLE`] goes on.
+const CLASS: u32 = 3;
 
 /// The programs of this benchmark, with the endpoint's among their targets.
 struct Bench {
@@ -94,14 +96,15 @@ fn main() -> ExitCode {
 impl Bench {
     /// Puts the endpoint's program of a direction among the targets.
     fn aim(&mut self, direction: u8) {
-        let own = ["floor_program", "bare"].map(|name| {
+        let own = ["floor_program", "bare", "enter"].map(|name| {
             let program: &SchedClassifier = self.own.program(name).unwrap().try_into().unwrap();
             program.fd().unwrap().try_clone().unwrap()
         });
         let mut targets = ProgramArray::try_from(self.own.map_mut("targets").unwrap()).unwrap();
         targets.set(FLOOR, &own[0], 0).unwrap();
         targets.set(BARE, &own[1], 0).unwrap();
-        targets.set(WHOLE, self.machine.program(direction).fd().unwrap(), 0).unwrap();
+        targets.set(WHOLE, &own[2], 0).unwrap();
+        targets.set(CLASS, self.machine.program(direction).fd().unwrap(), 0).unwrap();
     }
 
     /// Measures and prints one row; the ratio.
@@ -197,7 +200,7 @@ fn load() -> Ebpf {
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let mut own = EbpfLoader::new().load(&std::fs::read(object).unwrap()).unwrap();
-    for name in ["drive", "floor_program", "bare"] {
+    for name in ["drive", "enter", "floor_program", "bare"] {
         let program: &mut SchedClassifier = own.program_mut(name).unwrap().try_into().unwrap();
         program.load().unwrap();
     }

@@ -4,6 +4,7 @@
  * BPF_PROG_TEST_RUN.
  */
 #include "abi/conntrack.h"
+#include "abi/endpoint.h"
 #include "bpf/ctx.h"
 #include "bpf/endian.h"
 #include "bpf/helpers.h"
@@ -13,6 +14,8 @@
 #define BPF_MAP_TYPE_PROG_ARRAY 3
 #define FLOWS_MAX 65536
 #define FIRST_PORT 1024
+#define ENDPOINT_ID 77	/* as in machine.rs */
+#define CLASS 3	/* its program's place in targets */
 
 static long (*const tail_call)(struct __sk_buff *ctx, void *programs, u32 index) = (void *)12;
 
@@ -79,6 +82,16 @@ int drive(struct __sk_buff *ctx)
 	else
 		*(be16 *)(data + 54) = port;
 	tail_call(ctx, &targets, now->target);
+	return TC_ACT_SHOT;
+}
+
+/* What the loader puts at an endpoint's interface: who it is, and on to the program of its class. */
+SEC("classifier")
+int enter(struct __sk_buff *ctx)
+{
+	ctx->cb[ENTRY_CB_SLOT] = 0;
+	ctx->cb[ENTRY_CB_ENDPOINT] = ENDPOINT_ID;
+	tail_call(ctx, &targets, CLASS);
 	return TC_ACT_SHOT;
 }
 

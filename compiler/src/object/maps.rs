@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use ciliumc_abi::action::Action;
 use ciliumc_abi::conntrack::{CtEntry, CtKey4, CtKey6};
 use ciliumc_abi::counter::{Counter, METRICS_ENTRIES};
+use ciliumc_abi::endpoint::Endpoint;
 use ciliumc_abi::event::EventBucket;
 use ciliumc_abi::fragment::{FRAGMENTS_MAX, FragmentHead, FragmentKey};
 use ciliumc_abi::ipcache::{Page4, Page6};
@@ -53,7 +54,8 @@ pub fn expected_maps(node: &NodeConfig) -> BTreeMap<String, Map> {
     add(names::PORT_CLASS, map(ARRAY, index, 0, 0, 0, Scope::Class));
     add(names::VERDICT, map(ARRAY, index, 0, 0, 0, Scope::Class));
     add(names::ACTIONS, map(ARRAY, index, size_of::<Action>(), 0, 0, Scope::Class));
-    add(names::COUNTERS, map(PERCPU_ARRAY, index, size_of::<Counter>(), 0, 0, Scope::Endpoint));
+    add(names::ENDPOINTS, map(ARRAY, index, size_of::<Endpoint>(), 0, 0, Scope::Program));
+    add(names::COUNTERS, map(PERCPU_ARRAY, index, size_of::<Counter>(), 0, 0, Scope::Program));
     add(names::IDENTITIES, map(ARRAY, index, size_of::<u32>(), 0, 0, Scope::Generation));
     if node.ipv4 {
         add(names::IPCACHE4, map(ARRAY, index, size_of::<Page4>(), 0, MMAPABLE, Scope::Generation));

@@ -9,6 +9,7 @@
 )]
 
 mod connections;
+mod entry;
 mod events;
 mod fragments;
 mod frames;

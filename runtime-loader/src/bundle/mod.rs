@@ -18,6 +18,7 @@ use ciliumc_abi::manifest::{self, Class, Direction, Endpoint, Manifest, Section}
 use ciliumc_abi::provenance::Provenance;
 use sha2::{Digest, Sha256};
 
+use crate::gather::gather;
 use crate::state::Documents;
 use crate::sys::files::{self, Tree};
 
@@ -147,7 +148,7 @@ impl Bundle {
     /// The bundle of a published generation, of which the node keeps what its endpoints may need.
     pub fn stored(documents: &Documents, folder: PathBuf) -> Result<Self, BundleError> {
         check::manifest(&documents.manifest)?;
-        let cells = documents.manifest.files.keys().map(|path| (path.clone(), OnceCell::new())).collect();
+        let cells = gather(documents.manifest.files.keys().map(|path| (path.clone(), OnceCell::new())));
         Ok(Self {
             manifest: documents.manifest.clone(),
             digest: documents.generation.bundle.clone(),
@@ -180,7 +181,7 @@ impl Bundle {
     pub fn needed(&self, variant: u32) -> BTreeSet<&str> {
         let classes = self.manifest.classes.iter().filter(|class| class.variant == variant);
         let directions = classes.flat_map(|class| [&class.ingress, &class.egress]);
-        directions.flat_map(|one| [Some(one.object.as_str()), one.tables.as_deref()]).flatten().collect()
+        gather(directions.flat_map(|one| [Some(one.object.as_str()), one.tables.as_deref()]).flatten())
     }
 
     /// One table of a table file, with its place.
@@ -220,7 +221,7 @@ impl Bundle {
 }
 
 impl Bundle {
-    /// Entries of the counters of a class direction: its actions, one where no table decides.
+    /// Counters of an endpoint in a class direction: its actions, one where no table decides.
     pub fn counters(&self, direction: &Direction) -> u32 {
         let tables = direction.tables.as_ref().and_then(|file| self.manifest.tables.get(file));
         tables.map_or(1, |tables| tables.actions.max(1))

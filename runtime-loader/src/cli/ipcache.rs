@@ -80,8 +80,8 @@ fn read(line: &str) -> Result<Change, Error> {
     }
     let line = line.trim();
     if line.starts_with('{') {
-        let json: Line =
-            serde_json::from_str(line).map_err(|error| Error::Usage(format!("line `{line}` refused: {error}")))?;
+        let json: Line = serde_json::from_slice(line.as_bytes())
+            .map_err(|error| Error::Usage(format!("line `{line}` refused: {error}")))?;
         return match (json.identity, json.labels) {
             (Some(identity), None) => Ok(Change::Identity(json.address, identity)),
             (None, Some(labels)) => Ok(Change::Labels(json.address, labels.parse(json.namespace.as_deref())?)),

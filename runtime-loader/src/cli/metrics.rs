@@ -108,8 +108,9 @@ fn prometheus(snapshot: &Snapshot, rows: &[Row], maps: &[PinnedMap], events_lost
     family("cilium_forward_count_total", "counter", "Total forwarded packets", count(false, packets));
     family("cilium_forward_bytes_total", "counter", "Total forwarded bytes", count(false, bytes));
     let pressure = maps.iter().filter_map(|map| {
-        let used = f64::from(map.used?) / f64::from(map.capacity().max(1));
-        Some((format!("{{map_name=\"{}\"}}", map.name.rsplit('/').next()?), format!("{used:.6}")))
+        let millionths = u64::from(map.used?) * 1_000_000 / u64::from(map.capacity().max(1));
+        let used = format!("{}.{:06}", millionths / 1_000_000, millionths % 1_000_000);
+        Some((format!("{{map_name=\"{}\"}}", map.name.rsplit('/').next()?), used))
     });
     family("cilium_bpf_map_pressure", "gauge", "Fill of a map, from 0 to 1", pressure.collect());
     let records = snapshot.records();

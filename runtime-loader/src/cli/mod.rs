@@ -11,8 +11,8 @@ mod show;
 mod status;
 mod table;
 
+use std::ffi::OsString;
 use std::io::{self, Write};
-use std::process::ExitCode;
 
 use clap::Parser;
 
@@ -25,16 +25,16 @@ pub fn command() -> clap::Command {
     <Cli as clap::CommandFactory>::command()
 }
 
-/// Runs the command that the arguments ask for.
-pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+/// Runs the command that the arguments ask for, of which the first is the program's name; returns the exit code.
+pub fn main(arguments: Vec<OsString>) -> u8 {
+    let cli = Cli::parse_from(arguments);
     let mut out = io::stdout().lock();
     match run(&cli, &mut out) {
-        Ok(()) | Err(Error::Closed) => ExitCode::SUCCESS,
+        Ok(()) | Err(Error::Closed) => 0,
         Err(error) => {
             // Nobody is left to tell when stderr is closed, too.
             let _ = writeln!(io::stderr(), "ciliumc-loader: {error}");
-            ExitCode::from(error.exit_code())
+            error.exit_code()
         }
     }
 }

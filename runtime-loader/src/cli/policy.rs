@@ -17,6 +17,7 @@ use super::{print, status, table};
 use crate::counters;
 use crate::error::{Context, Error};
 use crate::events::rule_text;
+use crate::gather::gather;
 use crate::names::Hook;
 use crate::observe::Snapshot;
 use crate::pins::Pins;
@@ -82,7 +83,7 @@ pub fn get(global: &Global, pins: &Pins, args: &PolicyGet, out: &mut dyn Write) 
 
 /// The lines of one direction.
 fn direction(pins: &Pins, snapshot: &Snapshot, record: &Endpoint, hook: Hook) -> Result<Vec<Line>, Error> {
-    let counted = counters::read(&pins.counters(record.id, hook))?;
+    let counted = counters::of_endpoint(pins, record.id, Some(record), hook)?;
     let everyone = |policy, rules| Line {
         policy,
         direction: word(hook),
@@ -151,7 +152,7 @@ fn line(
     provenance: &Provenance,
 ) -> Line {
     let identities = by_row.get(&entry.row).map_or(&[][..], Vec::as_slice);
-    let labels: BTreeSet<String> = identities.iter().map(|identity| identity.labels.join(",")).collect();
+    let labels: BTreeSet<String> = gather(identities.iter().map(|identity| identity.labels.join(",")));
     let labels = match entry.row {
         ROW_OTHERS if identities.len() > 1 => "those that no rule names".to_owned(),
         _ => labels.into_iter().collect::<Vec<_>>().join(" | "),

@@ -8,6 +8,7 @@ use ciliumc_abi::provenance::{Provenance, Rule};
 
 use super::{End, Event};
 use crate::error::{Context, Error};
+use crate::gather::gather;
 use crate::pins::Pins;
 use crate::state::{self, Endpoint};
 use crate::sys::files;
@@ -31,7 +32,7 @@ struct Chapter {
 impl Book {
     /// A book of one generation, without a node's state.
     pub fn of(number: u32, manifest: &Manifest, provenance: Provenance, endpoints: Vec<Endpoint>) -> Self {
-        let endpoints = endpoints.into_iter().map(|endpoint| (endpoint.id, endpoint)).collect();
+        let endpoints = gather(endpoints.into_iter().map(|endpoint| (endpoint.id, endpoint)));
         Self { endpoints, generations: BTreeMap::from([(number, Some(Chapter::new(manifest, provenance)))]) }
     }
 
@@ -106,7 +107,7 @@ impl Book {
 
 impl Chapter {
     fn new(manifest: &Manifest, provenance: Provenance) -> Self {
-        let numeric: BTreeMap<_, _> = manifest.identities.iter().map(|i| (i.index.0, i.identity.0)).collect();
+        let numeric: BTreeMap<_, _> = gather(manifest.identities.iter().map(|i| (i.index.0, i.identity.0)));
         let (mut by_identity, mut by_address) = (BTreeMap::new(), BTreeMap::new());
         for (name, endpoint) in &manifest.endpoints {
             if let Some(identity) = numeric.get(&endpoint.identity.0) {
@@ -114,7 +115,7 @@ impl Chapter {
             }
             by_address.extend(endpoint.addresses.iter().map(|address| (*address, name.clone())));
         }
-        let labels = manifest.identities.iter().map(|i| (i.identity.0, i.labels.clone())).collect();
+        let labels = gather(manifest.identities.iter().map(|i| (i.identity.0, i.labels.clone())));
         Self { labels, by_identity, by_address, provenance }
     }
 }

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::programs::{self, Slots};
 use super::{Plan, Scene, Step, addresses, garbage, publish, who};
 use crate::error::Error;
+use crate::gather::gather;
 use crate::names::Hook;
 use crate::observe::Seen;
 use crate::state::{Current, Endpoint};
@@ -62,19 +64,23 @@ pub fn apply(scene: &Scene<'_>) -> Result<Plan, Error> {
         plan.steps.extend(all.flat_map(|(address, index)| addresses::assign(scene, address, index)));
     }
     let mut records: BTreeMap<u16, Endpoint> =
-        snapshot.records().into_iter().map(|(id, record)| (id, record.clone())).collect();
+        gather(snapshot.records().into_iter().map(|(id, record)| (id, record.clone())));
     let kept = records.values().filter(|record| Some(record.generation) == snapshot.in_force());
-    let kept: BTreeSet<String> = kept.flat_map(|record| record.tables.values().cloned()).collect();
+    let kept: BTreeSet<String> = gather(kept.flat_map(|record| record.tables.values().cloned()));
     let mut planned = BTreeSet::new();
     let (mut loads, mut switches, mut switched) = (Vec::new(), Vec::new(), Vec::new());
+    let mut slots = Slots::new(snapshot);
+    moved.iter().for_each(|(_, _, _, class)| slots.expect(number, class));
     for (id, seen, record, class) in moved {
         let tables = publish::class(scene, class, &mut planned, &mut plan)?;
         let identity = publish::numeric(scene, class.identity.0);
-        let record = Endpoint { class: Some(class.id), identity, generation: number, tables, ..record };
-        if seen.as_recorded() && seen.record.as_ref() == Some(&record) {
+        let mut record = Endpoint { class: Some(class.id), identity, generation: number, tables, ..record };
+        let is_same = seen.as_recorded() && seen.record.as_ref() == Some(&record);
+        if is_same && programs::are_there(snapshot, &record) {
             continue;
         }
-        loads.extend(publish::loads(scene, class, &record)?);
+        record.slots = slots.take(scene, class, &record, &mut plan)?;
+        loads.extend(programs::entries(scene, class, &record));
         switches.extend(in_force(seen, &record));
         switches.push(Step::RecordEndpoint(record.clone()));
         switched.push(id);
@@ -91,12 +97,7 @@ pub fn apply(scene: &Scene<'_>) -> Result<Plan, Error> {
         plan.steps.push(Step::SetCurrent(next.clone()));
         current = Some(next);
     }
-    garbage::collect(
-        snapshot,
-        &records.iter().map(|(id, record)| (*id, record)).collect(),
-        current.as_ref(),
-        &mut plan,
-    );
+    garbage::collect(snapshot, &gather(records.iter().map(|(id, record)| (*id, record))), current.as_ref(), &mut plan);
     Ok(plan)
 }
 

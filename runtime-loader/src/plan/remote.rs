@@ -12,6 +12,7 @@ use ciliumc_abi::manifest::Identity;
 
 use super::{Plan, Scene, Step, addresses};
 use crate::error::Error;
+use crate::gather::gather;
 use crate::labels::Labels;
 use crate::state::{Endpoint, Remote, Remotes};
 
@@ -41,7 +42,7 @@ pub fn remotes(scene: &Scene<'_>, changes: &[Change]) -> Result<Plan, Error> {
     let records = snapshot.records();
     let owners = records.values().flat_map(|record| record.addresses.iter().map(|address| (*address, *record)));
     let numbers = scene.bundle.manifest.identities.iter().map(|identity| (identity.identity.0, identity));
-    let ctx = Ctx { scene, owners: owners.collect(), numbers: numbers.collect() };
+    let ctx = Ctx { scene, owners: gather(owners), numbers: gather(numbers) };
     let mut remotes = snapshot.remotes.clone();
     for change in changes {
         let address = change.address();
