@@ -58,7 +58,14 @@ pub fn run(report: Report) -> Result<()> {
     let mut broken = Vec::new();
     for suite in SUITES {
         let image = kernel(scratch.path(), suite)?;
-        let verdict = boot(&image, &initrd)?;
+        let verdict = match boot(&image, &initrd) {
+            Ok(verdict) => verdict,
+            Err(Error::Failed(problem)) => {
+                broken.push(format!("{suite}: {problem}"));
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         let words = format!(
             "{suite}: Linux {}, {} objects taken, {} refused",
             verdict.release,
@@ -198,8 +205,9 @@ fn unpack(scratch: &Path, suite: &str, packages: &[String]) -> Result<PathBuf> {
 }
 
 fn boot(image: &Path, initrd: &Path) -> Result<Verdict> {
+    // Not `max`: qemu 7.2 emulates the newest instructions in ways that newer kernels do not survive.
     let mut command = Command::new("qemu-system-x86_64");
-    command.args(["-accel", "tcg", "-cpu", "max", "-m", "1024", "-nographic", "-no-reboot", "-net", "none"]);
+    command.args(["-accel", "tcg", "-cpu", "Nehalem", "-m", "1024", "-nographic", "-no-reboot", "-net", "none"]);
     command.arg("-kernel").arg(image).arg("-initrd").arg(initrd);
     command.args(["-append", "console=ttyS0 quiet panic=-1"]);
     let output = process::capture_within(&mut command, BOOT_MAX)?;
