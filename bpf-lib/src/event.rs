@@ -8,6 +8,21 @@ pub const EVENT_DROP: u8 = 1;
 /// `kind` of a policy verdict on the first packet of a connection.
 pub const EVENT_POLICY_VERDICT: u8 = 5;
 
+/// Events that a CPU reports in the long run.
+pub const EVENT_RATE_PER_SEC: u32 = 16_384;
+/// Events that a CPU reports at once.
+pub const EVENT_BURST: u32 = 8192;
+
+/// Value of `event_limit`: what a CPU may still report.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct EventBucket {
+    /// Monotonic time of the last tokens, in nanoseconds.
+    pub filled_ns: u64,
+    /// Events that may be reported without waiting for more.
+    pub tokens: u64,
+}
+
 /// Cilium's common event header.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -133,8 +133,8 @@ pub enum Scope {
     Generation,
     /// Once per table file; the number of entries is the table's.
     Class,
-    /// Once per endpoint and direction; the number of entries is the table's.
-    Endpoint,
+    /// Once per loaded program; the number of entries is that of the program's slots, times the actions for counters.
+    Program,
 }
 
 /// Layout of a map, as the objects declare it and the loader creates it.
@@ -177,7 +177,7 @@ pub struct Object {
 pub struct TableFile {
     /// By map name.
     pub sections: BTreeMap<String, Section>,
-    /// Number of actions: the entries of `counters`.
+    /// Number of actions: the entries of `counters` for each slot.
     pub actions: u32,
 }
 

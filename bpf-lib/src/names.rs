@@ -14,7 +14,9 @@ pub const ACTIONS: &str = "actions";
 /// The four class tables, in the order in which a bundle file holds them.
 pub const CLASS_TABLES: [&str; 4] = [ID_ROW, PORT_CLASS, VERDICT, ACTIONS];
 
-/// Endpoint map: per-CPU [`crate::counter::Counter`] by action index.
+/// Program map: [`crate::endpoint::Endpoint`] by slot.
+pub const ENDPOINTS: &str = "endpoints";
+/// Program map: per-CPU [`crate::counter::Counter`] by slot and action index.
 pub const COUNTERS: &str = "counters";
 
 /// Generation map: IPv4 address → identity index ([`crate::ipcache::Trie4`]).
@@ -31,14 +33,20 @@ pub const CONNTRACK6: &str = "conntrack6";
 /// Node map: when the entries of `conntrack4` (index 0) and `conntrack6` (index 1) were last swept, `u64` monotonic
 /// nanoseconds. The programs sweep a map that is full; nobody else reads or writes it.
 pub const CT_SWEPT: &str = "ct_swept";
+/// Node map: datagram → [`crate::fragment::FragmentHead`], the least recently used forgotten first.
+pub const FRAGMENTS: &str = "fragments";
 /// Node map: ring buffer of [`crate::event`] records.
 pub const EVENTS: &str = "events";
+/// Node map: per-CPU [`crate::event::EventBucket`] at index 0.
+pub const EVENT_LIMIT: &str = "event_limit";
+/// Node map: per-CPU [`crate::counter::Counter`] at index 0 of events that were not reported.
+pub const EVENTS_LOST: &str = "events_lost";
 /// Node map: per-CPU [`crate::counter::Counter`] by reason and direction.
 pub const METRICS: &str = "metrics";
 
-/// Program on the endpoint's interface for packets that the endpoint sends (tcx ingress of the host side).
+/// Program for packets that an endpoint sends (ingress of the host side), behind the entry program of the endpoint.
 pub const FROM_CONTAINER: &str = "from_container";
-/// Program on the endpoint's interface for packets to the endpoint (tcx egress of the host side).
+/// Program for packets to an endpoint (egress of the host side), behind the entry program of the endpoint.
 pub const TO_CONTAINER: &str = "to_container";
 
 /// Direction of policy: towards the endpoint.
@@ -46,20 +54,8 @@ pub const DIRECTION_INGRESS: u8 = 0;
 /// Direction of policy: from the endpoint.
 pub const DIRECTION_EGRESS: u8 = 1;
 
-/// `const volatile` scalars that the loader sets for each endpoint before it loads a program.
+/// `const volatile` scalars that the loader sets before it loads a program.
 pub mod rodata {
-    /// u32: endpoint id on this node, 1-65535.
-    pub const ENDPOINT_ID: &str = "endpoint_id";
-    /// u32: identity index of the endpoint.
-    pub const ENDPOINT_INDEX: &str = "endpoint_index";
-    /// u32: numeric identity of the endpoint.
-    pub const ENDPOINT_IDENTITY: &str = "endpoint_identity";
-    /// u32: IPv4 address, network order, 0 for none.
-    pub const ENDPOINT_IPV4_BE: &str = "endpoint_ipv4_be";
-    /// u64: first eight bytes of the IPv6 address as the packet has them, 0 for none.
-    pub const ENDPOINT_IPV6_HI_BE: &str = "endpoint_ipv6_hi_be";
-    /// u64: last eight bytes of the IPv6 address as the packet has them, 0 for none.
-    pub const ENDPOINT_IPV6_LO_BE: &str = "endpoint_ipv6_lo_be";
     /// u32: generation of the bundle.
     pub const GENERATION: &str = "generation";
     /// u32: cause of a drop that no table decides (deny-all classes, missing pages).

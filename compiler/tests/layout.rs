@@ -16,7 +16,7 @@ use ciliumc::codegen;
 use ciliumc::ir::options::Options;
 use ciliumc::lower::shape::{NodeConfig, PolicyMode, Program, Shape};
 use ciliumc_abi::headers::HEADERS;
-use ciliumc_abi::{action, conntrack, counter, drop_reason, event, ipcache, names, table};
+use ciliumc_abi::{action, conntrack, counter, drop_reason, endpoint, event, fragment, ipcache, names, table};
 use clang_sys::*;
 
 fn include() -> PathBuf {
@@ -195,10 +195,22 @@ fn structs_are_their_mirrors() {
         expires_ns: expires_ns, packets: packets, bytes: bytes, generation: generation, initiator: initiator,
         flags: flags, pad: pad,
     });
+    same!(seen, "fragment_key", fragment::FragmentKey, {
+        source: source, destination: destination, id: id, family: family, proto: proto, pad: pad,
+    });
+    same!(seen, "fragment_head", fragment::FragmentHead, {
+        source_port_be: source_port_be, destination_port_be: destination_port_be, proto: proto, icmp_type: icmp_type,
+        icmp_code: icmp_code, tcp_flags: tcp_flags,
+    });
     same!(seen, "ipcache_page4", ipcache::Page4, { cell: cell });
     same!(seen, "ipcache_page6", ipcache::Page6, {
         mask_hi: mask_hi, mask_lo: mask_lo, value_hi: value_hi, value_lo: value_lo, byte: byte, fallback: default,
         cell: cell,
+    });
+    same!(seen, "event_bucket", event::EventBucket, { filled_ns: filled_ns, tokens: tokens });
+    same!(seen, "endpoint", endpoint::Endpoint, {
+        id: id, identity: identity, ipv4_be: ipv4_be, first_counter: first_counter, ipv6_hi_be: ipv6_hi_be,
+        ipv6_lo_be: ipv6_lo_be,
     });
     same!(seen, "event_header", event::EventHeader, {
         kind: kind, subtype: subtype, source: source, hash: hash, len_orig: len_orig, len_cap: len_cap,
@@ -234,10 +246,12 @@ fn constants_are_their_mirrors() {
         ("DROP_UNKNOWN_L3", drop_reason::UNKNOWN_L3),
         ("DROP_CT_MAP_INSERT_FAILED", drop_reason::CT_MAP_INSERT_FAILED),
         ("DROP_INVALID_EXTHDR", drop_reason::INVALID_EXTHDR),
-        ("DROP_FRAG_NOSUPPORT", drop_reason::FRAG_NOSUPPORT),
+        ("DROP_FRAG_NOT_FOUND", drop_reason::FRAG_NOT_FOUND),
         ("DROP_NO_PROXY", drop_reason::NO_PROXY),
         ("DROP_POLICY_DENY", drop_reason::POLICY_DENY),
+        ("DROP_VLAN_FILTERED", drop_reason::VLAN_FILTERED),
         ("DROP_AUTH_REQUIRED", drop_reason::AUTH_REQUIRED),
+        ("DROP_EP_NOT_READY", drop_reason::EP_NOT_READY),
     ];
     let declared: Vec<&String> = seen.constants.keys().filter(|name| name.starts_with("DROP_")).collect();
     assert_eq!(declared.len(), reasons.len(), "{declared:?}");
@@ -252,6 +266,11 @@ fn constants_are_their_mirrors() {
         ("CT_SEEN_NON_SYN", conntrack::CT_SEEN_NON_SYN.into()),
         ("CT_CLOSING_REPLY", conntrack::CT_CLOSING_REPLY.into()),
         ("CT_CLOSING", conntrack::CT_CLOSING.into()),
+        ("FRAGMENTS_MAX", fragment::FRAGMENTS_MAX.into()),
+        ("EVENT_RATE_PER_SEC", event::EVENT_RATE_PER_SEC.into()),
+        ("EVENT_BURST", event::EVENT_BURST.into()),
+        ("ENTRY_CB_SLOT", endpoint::ENTRY_CB_SLOT as i64),
+        ("ENTRY_CB_ENDPOINT", endpoint::ENTRY_CB_ENDPOINT as i64),
         ("EVENT_DROP", event::EVENT_DROP.into()),
         ("EVENT_POLICY_VERDICT", event::EVENT_POLICY_VERDICT.into()),
         ("IPCACHE_PAGE_CELLS", table::PAGE_CELLS as i64),

@@ -62,7 +62,7 @@ pub fn create(path: &Path, name: &str, layout: &Layout, values: &[u8], writable:
     let at = || path.display();
     let map = bpf::map_create(layout, name).context(|| format!("cannot create the map `{}`", at()))?;
     if !values.is_empty() {
-        bpf::array_fill(map.as_fd(), values).context(|| format!("cannot fill the map `{}`", at()))?;
+        bpf::array_write(map.as_fd(), 0, values).context(|| format!("cannot fill the map `{}`", at()))?;
     }
     if writable == Writable::Never {
         bpf::map_freeze(map.as_fd()).context(|| format!("cannot freeze the map `{}`", at()))?;

@@ -4,6 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
+use ciliumc_abi::endpoint::Endpoint as Value;
+use ciliumc_abi::names as abi;
+
 use crate::attach::{self, Mechanism};
 use crate::error::{Context, Error};
 use crate::gather::gather;
@@ -24,6 +27,8 @@ pub struct Snapshot {
     pub node: Maps,
     /// Published classes, by digest.
     pub classes: BTreeMap<String, Maps>,
+    /// Loaded programs, by name.
+    pub programs: BTreeMap<String, Program>,
     /// Published generations, by number.
     pub generations: BTreeMap<u32, Generation>,
     /// Generations of which there are documents, published or past.
@@ -38,6 +43,22 @@ pub struct Snapshot {
     pub endpoints: BTreeMap<u16, Seen>,
     /// What a crash left unfinished.
     pub leftovers: Vec<PathBuf>,
+}
+
+/// A loaded program.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Program {
+    /// Its maps.
+    pub maps: Maps,
+    /// Numbers of the endpoints that its slots belong to; 0 for a free one.
+    pub slots: Vec<u16>,
+}
+
+impl Program {
+    /// Whether a slot belongs to an endpoint.
+    pub fn has(&self, number: u32, endpoint: u16) -> bool {
+        self.slots.get(number as usize) == Some(&endpoint)
+    }
 }
 
 /// A published generation.
@@ -118,11 +139,22 @@ pub fn mechanism() -> Result<Mechanism, Error> {
 /// Describes the node. Nothing is changed, and nothing has to be there.
 pub fn snapshot(pins: &Pins) -> Result<Snapshot, Error> {
     let mut seen = Snapshot { node: maps_in(&pins.node())?, ..Snapshot::default() };
-    for folder in [pins.node(), pins.classes(), pins.generations(), pins.all_documents(), pins.endpoint_records()] {
+    let folders = [
+        pins.node(),
+        pins.classes(),
+        pins.programs(),
+        pins.generations(),
+        pins.all_documents(),
+        pins.endpoint_records(),
+    ];
+    for folder in folders {
         leftovers(&folder, &mut seen.leftovers)?;
     }
     for digest in names(&pins.classes())? {
         seen.classes.insert(digest.clone(), maps_in(&pins.class(&digest))?);
+    }
+    for name in names(&pins.programs())? {
+        seen.programs.insert(name.clone(), program(pins, &name)?);
     }
     for number in numbers(&pins.generations())? {
         seen.generations.insert(number, generation(pins, number)?);
@@ -149,7 +181,7 @@ pub fn snapshot(pins: &Pins) -> Result<Snapshot, Error> {
 
 /// Brings a snapshot up to date behind steps that were taken: what they touched is looked at again, nothing else is.
 pub fn refresh(pins: &Pins, seen: &mut Snapshot, steps: &[Step]) -> Result<(), Error> {
-    let mut touched = BTreeSet::new();
+    let (mut touched, mut filled) = (BTreeSet::new(), BTreeSet::new());
     for step in steps {
         match step {
             Step::RemoveLeftover(path) => seen.leftovers.retain(|left| left != path),
@@ -163,6 +195,12 @@ pub fn refresh(pins: &Pins, seen: &mut Snapshot, steps: &[Step]) -> Result<(), E
                 seen.documents.insert(number);
             }
             Step::StoreFiles { generation, .. } => drop(seen.stored.insert(*generation)),
+            Step::LoadProgram(load) => {
+                seen.programs.insert(load.name.clone(), program(pins, &load.name)?);
+            }
+            Step::Load(load) => drop(filled.insert(load.slot.program.as_str())),
+            Step::FreeSlots { program, .. } => drop(filled.insert(program.as_str())),
+            Step::RemoveProgram(name) => drop(seen.programs.remove(name)),
             Step::RecordEndpoint(record) => drop(touched.insert(record.id)),
             Step::Attach { place, .. } | Step::Switch { place, .. } => drop(touched.insert(place.endpoint)),
             Step::RemoveEndpoint(id) => {
@@ -179,17 +217,36 @@ pub fn refresh(pins: &Pins, seen: &mut Snapshot, steps: &[Step]) -> Result<(), E
                 seen.stored.remove(number);
             }
             Step::RemoveNode { .. } => *seen = Snapshot::default(),
-            Step::Load(_)
-            | Step::LoadDenyAll { .. }
+            Step::LoadDenyAll { .. }
             | Step::Verify(_)
+            | Step::Settle
             | Step::SetAddress { .. }
             | Step::ForgetConnections(_) => {}
+        }
+    }
+    for name in filled {
+        // One that the same steps removed is gone.
+        if let Some(known) = seen.programs.get_mut(name) {
+            *known = program(pins, name)?;
         }
     }
     for id in touched {
         seen.endpoints.insert(id, endpoint(pins, id)?);
     }
     Ok(())
+}
+
+fn program(pins: &Pins, name: &str) -> Result<Program, Error> {
+    let maps = maps_in(&pins.program(name))?;
+    if !maps.contains_key(abi::ENDPOINTS) {
+        // Somebody took the pin away: whoever is in it gets another one.
+        return Ok(Program { maps, slots: Vec::new() });
+    }
+    let path = pins.program(name).join(abi::ENDPOINTS);
+    let map = crate::maps::open(&path)?;
+    let bytes = bpf::array_values(map.as_fd()).context(|| format!("cannot read `{}`", path.display()))?;
+    let (slots, _) = bytes.as_chunks::<{ size_of::<Value>() }>();
+    Ok(Program { maps, slots: slots.iter().map(|slot| Value::id_of(slot) as u16).collect() })
 }
 
 fn generation(pins: &Pins, number: u32) -> Result<Generation, Error> {

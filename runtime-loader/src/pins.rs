@@ -4,9 +4,10 @@
 //! ROOT/node/{conntrack4,conntrack6,events,metrics}       once per node
 //! ROOT/classes/DIGEST/{id_row,port_class,verdict,actions} once per table file
 //! ROOT/generations/N/{ipcache4,ipcache6,identities}      once per published bundle
+//! ROOT/programs/NAME/{endpoints,counters,jump}           once per program of a generation
 //! ROOT/endpoints/ID/{from_container,to_container}        links
-//! ROOT/endpoints/ID/{from_container,to_container}_counters
-//! STATE/lock  STATE/current.json  STATE/ipcache.json  STATE/endpoints/ID.json
+//! ROOT/endpoints/ID/{from_container,to_container}_counters while they drop everything
+//! STATE/lock  STATE/current.json  STATE/ipcache.json  STATE/endpoints/ID.json  STATE/rcu_expedited
 //! STATE/generations/N/{generation.json,manifest.json,provenance.json,ipcache.bin}
 //! STATE/generations/N/files/{objects,tables}/*                of the current and the previous generation
 //! ```
@@ -19,6 +20,9 @@ use crate::names::Hook;
 
 /// End of the name of what is not complete. (bpffs has no dots in names.)
 pub const ASIDE: &str = "_tmp";
+
+/// What entries jump through, in the folder of a program.
+pub const JUMP: &str = "jump";
 
 /// The two folders of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +59,16 @@ impl Pins {
         self.generations().join(number.to_string())
     }
 
+    /// Folder of all programs.
+    pub fn programs(&self) -> PathBuf {
+        self.root.join("programs")
+    }
+
+    /// Folder of a program: its maps, and the map through which entries jump to it.
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.programs().join(name)
+    }
+
     /// Folder of all endpoints.
     pub fn endpoints(&self) -> PathBuf {
         self.root.join("endpoints")
@@ -70,7 +84,7 @@ impl Pins {
         self.endpoint(id).join(hook.program())
     }
 
-    /// Counters of an endpoint's program.
+    /// Counters of the program that drops everything of an endpoint.
     pub fn counters(&self, id: u16, hook: Hook) -> PathBuf {
         self.endpoint(id).join(format!("{hook}_counters"))
     }
@@ -78,6 +92,11 @@ impl Pins {
     /// The lock of all commands that change something.
     pub fn lock(&self) -> PathBuf {
         self.state.join("lock")
+    }
+
+    /// What the kernel's switch for short grace periods was before a command turned it on.
+    pub fn expedited(&self) -> PathBuf {
+        self.state.join("rcu_expedited")
     }
 
     /// Which generation is in force.

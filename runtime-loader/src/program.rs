@@ -1,10 +1,9 @@
-//! Loading a program: values of one endpoint into `.rodata`, every map bound to a pin that was checked.
+//! Loading a program of a bundle: its values into `.rodata`, every map bound to a pin that was checked.
 //!
 //! aya-obj reads and relocates the object. The rest of aya's loader is not used: it reads all types of the kernel
 //! (13 ms and 20 MB, for relocations that our objects have none of), and makes a map whose pin it cannot open.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::PathBuf;
 
@@ -33,21 +32,9 @@ pub struct Binding {
     pub path: PathBuf,
 }
 
-/// The `.rodata` scalars of one endpoint's program ([`rodata`]).
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// The `.rodata` scalars of a program ([`rodata`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Scalars {
-    /// Number of the endpoint on this node.
-    pub endpoint_id: u32,
-    /// Identity index.
-    pub endpoint_index: u32,
-    /// Numeric identity.
-    pub endpoint_identity: u32,
-    /// IPv4 address, network order; 0 for none.
-    pub ipv4_be: u32,
-    /// First half of the IPv6 address, as the packet has it; 0 for none.
-    pub ipv6_hi_be: u64,
-    /// Second half of the IPv6 address, as the packet has it; 0 for none.
-    pub ipv6_lo_be: u64,
     /// Generation of the bundle.
     pub generation: u32,
     /// Cause of drops that no table decides.
@@ -55,41 +42,13 @@ pub struct Scalars {
 }
 
 impl Scalars {
-    /// Puts the endpoint's addresses in.
-    pub fn with_addresses(mut self, addresses: &[IpAddr]) -> Self {
-        for address in addresses {
-            match address {
-                IpAddr::V4(v4) => self.ipv4_be = u32::from_ne_bytes(v4.octets()),
-                IpAddr::V6(v6) => {
-                    let [hi, lo] = [0, 8].map(|first| {
-                        let mut half = [0; 8];
-                        half.copy_from_slice(&v6.octets()[first..first + 8]);
-                        u64::from_ne_bytes(half)
-                    });
-                    (self.ipv6_hi_be, self.ipv6_lo_be) = (hi, lo);
-                }
-            }
-        }
-        self
-    }
-
     /// Each value by the name of its symbol, as the program has it in memory.
-    fn symbols(&self) -> [(&'static str, Vec<u8>); 8] {
-        let word = |value: u32| value.to_ne_bytes().to_vec();
-        [
-            (rodata::ENDPOINT_ID, word(self.endpoint_id)),
-            (rodata::ENDPOINT_INDEX, word(self.endpoint_index)),
-            (rodata::ENDPOINT_IDENTITY, word(self.endpoint_identity)),
-            (rodata::ENDPOINT_IPV4_BE, word(self.ipv4_be)),
-            (rodata::ENDPOINT_IPV6_HI_BE, self.ipv6_hi_be.to_ne_bytes().to_vec()),
-            (rodata::ENDPOINT_IPV6_LO_BE, self.ipv6_lo_be.to_ne_bytes().to_vec()),
-            (rodata::GENERATION, word(self.generation)),
-            (rodata::DEFAULT_CAUSE, word(self.default_cause)),
-        ]
+    fn symbols(&self) -> [(&'static str, [u8; 4]); 2] {
+        [(rodata::GENERATION, self.generation.to_ne_bytes()), (rodata::DEFAULT_CAUSE, self.default_cause.to_ne_bytes())]
     }
 }
 
-/// Loads programs; an object that many endpoints share is read once.
+/// Loads programs; an object that many of them are made from is read once.
 #[derive(Default)]
 pub struct Loader {
     objects: BTreeMap<String, (Object, Option<OwnedFd>)>,
@@ -175,7 +134,7 @@ fn open(path: &str, name: &str, map: &Map, bindings: &[Binding]) -> Result<Owned
     let cannot = || format!("cannot create the map `{name}` of `{path}`");
     let made = bpf::map_create(&layout, name).context(cannot)?;
     if !map.data().is_empty() {
-        bpf::array_fill(made.as_fd(), map.data()).context(cannot)?;
+        bpf::array_write(made.as_fd(), 0, map.data()).context(cannot)?;
     }
     if map.section_kind() == EbpfSectionKind::Rodata {
         bpf::map_freeze(made.as_fd()).context(cannot)?;

@@ -10,6 +10,8 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use ciliumc_abi::counter::Counter;
+use ciliumc_abi::endpoint::Endpoint as Value;
 use ciliumc_abi::manifest::{IPCACHE_FILE, MANIFEST_FILE, PROVENANCE_FILE};
 use ciliumc_abi::names;
 
@@ -17,17 +19,19 @@ use crate::attach::{self, Place};
 use crate::bundle::Bundle;
 use crate::conntrack;
 use crate::deny;
+use crate::entry;
 use crate::error::{Context, Error};
 use crate::ipcache::{self, Live};
 use crate::maps::{self, Writable};
 use crate::names::Hook;
-use crate::pins::{Pins, aside};
-use crate::plan::{Load, Plan, Publication, Step};
+use crate::pins::{JUMP, Pins, aside};
+use crate::plan::{Load, Plan, ProgramLoad, Publication, Step};
 use crate::program::Loader;
-use crate::state;
+use crate::state::{self, Slot};
 use crate::sys::bpf;
 use crate::sys::files;
 use crate::sys::mapping::Mapping;
+use crate::sys::{probe, rcu};
 
 /// Takes the steps in order. `bundle` is the one that the plan was made from; `del` and `unload` have none.
 pub fn run(pins: &Pins, bundle: Option<&Bundle>, plan: &Plan) -> Result<(), Error> {
@@ -76,6 +80,8 @@ enum Undo {
     Detach(Place, Hook),
     /// Give an address back.
     Address { generation: u32, address: IpAddr, base: u32 },
+    /// Free a slot.
+    Slot(Slot),
     /// What was said of other nodes' addresses.
     Remotes(Option<Vec<u8>>),
 }
@@ -84,7 +90,7 @@ struct Ctx<'a> {
     pins: &'a Pins,
     bundle: Option<&'a Bundle>,
     loader: Loader,
-    /// Programs that are loaded and not attached yet.
+    /// What is loaded and not attached yet.
     loaded: BTreeMap<(u16, Hook), OwnedFd>,
     /// Where this run put programs, with their kernel ids.
     running: BTreeMap<(u16, Hook), (Place, u32)>,
@@ -120,6 +126,7 @@ impl<'a> Ctx<'a> {
                 record.programs.extend(running.into_iter().flatten());
                 state::write(&path, &record)
             }
+            Step::LoadProgram(load) => self.load_program(load),
             Step::Load(load) => self.load(load),
             Step::LoadDenyAll { endpoint, hook, .. } => self.load_deny_all(*endpoint, *hook),
             Step::Attach { place, hook } => self.attach(place, *hook),
@@ -152,13 +159,21 @@ impl<'a> Ctx<'a> {
                 remove(&pins.endpoint(*id))?;
                 remove(&pins.endpoint_record(*id))
             }
-            Step::RemoveClass(digest) => remove(&pins.class(digest)),
+            Step::Settle => {
+                rcu::synchronize();
+                Ok(())
+            }
+            Step::FreeSlots { program, slots } => {
+                slots.iter().try_for_each(|slot| self.set_slot(program, *slot, Value::default()))
+            }
+            Step::RemoveProgram(name) => remove_whole(&pins.program(name)),
+            Step::RemoveClass(digest) => remove_whole(&pins.class(digest)),
             Step::RemoveGeneration(number) => {
                 self.tries.retain(|(generation, _), _| generation != number);
-                remove(&pins.generation(*number))
+                remove_whole(&pins.generation(*number))
             }
-            Step::RemoveFiles(number) => remove(&pins.files(*number)),
-            Step::RemoveDocuments(number) => remove(&pins.documents(*number)),
+            Step::RemoveFiles(number) => remove_whole(&pins.files(*number)),
+            Step::RemoveDocuments(number) => remove_whole(&pins.documents(*number)),
             Step::RemoveNode { folders } => {
                 folders.iter().try_for_each(|folder| remove(folder))?;
                 files::remove_if_empty(&pins.root).context(|| format!("cannot remove `{}`", pins.root.display()))
@@ -267,16 +282,51 @@ impl<'a> Ctx<'a> {
         Ok(())
     }
 
-    fn load(&mut self, load: &Load) -> Result<(), Error> {
-        self.folder(&self.pins.endpoint(load.endpoint))?;
-        if let Some(layout) = &load.counters {
-            self.create_counters(load.endpoint, load.hook, layout)?;
+    fn load_program(&mut self, load: &ProgramLoad) -> Result<(), Error> {
+        let path = self.pins.program(&load.name);
+        let folder = self.folder_aside(&path)?;
+        for (name, layout) in &load.maps {
+            maps::create(&folder.join(name), name, layout, &[], Writable::Later)?;
         }
-        let bundle = self.bundle()?;
-        let object = bundle.file(&load.object)?;
+        let object = self.bundle()?.file(&load.object)?;
         let program = self.loader.load(&load.object, object, load.hook.program(), &load.scalars, &load.bindings)?;
-        self.loaded.insert((load.endpoint, load.hook), program);
+        let jump = maps::create(&folder.join(JUMP), JUMP, &entry::JUMP, &[], Writable::Later)?;
+        let set = bpf::prog_array_set(jump.as_fd(), 0, program.as_fd());
+        set.context(|| format!("cannot set what leads to `{}`", load.name))?;
+        self.commit(&path)
+    }
+
+    fn load(&mut self, load: &Load) -> Result<(), Error> {
+        let Slot { program, number } = &load.slot;
+        self.folder(&self.pins.endpoint(load.endpoint))?;
+        self.undo.push(Undo::Slot(load.slot.clone()));
+        self.zero_counters(load)?;
+        self.set_slot(program, *number, load.value)?;
+        let jump = maps::open(&self.pins.program(program).join(JUMP))?;
+        let metrics = maps::open(&self.pins.node().join(names::METRICS))?;
+        let entry = entry::load(load.hook, load.endpoint, *number, jump.as_fd(), metrics.as_fd())?;
+        self.loaded.insert((load.endpoint, load.hook), entry);
         Ok(())
+    }
+
+    /// Who has a slot begins to count at zero. A program without tables counts nothing.
+    fn zero_counters(&self, load: &Load) -> Result<(), Error> {
+        let path = self.pins.program(&load.slot.program).join(names::COUNTERS);
+        if !path.exists() {
+            return Ok(());
+        }
+        let cannot = || format!("cannot write `{}`", path.display());
+        let cpus = probe::possible_cpus().context(cannot)?;
+        let zeros = vec![0; size_of::<Counter>() * cpus * load.counters as usize];
+        let map = maps::open(&path)?;
+        bpf::array_write(map.as_fd(), load.value.first_counter, &zeros).context(cannot)
+    }
+
+    fn set_slot(&self, program: &str, number: u32, value: Value) -> Result<(), Error> {
+        let path = self.pins.program(program).join(names::ENDPOINTS);
+        let map = maps::open(&path)?;
+        let set = bpf::array_write(map.as_fd(), number, &value.to_bytes());
+        set.context(|| format!("cannot write slot {number} of `{}`", path.display()))
     }
 
     fn attach(&mut self, place: &Place, hook: Hook) -> Result<(), Error> {
@@ -348,7 +398,7 @@ impl<'a> Ctx<'a> {
         if known.remove(&address) { conntrack::forget(self.pins, address).map(drop) } else { Ok(()) }
     }
 
-    /// The counters of the program that runs now take the place of the old ones.
+    /// The counters of a program that drops everything take the place of the old ones; others have theirs elsewhere.
     fn counters(&mut self, endpoint: u16, hook: Hook) -> Result<(), Error> {
         let path = self.pins.counters(endpoint, hook);
         if aside(&path).exists() { rename(&aside(&path), &path) } else { remove(&path) }
@@ -369,6 +419,7 @@ impl<'a> Ctx<'a> {
             let _ = match undo {
                 Undo::Remove(path) => remove(&path),
                 Undo::Detach(place, hook) => attach::detach(self.pins, &place, hook),
+                Undo::Slot(slot) => self.set_slot(&slot.program, slot.number, Value::default()),
                 Undo::Address { generation, address, base } => self.set_address(generation, address, base),
                 Undo::Remotes(None) => remove(&self.pins.remotes()),
                 Undo::Remotes(Some(old)) => {
@@ -381,6 +432,17 @@ impl<'a> Ctx<'a> {
 
 fn remove(path: &Path) -> Result<(), Error> {
     files::remove(path).context(|| format!("cannot remove `{}`", path.display()))
+}
+
+/// Removes a folder that commands take for whole when it has its name: a crash leaves all of it, or something unfinished.
+fn remove_whole(path: &Path) -> Result<(), Error> {
+    if !path.exists() {
+        return Ok(());
+    }
+    let folder = aside(path);
+    remove(&folder)?;
+    rename(path, &folder)?;
+    remove(&folder)
 }
 
 fn rename(from: &Path, to: &Path) -> Result<(), Error> {

@@ -33,6 +33,15 @@ pub enum KnownBy {
     Labels(Labels),
 }
 
+/// The place of an endpoint in a program.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Slot {
+    /// Name of the program.
+    pub program: String,
+    /// Entry of its `endpoints`.
+    pub number: u32,
+}
+
 /// An endpoint on this node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {
@@ -62,7 +71,9 @@ pub struct Endpoint {
     pub generation: u32,
     /// Published tables of each program that reads any.
     pub tables: BTreeMap<Hook, String>,
-    /// Kernel ids of the programs that all this is about. A process that died between replacing a program and writing
+    /// Where the programs of its policy have it; nowhere while everything is dropped.
+    pub slots: BTreeMap<Hook, Slot>,
+    /// Kernel ids of the attached programs that all this is about. A process that died between replacing a program and writing
     /// this down leaves another one running.
     #[serde(default)]
     pub programs: BTreeMap<Hook, u32>,

@@ -37,7 +37,7 @@ pub fn run(report: Report) -> Result<()> {
     ]);
     for pods in [10, 1_000, 10_000] {
         let input = scratch.path().join(format!("{pods}.yaml"));
-        std::fs::write(&input, cluster(pods)).map_err(|e| Error::io("write", &input, &e))?;
+        std::fs::write(&input, cluster(pods, 8000)).map_err(|e| Error::io("write", &input, &e))?;
         let time = median(&tools, &input, scratch.path(), true)?;
         rows.push(vec![format!("{pods} pods, cold cache"), millis(time), String::new()]);
     }
@@ -78,8 +78,8 @@ fn millis(time: Duration) -> String {
     format!("{} ms", time.as_millis())
 }
 
-/// A cluster of ten pods per application; each application admits the next one on one port.
-fn cluster(pods: u32) -> String {
+/// A cluster of ten pods per application; each application admits the next one on one port, from `port` on.
+pub fn cluster(pods: u32, port: u32) -> String {
     let mut text = String::from(
         "apiVersion: v1\nkind: Namespace\nmetadata: {name: bench}\n---\napiVersion: v1\nkind: Node\nmetadata: {name: n1}\n\
          status: {addresses: [{type: InternalIP, address: 172.18.0.1}]}\n",
@@ -103,7 +103,7 @@ fn cluster(pods: u32) -> String {
              spec:\n  podSelector: {{matchLabels: {{app: a{application}}}}}\n  ingress:\n  - from: [{{podSelector: \
              {{matchLabels: {{app: a{}}}}}}}]\n    ports: [{{port: {}}}]\n",
             application + 1,
-            8000 + application % 100
+            port + application % 100
         );
     }
     text

@@ -16,6 +16,7 @@ use crate::netns::{self, Netns};
 use crate::process;
 use crate::setup::BPFFS;
 use crate::tools::Tools;
+use crate::wire::Tap;
 
 /// A wired lab. Dropping it unloads the bundle and removes every namespace.
 #[derive(Debug)]
@@ -156,6 +157,64 @@ impl Lab {
         let mut command = self.loader(&["monitor"]);
         command.stdout(std::process::Stdio::piped());
         self.node.netns.within(|| process::Guard::spawn(&mut command))?
+    }
+
+    /// Runs the loader on the node and returns what it prints.
+    pub fn load(&self, words: &[&str]) -> Result<String> {
+        let mut command = self.loader(words);
+        self.node.netns.within(|| process::stdout(&mut command))?
+    }
+
+    /// Moves the node to another bundle.
+    pub fn apply(&self, bundle: &Path) -> Result<()> {
+        let mut command = self.loader(&["apply"]);
+        command.arg("--bundle").arg(bundle);
+        if let Some(node) = &self.node_name {
+            command.args(["--node", node]);
+        }
+        self.node.netns.within(|| process::stdout(&mut command))?.map(drop)
+    }
+
+    /// Puts `far` behind the outside place `router`, over a link whose packets have at most `mtu` bytes.
+    pub fn hop(&mut self, router: IpAddr, far: IpAddr, mtu: u32) -> Result<()> {
+        let (bits, any, flag) = if far.is_ipv6() { (128, "::/0", " nodad") } else { (32, "0.0.0.0/0", "") };
+        let site = self.site(&Place::Outside(router))?;
+        let netns = Netns::create(format!("{}-{}", self.prefix, self.sites.len()))?;
+        site.netns.sysctl("ipv4/ip_forward", "1")?;
+        site.netns.sysctl("ipv6/conf/all/forwarding", "1")?;
+        let mut near = vec![
+            format!("link add far0 mtu {mtu} type veth peer name eth0 mtu {mtu} netns {}", netns.name()),
+            "link set far0 up".to_owned(),
+            format!("route add {far}/{bits} dev far0"),
+        ];
+        if far.is_ipv6() {
+            near.push(format!("address add {router}/128 dev far0 nodad"));
+        }
+        site.netns.ip(&near)?;
+        netns.ip(&[
+            "link set eth0 up".to_owned(),
+            format!("address add {far}/{bits} dev eth0{flag}"),
+            format!("route add {router}/{bits} dev eth0"),
+            // It does not know how narrow its own cable is, and so nobody is told when the connection opens.
+            format!("route add {any} via {router} dev eth0 src {far} advmss 1440"),
+        ])?;
+        let interface = site.interface.clone();
+        self.node.netns.ip(&[format!("route add {far}/{bits} via {router} dev {interface}")])?;
+        self.sites.insert(Place::Outside(far), Site { netns, addresses: vec![far], interface });
+        Ok(())
+    }
+
+    /// The place's end of its cable.
+    pub fn tap(&self, place: &Place) -> Result<Tap> {
+        let failed = |e: std::io::Error| Error::Machine(format!("cannot open a packet socket at {place}: {e}"));
+        self.netns(place)?.within(|| Tap::open("eth0"))?.map_err(failed)
+    }
+
+    /// The node's end of a place's cable.
+    pub fn near_tap(&self, place: &Place) -> Result<Tap> {
+        let failed = |e: std::io::Error| Error::Machine(format!("cannot open a packet socket before {place}: {e}"));
+        let interface = &self.site(place)?.interface;
+        self.node.netns.within(|| Tap::open(interface))?.map_err(failed)
     }
 
     fn loader(&self, words: &[&str]) -> Command {

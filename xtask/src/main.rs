@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 use xtask::report::{self, Report};
 use xtask::setup::Need;
-use xtask::{bench, bench_analysis, bench_front, demo, fuzz, process, setup, suite};
+use xtask::{bench, bench_analysis, bench_front, bench_loader, bench_path, demo, fuzz, kernels, process, setup, suite};
 
 /// Chores of this project. Each one installs what it needs where it may, else says what to run.
 #[derive(Debug, Parser)]
@@ -38,9 +38,12 @@ enum Chore {
         #[arg(last = true)]
         words: Vec<String>,
     },
-    /// Measure against what was promised: build time and sizes, with `front` the check of 20 MB of policy, with
-    /// `analysis` the offline commands on 10 000 pods
-    #[command(after_help = "Examples:\n  cargo xtask bench\n  cargo xtask bench front\n  cargo xtask bench analysis")]
+    /// Measure against what was promised: build time and sizes, the check of 20 MB of policy (`front`), the
+    /// offline commands on 10 000 pods (`analysis`), endpoints that come and policies that change (`loader`), or what
+    /// a packet costs (`path`)
+    #[command(
+        after_help = "Examples:\n  cargo xtask bench\n  cargo xtask bench front\n  cargo xtask bench analysis\n  cargo xtask bench loader\n  cargo xtask bench path"
+    )]
     Bench {
         /// What to measure
         #[arg(value_enum, default_value_t = Measured::Build)]
@@ -50,6 +53,11 @@ enum Chore {
     #[command(after_help = "Examples:\n  cargo xtask fuzz\n  cargo xtask fuzz --seconds 600 --jobs 1 documents\n\n\
                       A finding is kept below target/fuzz/findings; what was learnt, below target/fuzz/corpus.")]
     Fuzz(fuzz::Arguments),
+    /// Boot Debian's kernels under qemu and have them take every object; takes a quarter of an hour
+    #[command(
+        after_help = "Example:\n  cargo xtask kernels\n\nDownloads two kernels from deb.debian.org and installs qemu-system-x86."
+    )]
+    Kernels,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -60,6 +68,10 @@ enum Measured {
     Front,
     /// Time of `check`, `diff`, `list` and `trace` on a generated cluster
     Analysis,
+    /// Time and memory of `ciliumc-loader endpoint add` and `apply` for a hundred endpoints
+    Loader,
+    /// Nanoseconds that a packet costs, beside a bare connection table
+    Path,
 }
 
 fn main() -> ExitCode {
@@ -72,6 +84,9 @@ fn main() -> ExitCode {
         Chore::Bench { what: Measured::Build } => bench::run(report),
         Chore::Bench { what: Measured::Front } => bench_front::run(),
         Chore::Bench { what: Measured::Analysis } => bench_analysis::run(report),
+        Chore::Bench { what: Measured::Loader } => bench_loader::run(report),
+        Chore::Bench { what: Measured::Path } => bench_path::run(report),
+        Chore::Kernels => kernels::run(report),
         Chore::Fuzz(arguments) => fuzz::run(&arguments, report),
     });
     match result {

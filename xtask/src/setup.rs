@@ -25,6 +25,8 @@ pub enum Need {
     Test,
     /// Load bundles and send packets.
     Kernel,
+    /// Boot other kernels.
+    Emulator,
 }
 
 /// Something that is missing.
@@ -97,6 +99,9 @@ fn missing(need: Need) -> Vec<Missing> {
         ] {
             want(on_path(program), program, package);
         }
+    }
+    if need == Need::Emulator {
+        want(on_path("qemu-system-x86_64"), "qemu", "qemu-system-x86");
     }
     missing
 }

@@ -22,8 +22,8 @@ const ENDURANCE: Duration = Duration::from_secs(15);
 const IDLE: Duration = Duration::from_millis(10);
 /// What clients send and servers return.
 const QUESTION: &[u8] = b"may I?";
-/// More than two Ethernet frames hold.
-const LONG_QUESTION: &[u8] = &[b'?'; 4000];
+/// More than five Ethernet frames hold.
+const LONG_QUESTION: &[u8] = &[b'?'; 8192];
 
 /// Servers for the destinations of flows. Dropping it stops them.
 #[derive(Debug)]

@@ -10,8 +10,10 @@ enum {
 	DROP_UNKNOWN_L3 = -139,
 	DROP_CT_MAP_INSERT_FAILED = -155,
 	DROP_INVALID_EXTHDR = -156,
-	DROP_FRAG_NOSUPPORT = -157,
+	DROP_FRAG_NOT_FOUND = -175,	/* the first fragment did not come by */
 	DROP_NO_PROXY = -178,
 	DROP_POLICY_DENY = -181,	/* a rule denies it */
+	DROP_VLAN_FILTERED = -182,
 	DROP_AUTH_REQUIRED = -189,
+	DROP_EP_NOT_READY = -203,	/* the packet came for an endpoint that the program does not have */
 };

@@ -11,6 +11,17 @@ enum {
 };
 
 enum {
+	EVENT_RATE_PER_SEC = 16384,	/* that a CPU reports in the long run */
+	EVENT_BURST = 8192,	/* that it reports at once; the ring has room for more */
+};
+
+/* Value of `event_limit`: what a CPU may still report. */
+struct event_bucket {
+	u64 filled_ns;	/* monotonic time of the last tokens */
+	u64 tokens;
+};
+
+enum {
 	EVENT_FLAG_ICMP_TYPE = 1,	/* the destination port is an ICMP type */
 };
 
@@ -68,6 +79,7 @@ struct policy_verdict_event {
 	struct event_tail tail;
 };
 
+_Static_assert(sizeof(struct event_bucket) == 16, "struct event_bucket");
 _Static_assert(sizeof(struct event_header) == 16, "struct event_header");
 _Static_assert(sizeof(struct event_tail) == 48, "struct event_tail");
 _Static_assert(sizeof(struct drop_event) == 88, "struct drop_event");

@@ -4,6 +4,10 @@
 
 #include "bpf/types.h"
 
+enum {
+	NSEC_PER_SEC = 1000000000,
+};
+
 struct __sk_buff;
 
 static void *(*const map_lookup_elem)(const void *map, const void *key) = (void *)1;

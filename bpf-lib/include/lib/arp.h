@@ -22,7 +22,7 @@ struct arp_packet {
 _Static_assert(sizeof(struct arp_packet) == 28, "struct arp_packet");
 
 /* Whether the endpoint speaks for itself: its own address, or none yet (a probe). */
-static __always_inline int arp_check_sender(struct __sk_buff *ctx)
+static __always_inline int arp_check_sender(struct __sk_buff *ctx, const struct endpoint *endpoint)
 {
 	struct arp_packet arp;
 	be32 sender;
@@ -32,7 +32,7 @@ static __always_inline int arp_check_sender(struct __sk_buff *ctx)
 	if (arp.protocol_be != htons(ETH_IPV4) || arp.hardware_len != 6 || arp.protocol_len != 4)
 		return DROP_INVALID_PACKET;
 	__builtin_memcpy(&sender, arp.sender_ip, sizeof(sender));
-	if (sender && sender != endpoint_ipv4_be)
+	if (sender && sender != endpoint->ipv4_be)
 		return DROP_INVALID_SOURCE_IP;
 	return CTX_ACT_OK;
 }

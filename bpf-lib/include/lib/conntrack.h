@@ -21,10 +21,6 @@ enum {
 };
 
 enum {
-	NSEC_PER_SEC = 1000000000,
-};
-
-enum {
 	CT_SWEEP_PAUSE_SECS = 2,	/* between two sweeps of a family */
 	CT_SWEEP_WHOLE_SECS = 32,	/* in which one sweep may walk through the whole map */
 	CT_SWEEP_VISITS_MAX = 65536,	/* entries that the others look at */

@@ -4,6 +4,7 @@
 
 #include "lib/conntrack.h"
 #include "lib/event.h"
+#include "lib/fragment.h"
 #include "lib/identity.h"
 #include "lib/policy.h"
 #include "lib/related.h"
@@ -11,7 +12,8 @@
 /* Whether an ICMP message passes in front of policy. */
 static __always_inline bool enforce_icmp_passes(struct __sk_buff *ctx, const struct flow *flow, u8 direction)
 {
-	if (!l4_is_icmp_error(flow))
+	/* No error is so long that it travels in pieces. */
+	if (flow->fragment || !l4_is_icmp_error(flow))
 		return false;
 #if ALLOW_ICMP_FRAG_NEEDED
 	if (flow->proto == PROTO_ICMP && flow->icmp_type == ICMP_UNREACHABLE && flow->icmp_code == ICMP_FRAG_NEEDED)
@@ -38,7 +40,8 @@ static __always_inline int enforce_begin(struct __sk_buff *ctx, const struct flo
  * Verdict of a packet. Replies pass; every packet of the side that began is held against policy again, so a flow ends
  * with the permission for it. @decision is what policy said, when it was asked.
  */
-static __always_inline int enforce(struct __sk_buff *ctx, struct flow *flow, u8 direction, struct decision *decision)
+static __always_inline int enforce(struct __sk_buff *ctx, struct flow *flow, u8 direction,
+				   const struct endpoint *endpoint, struct decision *decision)
 {
 	u64 now = ktime_get_coarse_ns();
 	bool tracked = ct_is_tracked(flow);
@@ -46,6 +49,8 @@ static __always_inline int enforce(struct __sk_buff *ctx, struct flow *flow, u8 
 	enum ct_state state;
 	union ct_key key;
 
+	if (unlikely(flow->fragment == FRAGMENT_FIRST))
+		fragment_remember(flow);
 	if (tracked)
 		entry = ct_find(flow, direction, &key);
 	else if (enforce_icmp_passes(ctx, flow, direction))
@@ -53,7 +58,7 @@ static __always_inline int enforce(struct __sk_buff *ctx, struct flow *flow, u8 
 	state = ct_classify(entry, flow, direction, now);
 	if (state != CT_REPLY) {
 		flow->peer_index = identity_lookup(flow->family, flow_peer(flow, direction));
-		*decision = policy_decide(flow);
+		*decision = policy_decide(flow, endpoint);
 		if (decision->verdict < 0) {
 			if (state == CT_FORWARD)
 				ct_delete(flow->family, &key);

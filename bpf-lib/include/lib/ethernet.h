@@ -14,6 +14,8 @@ enum {
 	ETH_IPV4 = 0x0800,
 	ETH_ARP = 0x0806,
 	ETH_IPV6 = 0x86dd,
+	ETH_VLAN = 0x8100,
+	ETH_VLAN_OUTER = 0x88a8,
 };
 
 struct eth_header {
@@ -24,14 +26,18 @@ struct eth_header {
 
 _Static_assert(sizeof(struct eth_header) == ETH_HEADER_LEN, "struct eth_header");
 
-/* L3 protocol of the frame in host order, or DROP_*. A VLAN tag is an unknown L3 protocol, wherever it stands. */
+/* L3 protocol of the frame in host order, or DROP_*. A VLAN tag is refused, wherever it stands. */
 static __always_inline int eth_protocol(struct __sk_buff *ctx)
 {
 	const struct eth_header *header;
 	struct eth_header copy;
+	int protocol;
 
 	if (ctx->vlan_present)
-		return DROP_UNKNOWN_L3;
+		return DROP_VLAN_FILTERED;
 	header = ctx_read(ctx, 0, sizeof(copy), &copy);
-	return header ? ntohs(header->protocol_be) : DROP_INVALID_PACKET;
+	if (!header)
+		return DROP_INVALID_PACKET;
+	protocol = ntohs(header->protocol_be);
+	return protocol == ETH_VLAN || protocol == ETH_VLAN_OUTER ? DROP_VLAN_FILTERED : protocol;
 }

@@ -18,6 +18,12 @@ enum {
 	PROTO_SCTP = 132,
 };
 
+enum {
+	FRAGMENT_NONE = 0,	/* a whole packet */
+	FRAGMENT_FIRST = 1,	/* the L4 header is here, the rest of the payload is not */
+	FRAGMENT_LATER = 2,	/* no L4 header */
+};
+
 /* An address of either family; an IPv4 address stands in the first four bytes, the rest is zero. */
 union address {
 	u8 bytes[16];
@@ -33,6 +39,8 @@ struct flow {
 	union address destination;
 	u32 length;	/* bytes from the IP header on, 0 while unknown */
 	u32 l4_offset;	/* from the Ethernet header on */
+	u32 fragment_offset;	/* of a fragment: byte of the datagram's payload that it begins with */
+	u32 fragment_id;	/* of a fragment, as the packet has it */
 	u32 peer_index;	/* identity index of the other end, 0 while unknown */
 	be16 source_port_be;	/* of an echo see l4_load_head(), 0 for other ICMP */
 	be16 destination_port_be;
@@ -42,7 +50,7 @@ struct flow {
 	u8 icmp_type;
 	u8 icmp_code;
 	u8 hop_limit;
-	bool first_fragment;	/* the L4 header is here, the rest of the payload is not */
+	u8 fragment;	/* FRAGMENT_* */
 };
 
 static __always_inline bool flow_is_icmp(const struct flow *flow)

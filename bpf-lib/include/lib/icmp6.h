@@ -24,11 +24,11 @@ enum {
 };
 
 /* Whether the address is the endpoint's own. An endpoint without an address owns none, :: included. */
-static __always_inline bool ipv6_is_own(const union address *address)
+static __always_inline bool ipv6_is_own(const union address *address, const struct endpoint *endpoint)
 {
-	if (!(endpoint_ipv6_hi_be | endpoint_ipv6_lo_be))
+	if (!(endpoint->ipv6_hi_be | endpoint->ipv6_lo_be))
 		return false;
-	return address->hi == endpoint_ipv6_hi_be && address->lo == endpoint_ipv6_lo_be;
+	return address->hi == endpoint->ipv6_hi_be && address->lo == endpoint->ipv6_lo_be;
 }
 
 /* fe80::/10 */
@@ -37,17 +37,18 @@ static __always_inline bool ipv6_is_link_local(const union address *address)
 	return address->bytes[0] == 0xfe && (address->bytes[1] & 0xc0) == 0x80;
 }
 
-/* Whether the packet asks for or tells a neighbour's MAC address. */
+/* Whether the packet asks for or tells a neighbour's MAC address. It never does so in fragments (RFC 6980). */
 static __always_inline bool icmp6_is_neighbour(const struct flow *flow)
 {
-	return flow->family == 6 && flow->proto == PROTO_ICMP6 && flow->hop_limit == NDP_HOP_LIMIT &&
+	return flow->family == 6 && flow->proto == PROTO_ICMP6 && !flow->fragment &&
+	       flow->hop_limit == NDP_HOP_LIMIT &&
 	       (flow->icmp_type == ICMP6_NEIGHBOUR_SOLICITATION || flow->icmp_type == ICMP6_NEIGHBOUR_ADVERTISEMENT);
 }
 
 /* Whether a kernel asks its link for routers, or says which groups it listens to: it does so by itself. */
 static __always_inline bool icmp6_is_listener(const struct flow *flow)
 {
-	if (flow->family != 6 || flow->proto != PROTO_ICMP6 || flow->destination.bytes[0] != 0xff ||
+	if (flow->family != 6 || flow->proto != PROTO_ICMP6 || flow->fragment || flow->destination.bytes[0] != 0xff ||
 	    flow->destination.bytes[1] != 2)
 		return false;
 	if (flow->icmp_type == ICMP6_ROUTER_SOLICITATION)
@@ -58,7 +59,8 @@ static __always_inline bool icmp6_is_listener(const struct flow *flow)
 }
 
 /* Whether an advertisement of the endpoint tells the place of its own address. */
-static __always_inline int icmp6_check_target(struct __sk_buff *ctx, const struct flow *flow)
+static __always_inline int icmp6_check_target(struct __sk_buff *ctx, const struct flow *flow,
+					      const struct endpoint *endpoint)
 {
 	union address target;
 
@@ -66,7 +68,7 @@ static __always_inline int icmp6_check_target(struct __sk_buff *ctx, const struc
 		return CTX_ACT_OK;
 	if (skb_load_bytes(ctx, flow->l4_offset + ICMP6_TARGET_OFFSET, &target, sizeof(target)))
 		return DROP_INVALID_PACKET;
-	if (ipv6_is_own(&target) || ipv6_is_link_local(&target))
+	if (ipv6_is_own(&target, endpoint) || ipv6_is_link_local(&target))
 		return CTX_ACT_OK;
 	return DROP_INVALID_SOURCE_IP;
 }

@@ -25,21 +25,25 @@ struct ipv4_header {
 
 _Static_assert(sizeof(struct ipv4_header) == 20, "struct ipv4_header");
 
-/* Reads the header at @offset into @flow; its options are stepped over. A later fragment has no ports to look at. */
+/* Reads the header at @offset into @flow; its options are stepped over. */
 static __always_inline int ipv4_load(struct __sk_buff *ctx, u32 offset, struct flow *flow)
 {
 	struct ipv4_header copy;
 	const struct ipv4_header *header = ctx_read(ctx, offset, sizeof(copy), &copy);
 	u32 length;
+	u16 fragment;
 
 	if (!header)
 		return DROP_INVALID_PACKET;
 	length = (header->version_words & 15) * 4;
 	if (header->version_words >> 4 != 4 || length < sizeof(*header))
 		return DROP_INVALID_PACKET;
-	if (header->fragment_be & htons(IPV4_FRAGMENT_OFFSET))
-		return DROP_FRAG_NOSUPPORT;
-	flow->first_fragment = header->fragment_be & htons(IPV4_MORE_FRAGMENTS);
+	fragment = ntohs(header->fragment_be);
+	if (unlikely(fragment & (IPV4_MORE_FRAGMENTS | IPV4_FRAGMENT_OFFSET))) {
+		flow->fragment_offset = (fragment & IPV4_FRAGMENT_OFFSET) * 8;
+		flow->fragment = flow->fragment_offset ? FRAGMENT_LATER : FRAGMENT_FIRST;
+		flow->fragment_id = header->id_be;
+	}
 	flow->proto = header->proto;
 	flow->hop_limit = header->ttl;
 	flow->source.ipv4 = header->source_be;

@@ -30,15 +30,24 @@ struct ipv6_header {
 
 _Static_assert(sizeof(struct ipv6_header) == IPV6_HEADER_LEN, "struct ipv6_header");
 
-/* Start of every extension header; @offset_be is the fragment header's. */
+/* Start of every extension header. */
 struct ipv6_extension {
 	u8 next;
 	u8 units;
-	be16 offset_be;
 };
 
+struct ipv6_fragment {
+	u8 next;
+	u8 reserved;
+	be16 offset_be;	/* and "more"; both 0 in an atomic fragment, which is whole */
+	be32 id_be;
+};
+
+_Static_assert(sizeof(struct ipv6_fragment) == 8, "struct ipv6_fragment");
+
 enum {
-	IPV6_FRAGMENT_BITS = 0xfff9,	/* offset and "more"; all 0 in an atomic fragment, which is whole */
+	IPV6_MORE_FRAGMENTS = 0x0001,
+	IPV6_FRAGMENT_OFFSET = 0xfff8,	/* in bytes, as it stands */
 };
 
 /* Whether a next header is one of those that ipv6_walk_extensions() steps over or refuses. */
@@ -48,32 +57,63 @@ static __always_inline bool ipv6_is_extension(u32 next)
 	       next == IPV6_DESTINATION || next == IPV6_NONE;
 }
 
+/* Reads the fragment header at @offset into @flow: CTX_ACT_OK, or DROP_*. A datagram is cut once. */
+static __always_inline int ipv6_load_fragment(struct __sk_buff *ctx, u32 offset, struct flow *flow)
+{
+	struct ipv6_fragment header;
+	u16 place;
+
+	if (skb_load_bytes(ctx, offset, &header, sizeof(header)))
+		return DROP_INVALID_PACKET;
+	if (flow->fragment)
+		return DROP_INVALID_EXTHDR;
+	place = ntohs(header.offset_be);
+	if (!(place & (IPV6_MORE_FRAGMENTS | IPV6_FRAGMENT_OFFSET)))
+		return CTX_ACT_OK;
+	flow->fragment_offset = place & IPV6_FRAGMENT_OFFSET;
+	flow->fragment = flow->fragment_offset ? FRAGMENT_LATER : FRAGMENT_FIRST;
+	flow->fragment_id = header.id_be;
+	return CTX_ACT_OK;
+}
+
 /*
- * Steps over the extension headers at @offset, the first of which is @next: offset << 8 | protocol of the L4 header,
- * or DROP_*. A fragment is dropped (see packet_parse()), and so is a chain that is too long. ESP ends the chain: it is
- * an L4 protocol of its own.
+ * Steps over the extension headers from flow->l4_offset on, the first of which is flow->proto: CTX_ACT_OK, or DROP_*.
+ * A chain that is too long is dropped. ESP ends the chain: it is an L4 protocol of its own. What follows the header of
+ * a later fragment is no chain.
  */
-__global_function s64 ipv6_walk_extensions(struct __sk_buff *ctx, u32 offset, u32 next)
+__global_function int ipv6_walk_extensions(struct __sk_buff *ctx, struct flow *flow)
 {
 	struct ipv6_extension extension;
 	u32 length;
+	u32 offset;
+	u32 next;
+	int ret;
 	int i;
 
+	/* Verifier: "R2 invalid mem access 'mem_or_null'"; no caller passes NULL. */
+	if (!flow)
+		return DROP_INVALID_PACKET;
+	offset = flow->l4_offset;
+	next = flow->proto;
 #pragma clang loop unroll(disable)
 	for (i = 0; i <= IPV6_EXTENSIONS_MAX; i++) {
+		if (flow->fragment == FRAGMENT_LATER || !ipv6_is_extension(next)) {
+			flow->l4_offset = offset;
+			flow->proto = (u8)next;
+			return CTX_ACT_OK;
+		}
 		if (next == IPV6_NONE)
 			return DROP_CT_UNKNOWN_PROTO;
-		if (!ipv6_is_extension(next))
-			return (s64)offset << 8 | next;
 		if (skb_load_bytes(ctx, offset, &extension, sizeof(extension)))
 			return DROP_INVALID_PACKET;
 		length = ((u32)extension.units + 1) * 8;
 		if (next == IPV6_AUTH)
 			length = ((u32)extension.units + 2) * 4;
 		if (next == IPV6_FRAGMENT) {
-			if (extension.offset_be & htons(IPV6_FRAGMENT_BITS))
-				return DROP_FRAG_NOSUPPORT;
-			length = 8;
+			ret = ipv6_load_fragment(ctx, offset, flow);
+			if (ret < 0)
+				return ret;
+			length = sizeof(struct ipv6_fragment);
 		}
 		next = extension.next;
 		offset += length;
@@ -86,7 +126,6 @@ static __always_inline int ipv6_load(struct __sk_buff *ctx, u32 offset, struct f
 {
 	struct ipv6_header copy;
 	const struct ipv6_header *header = ctx_read(ctx, offset, sizeof(copy), &copy);
-	s64 l4;
 
 	if (!header || ntohl(header->version_be) >> 28 != 6)
 		return DROP_INVALID_PACKET;
@@ -101,10 +140,5 @@ static __always_inline int ipv6_load(struct __sk_buff *ctx, u32 offset, struct f
 	flow->l4_offset = offset + IPV6_HEADER_LEN;
 	if (likely(!ipv6_is_extension(flow->proto)))
 		return CTX_ACT_OK;
-	l4 = ipv6_walk_extensions(ctx, flow->l4_offset, flow->proto);
-	if (l4 < 0)
-		return (int)l4;
-	flow->proto = (u8)l4;
-	flow->l4_offset = (u32)(l4 >> 8);
-	return CTX_ACT_OK;
+	return ipv6_walk_extensions(ctx, flow);
 }

@@ -2,13 +2,14 @@
 /* Any frame to a flow. */
 #pragma once
 
+#include "lib/fragment.h"
 #include "lib/ipv4.h"
 #include "lib/ipv6.h"
 
 /*
  * Reads the headers of a packet of @family (4, 6, or 0 for anything else) at @offset, up to the first bytes of L4: of
- * the frame's own packet, or of one that an ICMP error quotes. Returns the bytes of the shortest L4 header, or DROP_*.
- * A family that is not enabled is as unknown as any other.
+ * the frame's own packet, or of one that an ICMP error quotes. Returns the bytes of the shortest L4 header that can be
+ * there (none in a later fragment), or DROP_*. A family that is not enabled is as unknown as any other.
  */
 static __always_inline int packet_load(struct __sk_buff *ctx, u8 family, u32 offset, struct flow *flow)
 {
@@ -26,6 +27,8 @@ static __always_inline int packet_load(struct __sk_buff *ctx, u8 family, u32 off
 #endif
 	if (ret < 0)
 		return ret;
+	if (unlikely(flow->fragment == FRAGMENT_LATER))
+		return fragment_recall(flow);
 	least = l4_min_length(family, flow->proto);
 	if (least < 0)
 		return least;
@@ -33,10 +36,7 @@ static __always_inline int packet_load(struct __sk_buff *ctx, u8 family, u32 off
 	return ret < 0 ? ret : least;
 }
 
-/*
- * Reads the packet of a frame. A fragment is dropped, the first one too: the others have no ports that policy could look
- * at, and the first one alone would only fill the receiver's reassembly queue.
- */
+/* Reads the packet of a frame. */
 static __always_inline int packet_parse(struct __sk_buff *ctx, int protocol, struct flow *flow)
 {
 	u8 family = protocol == ETH_IPV4 ? 4 : protocol == ETH_IPV6 ? 6 : 0;
@@ -50,7 +50,7 @@ static __always_inline int packet_parse(struct __sk_buff *ctx, int protocol, str
 		flow->length = present;
 	if (flow->length > present || flow->length + ETH_HEADER_LEN < flow->l4_offset + (u32)least)
 		return DROP_INVALID_PACKET;
-	if (flow->first_fragment)
-		return DROP_FRAG_NOSUPPORT;
-	return flow->proto == PROTO_TCP ? l4_load_flags(ctx, flow) : CTX_ACT_OK;
+	if (flow->proto == PROTO_TCP && flow->fragment != FRAGMENT_LATER)
+		return l4_load_flags(ctx, flow);
+	return CTX_ACT_OK;
 }

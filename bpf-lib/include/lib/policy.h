@@ -19,6 +19,7 @@ struct decision {
 };
 
 #if POLICY_MODE == POLICY_MODE_L3_ONLY || POLICY_MODE == POLICY_MODE_TABLES
+/* By slot and action: each slot has a counter for every action of the tables. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, SET_AT_LOAD);
@@ -38,10 +39,11 @@ static __always_inline int policy_verdict(const struct action *action)
 }
 
 /* Reads the tables; counts the packet on its action. */
-static __always_inline struct decision policy_tables(const struct flow *flow)
+static __always_inline struct decision policy_tables(const struct flow *flow, const struct endpoint *endpoint)
 {
 	struct decision decision = { .verdict = DROP_POLICY_DENIED, .cause = default_cause };
 	const struct action *action;
+	u32 counter;
 	u32 index;
 	u32 row = table_row(flow->peer_index);
 #if POLICY_MODE == POLICY_MODE_TABLES
@@ -56,7 +58,8 @@ static __always_inline struct decision policy_tables(const struct flow *flow)
 	action = table_action(index);
 	if (!action)
 		return decision;
-	counter_add(map_lookup_elem(&counters, &index), flow->length);
+	counter = endpoint->first_counter + index;
+	counter_add(map_lookup_elem(&counters, &counter), flow->length);
 	decision.verdict = policy_verdict(action);
 	decision.cause = action->cause;
 	decision.match_type = action->match_type;
@@ -67,14 +70,14 @@ static __always_inline struct decision policy_tables(const struct flow *flow)
 #endif
 
 /* What policy says, with audit mode: a missing proxy is no policy and drops even then. */
-static __always_inline struct decision policy_decide(const struct flow *flow)
+static __always_inline struct decision policy_decide(const struct flow *flow, const struct endpoint *endpoint)
 {
 #if POLICY_MODE == POLICY_MODE_ALLOW_ALL
 	struct decision decision = { .verdict = CTX_ACT_OK };
 #elif POLICY_MODE == POLICY_MODE_DENY_ALL
 	struct decision decision = { .verdict = DROP_POLICY_DENIED, .cause = default_cause };
 #elif POLICY_MODE == POLICY_MODE_L3_ONLY || POLICY_MODE == POLICY_MODE_TABLES
-	struct decision decision = policy_tables(flow);
+	struct decision decision = policy_tables(flow, endpoint);
 #else
 # error "POLICY_MODE must be 0 to 3"
 #endif

@@ -5,11 +5,11 @@
 #include "lib/icmp6.h"
 
 /* An IPv4 source that is not the endpoint's own is a lie; an endpoint without an IPv4 address may not use one. */
-static __always_inline bool source_is_own(const struct flow *flow)
+static __always_inline bool source_is_own(const struct flow *flow, const struct endpoint *endpoint)
 {
 	if (flow->family == 4)
-		return endpoint_ipv4_be && flow->source.ipv4 == endpoint_ipv4_be;
-	return ipv6_is_own(&flow->source);
+		return endpoint->ipv4_be && flow->source.ipv4 == endpoint->ipv4_be;
+	return ipv6_is_own(&flow->source, endpoint);
 }
 
 /* Whether no router forwards packets of this IPv6 source: link-local, or none yet. */
@@ -19,7 +19,7 @@ static __always_inline bool source_is_unrouted(const struct flow *flow)
 }
 
 /* Whether the source is one that the endpoint's own housekeeping may have. */
-static __always_inline bool source_is_on_link(const struct flow *flow)
+static __always_inline bool source_is_on_link(const struct flow *flow, const struct endpoint *endpoint)
 {
-	return ipv6_is_own(&flow->source) || source_is_unrouted(flow);
+	return ipv6_is_own(&flow->source, endpoint) || source_is_unrouted(flow);
 }

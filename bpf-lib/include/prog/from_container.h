@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Packets that the endpoint sends, on tcx ingress of the host side of its veth. */
+/* Packets that the endpoint sends, on ingress of the host side of its veth: the entry program there jumps here. */
 #pragma once
 
 #include "bpf/license.h"
 #include "lib/arp.h"
 #include "lib/enforce.h"
+#include "lib/mark.h"
 #include "lib/outcome.h"
 #include "lib/packet.h"
 #include "lib/source.h"
 
-static __always_inline int handle_from_container(struct __sk_buff *ctx, struct flow *flow, struct decision *decision)
+static __always_inline int handle_from_container(struct __sk_buff *ctx, const struct endpoint *endpoint, struct flow *flow,
+						struct decision *decision)
 {
 	int protocol = eth_protocol(ctx);
 	int ret;
@@ -18,18 +20,18 @@ static __always_inline int handle_from_container(struct __sk_buff *ctx, struct f
 		return protocol;
 #if ENABLE_IPV4
 	if (protocol == ETH_ARP)
-		return arp_check_sender(ctx);
+		return arp_check_sender(ctx, endpoint);
 #endif
 	ret = packet_parse(ctx, protocol, flow);
 	if (ret < 0)
 		return ret;
-	if (icmp6_is_neighbour(flow) && source_is_on_link(flow))
-		return icmp6_check_target(ctx, flow);
-	if (icmp6_is_listener(flow) && source_is_on_link(flow))
+	if (icmp6_is_neighbour(flow) && source_is_on_link(flow, endpoint))
+		return icmp6_check_target(ctx, flow, endpoint);
+	if (icmp6_is_listener(flow) && source_is_on_link(flow, endpoint))
 		return CTX_ACT_OK;
-	if (!source_is_own(flow))
+	if (!source_is_own(flow, endpoint))
 		return DROP_INVALID_SOURCE_IP;
-	return enforce(ctx, flow, DIRECTION_EGRESS, decision);
+	return enforce(ctx, flow, DIRECTION_EGRESS, endpoint, decision);
 }
 
 SEC("classifier")
@@ -37,7 +39,12 @@ int from_container(struct __sk_buff *ctx)
 {
 	struct flow flow = {};
 	struct decision decision = {};
-	int ret = handle_from_container(ctx, &flow, &decision);
+	const struct endpoint *endpoint = endpoint_find(ctx);
+	int ret = DROP_EP_NOT_READY;
 
+	if (endpoint)
+		ret = handle_from_container(ctx, endpoint, &flow, &decision);
+	if (endpoint && ret == CTX_ACT_OK)
+		mark_source(ctx, endpoint->identity);
 	return outcome(ctx, &flow, DIRECTION_EGRESS, ret, &decision);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Packets to the endpoint, on tcx egress of the host side of its veth. */
+/* Packets to the endpoint, on egress of the host side of its veth: the entry program there jumps here. */
 #pragma once
 
 #include "bpf/license.h"
@@ -8,7 +8,8 @@
 #include "lib/packet.h"
 #include "lib/source.h"
 
-static __always_inline int handle_to_container(struct __sk_buff *ctx, struct flow *flow, struct decision *decision)
+static __always_inline int handle_to_container(struct __sk_buff *ctx, const struct endpoint *endpoint, struct flow *flow,
+					      struct decision *decision)
 {
 	int protocol = eth_protocol(ctx);
 	int ret;
@@ -27,7 +28,7 @@ static __always_inline int handle_to_container(struct __sk_buff *ctx, struct flo
 	/* The host's end of the link listens too. Nobody else can be it: no router forwards what bears these addresses. */
 	if (icmp6_is_listener(flow) && source_is_unrouted(flow))
 		return CTX_ACT_OK;
-	return enforce(ctx, flow, DIRECTION_INGRESS, decision);
+	return enforce(ctx, flow, DIRECTION_INGRESS, endpoint, decision);
 }
 
 SEC("classifier")
@@ -35,7 +36,10 @@ int to_container(struct __sk_buff *ctx)
 {
 	struct flow flow = {};
 	struct decision decision = {};
-	int ret = handle_to_container(ctx, &flow, &decision);
+	const struct endpoint *endpoint = endpoint_find(ctx);
+	int ret = DROP_EP_NOT_READY;
 
+	if (endpoint)
+		ret = handle_to_container(ctx, endpoint, &flow, &decision);
 	return outcome(ctx, &flow, DIRECTION_INGRESS, ret, &decision);
 }

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use ciliumc_abi::action::Action;
 use ciliumc_abi::conntrack::{CtEntry, CtKey4, CtKey6};
 use ciliumc_abi::counter::{Counter, METRICS_ENTRIES};
+use ciliumc_abi::endpoint::Endpoint;
+use ciliumc_abi::event::EventBucket;
+use ciliumc_abi::fragment::{FRAGMENTS_MAX, FragmentHead, FragmentKey};
 use ciliumc_abi::ipcache::{Page4, Page6};
 use ciliumc_abi::manifest::{Map, Scope};
 use ciliumc_abi::names;
@@ -15,6 +18,7 @@ use crate::lower::shape::{CellWidth, NodeConfig, PolicyMode, Shape};
 const HASH: u32 = 1;
 const ARRAY: u32 = 2;
 const PERCPU_ARRAY: u32 = 6;
+const LRU_HASH: u32 = 9;
 const RINGBUF: u32 = 27;
 
 /// `BPF_F_NO_PREALLOC`: entries of a hash are allocated when they are needed.
@@ -50,7 +54,8 @@ pub fn expected_maps(node: &NodeConfig) -> BTreeMap<String, Map> {
     add(names::PORT_CLASS, map(ARRAY, index, 0, 0, 0, Scope::Class));
     add(names::VERDICT, map(ARRAY, index, 0, 0, 0, Scope::Class));
     add(names::ACTIONS, map(ARRAY, index, size_of::<Action>(), 0, 0, Scope::Class));
-    add(names::COUNTERS, map(PERCPU_ARRAY, index, size_of::<Counter>(), 0, 0, Scope::Endpoint));
+    add(names::ENDPOINTS, map(ARRAY, index, size_of::<Endpoint>(), 0, 0, Scope::Program));
+    add(names::COUNTERS, map(PERCPU_ARRAY, index, size_of::<Counter>(), 0, 0, Scope::Program));
     add(names::IDENTITIES, map(ARRAY, index, size_of::<u32>(), 0, 0, Scope::Generation));
     if node.ipv4 {
         add(names::IPCACHE4, map(ARRAY, index, size_of::<Page4>(), 0, MMAPABLE, Scope::Generation));
@@ -63,7 +68,11 @@ pub fn expected_maps(node: &NodeConfig) -> BTreeMap<String, Map> {
         add(names::CONNTRACK6, map(HASH, key, value, node.ct_entries_max, NO_PREALLOC, Scope::Node));
     }
     add(names::CT_SWEPT, map(ARRAY, index, size_of::<u64>(), CT_SWEPT_ENTRIES, 0, Scope::Node));
+    let (key, value) = (size_of::<FragmentKey>(), size_of::<FragmentHead>());
+    add(names::FRAGMENTS, map(LRU_HASH, key, value, FRAGMENTS_MAX, 0, Scope::Node));
     add(names::EVENTS, map(RINGBUF, 0, 0, EVENTS_BYTES, 0, Scope::Node));
+    add(names::EVENT_LIMIT, map(PERCPU_ARRAY, index, size_of::<EventBucket>(), 1, 0, Scope::Node));
+    add(names::EVENTS_LOST, map(PERCPU_ARRAY, index, size_of::<Counter>(), 1, 0, Scope::Node));
     add(names::METRICS, map(PERCPU_ARRAY, index, size_of::<Counter>(), METRICS_ENTRIES, 0, Scope::Node));
     maps
 }

@@ -29,7 +29,7 @@ pub const LICENSE: &str = "Dual BSD/GPL";
 /// Section of every program: aya takes no other name for tc.
 pub const SECTION: &str = "classifier";
 
-/// Name of the map of read-only data, which holds the endpoint's values.
+/// Name of the map of read-only data, which holds the values of the program.
 const RODATA: &str = ".rodata";
 
 /// What one object holds.

@@ -44,18 +44,11 @@ pub enum VerifyError {
 
 /// Loads the object's program and returns how many instructions the verifier walked. `program` is its name.
 pub fn verify(bytes: &[u8], program: &str) -> Result<u32, VerifyError> {
-    // The verifier knows read-only data. With zeros it would leave out all that an endpoint with addresses does.
-    let (number, half) = (0x0a00_0001_u32, 0x0100_0000_0000_00fd_u64);
+    let number = 1_u32;
     let mut ebpf = EbpfLoader::new()
         .verifier_log_level(VerifierLogLevel::DEBUG | VerifierLogLevel::STATS)
         .map_max_entries(names::CONNTRACK4, CT_ENTRIES)
         .map_max_entries(names::CONNTRACK6, CT_ENTRIES)
-        .override_global(rodata::ENDPOINT_ID, &number, true)
-        .override_global(rodata::ENDPOINT_INDEX, &number, true)
-        .override_global(rodata::ENDPOINT_IDENTITY, &number, true)
-        .override_global(rodata::ENDPOINT_IPV4_BE, &number, true)
-        .override_global(rodata::ENDPOINT_IPV6_HI_BE, &half, true)
-        .override_global(rodata::ENDPOINT_IPV6_LO_BE, &half, true)
         .override_global(rodata::GENERATION, &number, true)
         .override_global(rodata::DEFAULT_CAUSE, &number, true)
         .load(bytes)

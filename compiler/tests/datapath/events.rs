@@ -3,7 +3,9 @@
 use std::mem::offset_of;
 
 use ciliumc_abi::drop_reason::{INVALID_SOURCE_IP, POLICY_DENIED, POLICY_DENY};
-use ciliumc_abi::event::{DropEvent, EVENT_DROP, EVENT_POLICY_VERDICT, EventHeader, EventTail, PolicyVerdictEvent};
+use ciliumc_abi::event::{
+    DropEvent, EVENT_BURST, EVENT_DROP, EVENT_POLICY_VERDICT, EventHeader, EventTail, PolicyVerdictEvent,
+};
 use ciliumc_abi::names::{DIRECTION_EGRESS, DIRECTION_INGRESS};
 
 use crate::frames::*;
@@ -135,4 +137,17 @@ fn a_flow_is_reported_once() {
         assert_eq!(audited.byte(offset_of!(PolicyVerdictEvent, bits)), 1 | ipv6 | 1 << 6);
         assert_eq!(audited.tail().0, 75);
     }
+}
+
+#[test]
+fn a_flood_is_reported_in_part_and_counted_whole() {
+    const PACKETS: u32 = 40_000;
+    let Some(mut machine) = Machine::new(&Setup::new(Policy::DenyAll, Policy::DenyAll)) else { return };
+    machine.floods(&udp_frame(POD4, 1, PEER4, 1), PACKETS);
+    let (told, lost) = (machine.events().len() as u64, machine.events_lost());
+    assert_eq!(told + lost, u64::from(PACKETS));
+    assert!(told >= u64::from(EVENT_BURST) && lost > 0, "{told} told, {lost} lost");
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    assert_eq!(machine.sends(&udp_frame(POD4, 1, PEER4, 1)), POLICY_DENIED);
+    assert_eq!(machine.events().len(), 1, "a moment later there is room again");
 }

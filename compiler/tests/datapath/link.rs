@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ciliumc_abi::drop_reason::{INVALID_PACKET, INVALID_SOURCE_IP, POLICY_DENIED};
 
 use crate::frames::*;
-use crate::machine::{Machine, Policy, Setup};
+use crate::machine::{ENDPOINT_IDENTITY, Machine, Policy, Setup};
 
 const NOBODY: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
 
@@ -119,4 +119,14 @@ fn the_hosts_listening_passes_and_nothing_else_in_its_guise() {
     }
     assert_eq!(machine.conntrack6().len(), 0, "it opens no way back");
     assert_eq!(machine.sends(&echo_frame(POD6, PEER6, true, 1)), POLICY_DENIED);
+}
+
+#[test]
+fn the_mark_tells_who_sent_it() {
+    let Some(mut machine) = Machine::new(&Setup::new(Policy::AllowAll, Policy::DenyAll)) else { return };
+    for [pod, peer, other, _] in FAMILIES {
+        let mark = ENDPOINT_IDENTITY << 16 | 0x0f00 | ENDPOINT_IDENTITY >> 16;
+        assert_eq!(machine.mark(&udp_frame(pod, 1, peer, 1)), mark);
+        assert_eq!(machine.mark(&udp_frame(other, 1, peer, 1)), 0, "dropped");
+    }
 }

@@ -13,6 +13,7 @@ use ciliumc::codegen;
 use ciliumc::lower::shape::{CellWidth, NodeConfig, PolicyMode, Program, Shape};
 use ciliumc_abi::conntrack::CtEntry;
 use ciliumc_abi::counter::metric_index;
+use ciliumc_abi::endpoint::{ENTRY_CB_ENDPOINT, ENTRY_CB_SLOT, Endpoint};
 use ciliumc_abi::ipcache::{Page6, Trie4, Trie6};
 use ciliumc_abi::names::{self, DIRECTION_EGRESS, DIRECTION_INGRESS, rodata};
 
@@ -25,7 +26,6 @@ const PASS: u32 = u32::MAX;
 const SHOT: u32 = 2;
 
 pub const ENDPOINT_ID: u32 = 77;
-pub const ENDPOINT_INDEX: u32 = 400;
 pub const ENDPOINT_IDENTITY: u32 = 5000;
 pub const GENERATION: u32 = 3;
 pub const DEFAULT_CAUSE: u32 = 60;
@@ -37,6 +37,8 @@ pub enum Policy {
     DenyAll,
     L3Only(Vec<Rule>),
     Tables(Vec<Rule>),
+    /// As the compiler lowers it, with cells of 8 bits.
+    Compiled(Box<ciliumc::lower::tables::Tables>),
 }
 
 impl Policy {
@@ -45,7 +47,7 @@ impl Policy {
             Self::AllowAll => PolicyMode::AllowAll,
             Self::DenyAll => PolicyMode::DenyAll,
             Self::L3Only(_) => PolicyMode::L3Only,
-            Self::Tables(_) => PolicyMode::Tables,
+            Self::Tables(_) | Self::Compiled(_) => PolicyMode::Tables,
         }
     }
 
@@ -54,6 +56,15 @@ impl Policy {
             Self::AllowAll | Self::DenyAll => None,
             Self::L3Only(rules) => Some(policy::tables(rules, true)),
             Self::Tables(rules) => Some(policy::tables(rules, false)),
+            Self::Compiled(tables) => Some(policy::compiled(tables)),
+        }
+    }
+
+    fn class_shift(&self) -> u32 {
+        match self {
+            Self::AllowAll | Self::DenyAll | Self::L3Only(_) => 0,
+            Self::Tables(_) => 4,
+            Self::Compiled(tables) => tables.class_shift,
         }
     }
 }
@@ -97,7 +108,7 @@ impl Machine {
         let pins = PathBuf::from(format!("/sys/fs/bpf/ciliumc-datapath-{}-{number}", std::process::id()));
         let shape = |program, policy: &Policy| {
             let (mode, width) = (policy.mode(), CellWidth::U8);
-            let class_shift = if mode == PolicyMode::Tables { 4 } else { 0 };
+            let class_shift = policy.class_shift();
             Shape { program, mode, row: width, class: width, action: width, class_shift, audit: setup.audit }
         };
         let shapes = [shape(Program::FromContainer, &setup.egress), shape(Program::ToContainer, &setup.ingress)];
@@ -123,6 +134,79 @@ impl Machine {
     /// The endpoint is sent to: drop reason, 0 when it passes.
     pub fn gets(&mut self, frame: &[u8]) -> u8 {
         run(&mut self.to, names::TO_CONTAINER, DIRECTION_INGRESS, frame)
+    }
+
+    /// The endpoint's program of a direction, loaded for test runs.
+    pub fn program(&mut self, direction: u8) -> &mut SchedClassifier {
+        match direction {
+            DIRECTION_EGRESS => classifier(&mut self.from, names::FROM_CONTAINER),
+            _ => classifier(&mut self.to, names::TO_CONTAINER),
+        }
+    }
+
+    /// Runs a program and nothing else: whether the packet passes, or `None` where the kernel takes no such frame.
+    pub fn passes(&mut self, direction: u8, frame: &[u8]) -> Option<bool> {
+        let context = context(0, ENDPOINT_ID);
+        let options = TestRunOptions { data_in: Some(frame), ctx_in: Some(&context), ..TestRunOptions::default() };
+        let answer = self.program(direction).test_run(options).ok()?.return_value;
+        assert!(answer == PASS || answer == SHOT, "{answer}");
+        Some(answer == PASS)
+    }
+
+    /// Packets of a direction by outcome, 0 for what passed.
+    pub fn outcomes(&self, direction: u8) -> Vec<(u8, u64)> {
+        metrics(&self.from, direction)
+    }
+
+    /// Ends every connection and forgets every datagram.
+    pub fn forget(&mut self) {
+        empty::<16, 32>(&mut self.from, names::CONNTRACK4);
+        empty::<40, 32>(&mut self.from, names::CONNTRACK6);
+        empty::<40, 8>(&mut self.from, names::FRAGMENTS);
+    }
+
+    /// The endpoint sends one packet many times.
+    pub fn floods(&mut self, frame: &[u8], times: u32) {
+        let context = context(0, ENDPOINT_ID);
+        let options =
+            TestRunOptions { data_in: Some(frame), ctx_in: Some(&context), repeat: times, ..TestRunOptions::default() };
+        self.program(DIRECTION_EGRESS).test_run(options).unwrap();
+    }
+
+    /// The mark that a packet of the endpoint leaves with.
+    pub fn mark(&mut self, frame: &[u8]) -> u32 {
+        const MARK: std::ops::Range<usize> = 8..12;
+        // struct __sk_buff, of which the kernel writes as much as there is room for.
+        let entered = context(0, ENDPOINT_ID);
+        let mut context = [0; 192];
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            ctx_in: Some(&entered),
+            ctx_out: Some(&mut context),
+            ..TestRunOptions::default()
+        };
+        self.program(DIRECTION_EGRESS).test_run(options).unwrap();
+        u32::from_ne_bytes(context[MARK].try_into().unwrap())
+    }
+
+    /// Events that were not reported.
+    pub fn events_lost(&self) -> u64 {
+        counter(self.map(names::EVENTS_LOST), 0)[0]
+    }
+
+    /// A packet comes to both programs from an entry program that says this slot and this endpoint.
+    pub fn entered(&mut self, entry: (u32, u32), frame: &[u8]) -> [u8; 2] {
+        [
+            run_entered(&mut self.from, names::FROM_CONTAINER, DIRECTION_EGRESS, frame, entry),
+            run_entered(&mut self.to, names::TO_CONTAINER, DIRECTION_INGRESS, frame, entry),
+        ]
+    }
+
+    /// Takes the endpoint out of both programs.
+    pub fn free_slot(&mut self) {
+        for ebpf in [&mut self.from, &mut self.to] {
+            fill(ebpf, names::ENDPOINTS, &[Endpoint::default().to_bytes()]);
+        }
     }
 
     /// The IPv4 conntrack, keys and values.
@@ -229,13 +313,8 @@ impl Machine {
 }
 
 fn load(object: &[u8], program: &str, policy: &Policy, setup: &Setup, pins: &Path) -> Ebpf {
-    let halves = |address: [u8; 16]| {
-        let (high, low) = address.split_at(8);
-        [high, low].map(|half| u64::from_ne_bytes(half.try_into().unwrap()))
-    };
-    let (IpAddr::V4(ipv4), IpAddr::V6(ipv6)) = (POD4, POD6) else { unreachable!() };
-    let (ipv4, ipv6) =
-        if setup.addresses { (u32::from_ne_bytes(ipv4.octets()), halves(ipv6.octets())) } else { (0, [0; 2]) };
+    let addresses = if setup.addresses { &[POD4, POD6][..] } else { &[] };
+    let endpoint = Endpoint { id: ENDPOINT_ID, identity: ENDPOINT_IDENTITY, first_counter: 0, ..Endpoint::default() };
     let world = (policy::OUTSIDE4, policy::OUTSIDE6);
     let known4 =
         [(PEER4, policy::PEER), (OTHER4, policy::OTHER), (STRANGER4, policy::STRANGER), (BEYOND4, policy::BEYOND)];
@@ -244,36 +323,40 @@ fn load(object: &[u8], program: &str, policy: &Policy, setup: &Setup, pins: &Pat
     let trie4 = Trie4::build(world.0, known4.map(|(address, index)| (v4(address), 32, index)));
     let trie6 = Trie6::build(world.1, known6.map(|(address, index)| (v6(address), 128, index)));
     let tables = policy.tables();
-    let actions: Vec<[u8; 16]> = policy::actions().into_iter().map(|action| action.to_bytes()).collect();
+    let actions = tables.as_ref().map_or_else(Vec::new, |tables| tables.actions.clone());
     let identities: Vec<u32> = (0..512).map(|index| policy::NUMBER_BASE + index).collect();
 
     let mut loader = EbpfLoader::new();
     let loader = loader
-        .override_global(rodata::ENDPOINT_ID, &ENDPOINT_ID, true)
-        .override_global(rodata::ENDPOINT_INDEX, &ENDPOINT_INDEX, true)
-        .override_global(rodata::ENDPOINT_IDENTITY, &ENDPOINT_IDENTITY, true)
-        .override_global(rodata::ENDPOINT_IPV4_BE, &ipv4, true)
-        .override_global(rodata::ENDPOINT_IPV6_HI_BE, &ipv6[0], true)
-        .override_global(rodata::ENDPOINT_IPV6_LO_BE, &ipv6[1], true)
         .override_global(rodata::GENERATION, &GENERATION, true)
         .override_global(rodata::DEFAULT_CAUSE, &DEFAULT_CAUSE, true)
         .map_max_entries(names::CONNTRACK4, setup.ct_entries)
         .map_max_entries(names::CONNTRACK6, setup.ct_entries)
         .map_max_entries(names::IPCACHE4, trie4.pages().len() as u32)
         .map_max_entries(names::IPCACHE6, trie6.pages().len() as u32)
-        .map_max_entries(names::IDENTITIES, identities.len() as u32)
-        .map_max_entries(names::ACTIONS, actions.len() as u32)
-        .map_max_entries(names::COUNTERS, actions.len() as u32);
+        .map_max_entries(names::IDENTITIES, identities.len() as u32);
     if let Some(tables) = &tables {
         loader
+            .map_max_entries(names::ACTIONS, actions.len() as u32)
+            .map_max_entries(names::COUNTERS, actions.len() as u32)
             .map_max_entries(names::ID_ROW, tables.id_row.len() as u32)
             .map_max_entries(names::PORT_CLASS, tables.port_class.len() as u32)
             .map_max_entries(names::VERDICT, tables.verdict.len() as u32);
     }
-    for shared in [names::CONNTRACK4, names::CONNTRACK6, names::CT_SWEPT, names::EVENTS, names::METRICS] {
+    for shared in [
+        names::CONNTRACK4,
+        names::CONNTRACK6,
+        names::CT_SWEPT,
+        names::FRAGMENTS,
+        names::EVENTS,
+        names::EVENT_LIMIT,
+        names::EVENTS_LOST,
+        names::METRICS,
+    ] {
         loader.map_pin_path(shared, pins.join(shared));
     }
     let mut ebpf = loader.load(object).unwrap();
+    fill(&mut ebpf, names::ENDPOINTS, &[endpoint.with_addresses(addresses).to_bytes()]);
     fill(&mut ebpf, names::IDENTITIES, &identities);
     if setup.node.ipv4 {
         fill(&mut ebpf, names::IPCACHE4, &trie4.pages().iter().map(|page| page.cell).collect::<Vec<_>>());
@@ -299,6 +382,17 @@ fn classifier<'a>(ebpf: &'a mut Ebpf, program: &str) -> &'a mut SchedClassifier 
     ebpf.program_mut(program).unwrap().try_into().unwrap()
 }
 
+fn empty<const KEY: usize, const VALUE: usize>(ebpf: &mut Ebpf, name: &str)
+where
+    [u8; KEY]: aya::Pod,
+    [u8; VALUE]: aya::Pod,
+{
+    let mut map: HashMap<_, [u8; KEY], [u8; VALUE]> = HashMap::try_from(ebpf.map_mut(name).unwrap()).unwrap();
+    for key in map.keys().collect::<Result<Vec<_>, _>>().unwrap() {
+        map.remove(&key).unwrap();
+    }
+}
+
 fn fill<T: aya::Pod>(ebpf: &mut Ebpf, name: &str, values: &[T]) {
     let mut map: Array<&mut MapData, T> = Array::try_from(ebpf.map_mut(name).unwrap()).unwrap();
     for (index, value) in values.iter().enumerate() {
@@ -306,10 +400,27 @@ fn fill<T: aya::Pod>(ebpf: &mut Ebpf, name: &str, values: &[T]) {
     }
 }
 
+/// `struct __sk_buff` as an entry program leaves it that says this slot and this endpoint.
+fn context(slot: u32, id: u32) -> [u8; 192] {
+    /// Place of the control block.
+    const CB: usize = 48;
+    let mut context = [0; 192];
+    for (word, value) in [(ENTRY_CB_SLOT, slot), (ENTRY_CB_ENDPOINT, id)] {
+        context[CB + 4 * word..][..4].copy_from_slice(&value.to_ne_bytes());
+    }
+    context
+}
+
 /// Runs a program on a frame. The answer to the kernel and the one metric that moved must tell the same.
 fn run(ebpf: &mut Ebpf, program: &str, direction: u8, frame: &[u8]) -> u8 {
+    run_entered(ebpf, program, direction, frame, (0, ENDPOINT_ID))
+}
+
+/// What [`run`] does, behind an entry program that says this slot and this endpoint.
+fn run_entered(ebpf: &mut Ebpf, program: &str, direction: u8, frame: &[u8], (slot, id): (u32, u32)) -> u8 {
+    let context = context(slot, id);
     let before = metrics(ebpf, direction);
-    let options = TestRunOptions { data_in: Some(frame), ..TestRunOptions::default() };
+    let options = TestRunOptions { data_in: Some(frame), ctx_in: Some(&context), ..TestRunOptions::default() };
     let answer = classifier(ebpf, program).test_run(options).unwrap().return_value;
     let after = metrics(ebpf, direction);
     let moved: Vec<u8> = before.iter().zip(&after).filter(|(a, b)| a != b).map(|(a, _)| a.0).collect();

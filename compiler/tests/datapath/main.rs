@@ -9,11 +9,15 @@
 )]
 
 mod connections;
+mod entry;
 mod events;
+mod fragments;
 mod frames;
 mod icmp_errors;
 mod link;
 mod machine;
+mod model;
+mod packet_fuzz;
 mod parse;
 mod policy;
 mod shapes;

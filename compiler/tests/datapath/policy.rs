@@ -77,6 +77,21 @@ pub struct Tables {
     pub id_row: Vec<Page>,
     pub port_class: Vec<Page>,
     pub verdict: Vec<Page>,
+    pub actions: Vec<[u8; 16]>,
+}
+
+/// Tables that the compiler made, whose cells have 8 bits.
+pub fn compiled(tables: &ciliumc::lower::tables::Tables) -> Tables {
+    let pages = |cells: &[u16]| -> Vec<Page> {
+        let page = |cells: &[u16]| cells.iter().map(|&cell| u8::try_from(cell).unwrap()).collect::<Vec<_>>();
+        cells.chunks(PAGE_CELLS).map(|cells| page(cells).try_into().unwrap()).collect()
+    };
+    Tables {
+        id_row: pages(&tables.id_row),
+        port_class: pages(&tables.port_class),
+        verdict: pages(&tables.verdict),
+        actions: tables.actions.iter().map(|action| action.to_bytes()).collect(),
+    }
 }
 
 /// Later rules win. With `l3_only` a row has one class.
@@ -126,5 +141,6 @@ pub fn tables(rules: &[Rule], l3_only: bool) -> Tables {
             }
         }
     }
-    Tables { id_row, port_class, verdict }
+    let actions = actions().into_iter().map(|action| action.to_bytes()).collect();
+    Tables { id_row, port_class, verdict, actions }
 }

@@ -2,6 +2,8 @@
 
 use std::path::{Component, Path};
 
+use ciliumc_abi::counter::Counter;
+use ciliumc_abi::endpoint::Endpoint;
 use ciliumc_abi::ipcache::NEXT_PAGE;
 use ciliumc_abi::manifest::{Class, Direction, Manifest, Map, Scope, TableFile};
 use ciliumc_abi::names;
@@ -48,6 +50,9 @@ pub fn manifest(manifest: &Manifest) -> Check {
     }
     for (path, object) in &manifest.objects {
         listed(manifest, path)?;
+        if !object.maps.iter().any(|map| map == names::ENDPOINTS) {
+            return refuse(format!("object `{path}` has no map `{}`, so it serves nobody", names::ENDPOINTS));
+        }
         let unknown = |map: &&String| !map.starts_with('.') && !manifest.maps.contains_key(*map);
         if let Some(map) = object.maps.iter().find(unknown) {
             return refuse(format!("object `{path}` has a map `{map}` that the manifest does not describe"));
@@ -91,16 +96,27 @@ fn check_map(name: &str, map: &Map) -> Check {
     let is_class_table = names::CLASS_TABLES.contains(&name);
     match map.scope {
         Scope::Class if !is_class_table => refuse(format!("map `{name}` of scope class is not a class table")),
-        Scope::Node | Scope::Generation | Scope::Endpoint if is_class_table => {
+        Scope::Node | Scope::Generation | Scope::Program if is_class_table => {
             refuse(format!("class table `{name}` has another scope"))
         }
-        Scope::Endpoint if name != names::COUNTERS => refuse(format!("unknown endpoint map `{name}`")),
+        Scope::Program if ![names::ENDPOINTS, names::COUNTERS].contains(&name) => {
+            refuse(format!("unknown program map `{name}`"))
+        }
+        Scope::Program if (map.key_size, map.value_size) != program_layout(name) => {
+            refuse(format!("map `{name}` has keys of {} and values of {} bytes", map.key_size, map.value_size))
+        }
         Scope::Generation if ![names::IPCACHE4, names::IPCACHE6, names::IDENTITIES].contains(&name) => {
             refuse(format!("unknown generation map `{name}`"))
         }
         Scope::Node if map.max_entries == 0 => refuse(format!("node map `{name}` has no capacity")),
-        Scope::Class | Scope::Node | Scope::Generation | Scope::Endpoint => Ok(()),
+        Scope::Class | Scope::Node | Scope::Generation | Scope::Program => Ok(()),
     }
+}
+
+/// Bytes of keys and values of a map that the loader itself writes.
+fn program_layout(name: &str) -> (u32, u32) {
+    let value = if name == names::ENDPOINTS { size_of::<Endpoint>() } else { size_of::<Counter>() };
+    (size_of::<u32>() as u32, value as u32)
 }
 
 fn listed(manifest: &Manifest, path: &str) -> Check {

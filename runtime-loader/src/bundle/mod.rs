@@ -221,7 +221,7 @@ impl Bundle {
 }
 
 impl Bundle {
-    /// Entries of the counters of a class direction: its actions, one where no table decides.
+    /// Counters of an endpoint in a class direction: its actions, one where no table decides.
     pub fn counters(&self, direction: &Direction) -> u32 {
         let tables = direction.tables.as_ref().and_then(|file| self.manifest.tables.get(file));
         tables.map_or(1, |tables| tables.actions.max(1))

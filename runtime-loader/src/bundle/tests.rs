@@ -92,7 +92,7 @@ fn another_schema_is_refused_even_when_nothing_else_is_known() {
 #[test]
 fn references_lead_somewhere() {
     type Change = fn(&mut Manifest);
-    let cases: [(&str, Change); 12] = [
+    let cases: [(&str, Change); 14] = [
         ("feature", |m| m.kernel.features.push("warp".to_owned())),
         ("leaves", |m| m.tables.get_mut(handmade::TABLES).unwrap().sections.get_mut("verdict").unwrap().entries = 99),
         ("leaves", |m| {
@@ -109,6 +109,8 @@ fn references_lead_somewhere() {
         ("there is none", |m| *m.endpoints.get_mut("default/xwing").unwrap().classes.get_mut(&0).unwrap() = 9),
         ("not of its kind", |m| *m.endpoints.get_mut("default/xwing").unwrap().classes.get_mut(&0).unwrap() = 1),
         ("identity index", |m| m.datapath.world_ipv4.0 = u32::MAX),
+        ("serves nobody", |m| m.objects.values_mut().for_each(|object| object.maps.retain(|map| map != "endpoints"))),
+        ("values of 24 bytes", |m| m.maps.get_mut("endpoints").unwrap().value_size = 24),
         ("name of a map", |m| {
             let map = m.maps["events"].clone();
             m.maps.insert("a/b".to_owned(), map);

@@ -86,8 +86,11 @@ pub fn add(
             let scene = Scene { pins, bundle, node: node.as_deref(), snapshot };
             let plan = plan::add(&scene, &request)?;
             let done = session.run(&plan);
-            // What a failed one left is looked at, too.
-            observe::refresh(pins, snapshot, &plan.steps)?;
+            match &done {
+                Ok(()) => observe::refresh(pins, snapshot, &plan.steps)?,
+                // Whatever it left.
+                Err(_) => *snapshot = observe::snapshot(pins)?,
+            }
             done.and_then(|()| plan.refused.map_or(Ok(request), |why| Err(Error::Refused(why))))
         });
         answer(global, &line, &result, start.elapsed().as_micros(), out)?;

@@ -16,7 +16,7 @@ use crate::pins::Pins;
 use crate::plan::{self, AddRequest, Plan, Scene, Step};
 use crate::state::KnownBy;
 use crate::sys::lock::{self, Lock, LockError};
-use crate::sys::{files, net};
+use crate::sys::{files, net, rcu};
 use crate::{observe, reconcile};
 
 pub fn apply(global: &Global, pins: &Pins, args: &Apply, out: &mut dyn Write) -> Result<(), Error> {
@@ -50,6 +50,8 @@ pub fn add(global: &Global, pins: &Pins, args: &Add, out: &mut dyn Write) -> Res
     let _lock = begin(global, pins, args.dry_run, "endpoint add")?;
     let target = target(pins, given, args.node.as_deref())?;
     let attach_by = mechanism(args.attach)?;
+    let expedited = (args.expedite_rcu && !args.dry_run).then(|| rcu::Expedited::begin(&pins.expedited())).transpose();
+    let _expedited = expedited.context(|| "cannot set /sys/kernel/rcu_expedited (--expedite-rcu)".to_owned())?;
     if let Some(batch) = &args.batch {
         return super::batch::add(global, pins, target, batch, attach_by, out);
     }
@@ -147,7 +149,11 @@ pub fn begin(global: &Global, pins: &Pins, dry_run: bool, command: &str) -> Resu
     files::make_folder(&pins.state).context(|| format!("cannot make the folder `{}`", pins.state.display()))?;
     let holder = format!("process {}: ciliumc-loader {command}", std::process::id());
     match lock::take(&path, &holder, Duration::from_secs(global.lock_timeout)) {
-        Ok(lock) => Ok(Some(lock)),
+        Ok(lock) => {
+            // A process that was killed cannot have done so itself.
+            rcu::restore(&pins.expedited()).context(|| "cannot restore rcu_expedited".to_owned())?;
+            Ok(Some(lock))
+        }
         Err(LockError::Io(source)) => Err(Error::Io { what: format!("cannot lock `{}`", path.display()), source }),
         Err(LockError::Held(holder)) => Err(Error::Machine(format!(
             "`{}` is held by {} for more than {} s; wait for it, or give a longer --lock-timeout",

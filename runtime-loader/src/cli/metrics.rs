@@ -62,7 +62,8 @@ pub fn run(global: &Global, pins: &Pins, args: &Metrics, out: &mut dyn Write) ->
 /// Prometheus text of this moment.
 fn text_now(pins: &Pins) -> Result<String, Error> {
     let snapshot = status::observe_node(pins)?;
-    Ok(prometheus(&snapshot, &rows(pins)?, &show::pinned_maps(pins, &snapshot)?))
+    let lost = counters::read(&pins.node().join(names::EVENTS_LOST))?.first().map_or(0, |counter| counter.packets);
+    Ok(prometheus(&snapshot, &rows(pins)?, &show::pinned_maps(pins, &snapshot)?, lost))
 }
 
 fn rows(pins: &Pins) -> Result<Vec<Row>, Error> {
@@ -83,7 +84,7 @@ fn text(reason: u8) -> &'static str {
 type Value64 = fn(&Counter) -> u64;
 
 /// Prometheus' text format. Names and labels are Cilium's where the meaning is the same.
-fn prometheus(snapshot: &Snapshot, rows: &[Row], maps: &[PinnedMap]) -> String {
+fn prometheus(snapshot: &Snapshot, rows: &[Row], maps: &[PinnedMap], events_lost: u64) -> String {
     let mut out = String::new();
     let mut family = |name: &str, kind: &str, help: &str, samples: Vec<(String, String)>| {
         // Writing to a String does not fail.
@@ -117,6 +118,8 @@ fn prometheus(snapshot: &Snapshot, rows: &[Row], maps: &[PinnedMap]) -> String {
     let one = |value: String| vec![(String::new(), value)];
     family("cilium_endpoint", "gauge", "Number of endpoints on this node", one(records.len().to_string()));
     family("ciliumc_endpoint_deny_all", "gauge", "Endpoints that the bundle does not know", one(cut.to_string()));
+    let help = "Events that were not reported: too many, or nobody read them";
+    family("ciliumc_events_lost_total", "counter", help, one(events_lost.to_string()));
     let generation = snapshot.in_force().unwrap_or(0);
     family("ciliumc_generation", "gauge", "Generation in force", one(generation.to_string()));
     out

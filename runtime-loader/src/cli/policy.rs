@@ -83,7 +83,7 @@ pub fn get(global: &Global, pins: &Pins, args: &PolicyGet, out: &mut dyn Write) 
 
 /// The lines of one direction.
 fn direction(pins: &Pins, snapshot: &Snapshot, record: &Endpoint, hook: Hook) -> Result<Vec<Line>, Error> {
-    let counted = counters::read(&pins.counters(record.id, hook))?;
+    let counted = counters::of_endpoint(pins, record.id, Some(record), hook)?;
     let everyone = |policy, rules| Line {
         policy,
         direction: word(hook),

@@ -151,6 +151,7 @@ pub fn pinned_maps(pins: &Pins, snapshot: &Snapshot) -> Result<Vec<PinnedMap>, E
     let mut folders = vec![pins.node()];
     folders.extend(snapshot.generations.keys().map(|number| pins.generation(*number)));
     folders.extend(snapshot.classes.keys().map(|digest| pins.class(digest)));
+    folders.extend(snapshot.programs.keys().map(|name| pins.program(name)));
     folders.extend(snapshot.endpoints.keys().map(|id| pins.endpoint(*id)));
     let mut found = Vec::new();
     for folder in folders {

@@ -68,7 +68,7 @@ fn show(pins: &Pins, id: u16, seen: &Seen, out: &mut dyn Write) -> Result<(), Er
     print(out, row(id, seen))?;
     let mechanism = seen.record.as_ref().map(|record| record.attached_by).unwrap_or_default();
     for hook in Hook::ALL {
-        let totals = counters::sum(&counters::read(&pins.counters(id, hook))?);
+        let totals = counters::sum(&counters::of_endpoint(pins, id, seen.record.as_ref(), hook)?);
         let program = seen.links.get(&hook).map_or("no program".to_owned(), |l| format!("program {}", l.prog_id));
         let state = state(seen, hook);
         let Counter { packets, bytes } = totals;
@@ -193,7 +193,7 @@ fn state(seen: &Seen, hook: Hook) -> &'static str {
 fn endpoint(pins: &Pins, id: u16, seen: &Seen) -> Result<Value, Error> {
     let mut programs = serde_json::Map::new();
     for hook in Hook::ALL {
-        let counters = counters::read(&pins.counters(id, hook))?;
+        let counters = counters::of_endpoint(pins, id, seen.record.as_ref(), hook)?;
         let used = counters.iter().enumerate().filter(|(_, counter)| counter.packets != 0);
         let actions: Vec<_> = used
             .map(|(action, counter)| json!({ "action": action, "packets": counter.packets, "bytes": counter.bytes }))

@@ -21,6 +21,7 @@ fn book() -> Book {
         identity: handmade::DEATHSTAR.1,
         class: Some(1),
         generation: 3,
+        slots: Default::default(),
         tables: Default::default(),
         programs: Default::default(),
     };

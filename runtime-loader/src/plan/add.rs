@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::apply::in_force;
+use super::programs::{self, Slots};
 use super::{Plan, Scene, Step, addresses, garbage, publish, who};
 use crate::attach::Mechanism;
 use crate::error::Error;
@@ -74,7 +75,7 @@ pub fn add(scene: &Scene<'_>, request: &AddRequest) -> Result<Plan, Error> {
     let mut hosts = hosts_of_others(scene, id);
     hosts.extend(own.iter().map(|&address| (address, index)));
     let number = publish::generation(scene, &hosts, &mut plan)?;
-    let record = Endpoint {
+    let mut record = Endpoint {
         id,
         name: name.clone(),
         known_by: request.known_by.clone(),
@@ -87,8 +88,12 @@ pub fn add(scene: &Scene<'_>, request: &AddRequest) -> Result<Plan, Error> {
         class: class.as_ref().ok().map(|class| class.id),
         generation: number,
         tables,
+        slots: Default::default(),
         programs: Default::default(),
     };
+    if let Ok(class) = &class {
+        record.slots = Slots::new(snapshot).take(scene, class, &record, &mut plan)?;
+    }
     let old = seen.and_then(|seen| seen.record.as_ref());
     // Before anything is attached, so that a crash leaves nothing that nobody knows.
     if old.is_none() {
@@ -98,7 +103,7 @@ pub fn add(scene: &Scene<'_>, request: &AddRequest) -> Result<Plan, Error> {
         plan.steps.extend(own.iter().map(|&address| Step::ForgetConnections(address)));
     }
     match &class {
-        Ok(class) => plan.steps.extend(publish::loads(scene, class, &record)?),
+        Ok(class) => plan.steps.extend(programs::entries(scene, class, &record)),
         Err(_) => {
             let load = |hook| Step::LoadDenyAll { endpoint: id, name: name.clone(), hook };
             plan.steps.extend(Hook::ALL.map(load));

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::programs::{self, Slots};
 use super::{Plan, Scene, Step, addresses, garbage, publish, who};
 use crate::error::Error;
 use crate::gather::gather;
@@ -68,14 +69,18 @@ pub fn apply(scene: &Scene<'_>) -> Result<Plan, Error> {
     let kept: BTreeSet<String> = gather(kept.flat_map(|record| record.tables.values().cloned()));
     let mut planned = BTreeSet::new();
     let (mut loads, mut switches, mut switched) = (Vec::new(), Vec::new(), Vec::new());
+    let mut slots = Slots::new(snapshot);
+    moved.iter().for_each(|(_, _, _, class)| slots.expect(number, class));
     for (id, seen, record, class) in moved {
         let tables = publish::class(scene, class, &mut planned, &mut plan)?;
         let identity = publish::numeric(scene, class.identity.0);
-        let record = Endpoint { class: Some(class.id), identity, generation: number, tables, ..record };
-        if seen.as_recorded() && seen.record.as_ref() == Some(&record) {
+        let mut record = Endpoint { class: Some(class.id), identity, generation: number, tables, ..record };
+        let is_same = seen.as_recorded() && seen.record.as_ref() == Some(&record);
+        if is_same && programs::are_there(snapshot, &record) {
             continue;
         }
-        loads.extend(publish::loads(scene, class, &record)?);
+        record.slots = slots.take(scene, class, &record, &mut plan)?;
+        loads.extend(programs::entries(scene, class, &record));
         switches.extend(in_force(seen, &record));
         switches.push(Step::RecordEndpoint(record.clone()));
         switched.push(id);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Plan, Step};
+use super::{Plan, Step, programs};
 use crate::gather::gather;
 use crate::observe::Snapshot;
 use crate::pins::Pins;
@@ -11,12 +11,13 @@ use crate::state::{Current, Endpoint};
 /// Documents of this many past generations stay, so that an event of theirs still finds its rule.
 const DOCUMENTS_KEPT: u32 = 8;
 
-/// Removes classes and generations that neither the endpoints of `records` nor new ones use, nor a way back needs.
+/// Removes slots, programs, classes and generations that neither the endpoints of `records` nor new ones use, nor a way back needs.
 pub fn collect(snapshot: &Snapshot, records: &BTreeMap<u16, &Endpoint>, current: Option<&Current>, plan: &mut Plan) {
     // Endpoints without a record may use anything.
     if snapshot.endpoints.iter().any(|(id, seen)| seen.record.is_none() && !records.contains_key(id)) {
         return;
     }
+    programs::collect(snapshot, records, current, plan);
     let reachable: BTreeSet<u32> = gather(current.into_iter().flat_map(|c| [Some(c.generation), c.previous]).flatten());
     let under_policy = records.values().filter(|record| record.class.is_some());
     let generations: BTreeSet<u32> =
@@ -44,12 +45,14 @@ pub fn collect(snapshot: &Snapshot, records: &BTreeMap<u16, &Endpoint>, current:
 pub fn unload(pins: &Pins, snapshot: &Snapshot) -> Plan {
     let mut plan = Plan::default();
     plan.steps.extend(snapshot.endpoints.keys().map(|id| Step::RemoveEndpoint(*id)));
+    plan.steps.extend(snapshot.programs.keys().map(|name| Step::RemoveProgram(name.clone())));
     plan.steps.extend(snapshot.generations.keys().map(|number| Step::RemoveGeneration(*number)));
     plan.steps.extend(snapshot.classes.keys().map(|digest| Step::RemoveClass(digest.clone())));
     plan.steps.extend(snapshot.documents.iter().map(|number| Step::RemoveDocuments(*number)));
     // The root itself goes last, and only when nothing of somebody else is in it.
     let folders = vec![
         pins.endpoints(),
+        pins.programs(),
         pins.generations(),
         pins.classes(),
         pins.node(),

@@ -2,7 +2,7 @@
 //!
 //! In: a checked bundle, a [`Snapshot`], a request. Out: a [`Plan`] that `--dry-run` prints and `reconcile` takes.
 //!
-//! **Order:** the node's maps, classes, the generation, all programs, then attaching and replacing, then addresses;
+//! **Order:** the node's maps, classes, the generation, all programs, slots, then attaching and replacing, then addresses;
 //! nothing is removed before nothing uses it.
 
 mod add;
@@ -10,6 +10,7 @@ mod addresses;
 mod apply;
 mod del;
 mod garbage;
+mod programs;
 mod publish;
 mod remote;
 pub mod step;
@@ -22,7 +23,7 @@ pub use apply::apply;
 pub use del::{Which, del};
 pub use garbage::unload;
 pub use remote::{Change, remotes};
-pub use step::{Load, Publication, Step};
+pub use step::{Load, ProgramLoad, Publication, Step};
 
 use crate::bundle::Bundle;
 use crate::error::Error;

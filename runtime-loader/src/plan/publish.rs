@@ -3,17 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use ciliumc_abi::manifest::{Class, Direction, Map, Scope};
+use ciliumc_abi::manifest::{Class, Map, Scope};
 use ciliumc_abi::names;
 
-use super::{Load, Plan, Publication, Scene, Step, addresses};
+use super::{Plan, Publication, Scene, Step, addresses};
 use crate::error::Error;
 use crate::ipcache;
 use crate::maps;
 use crate::names::Hook;
-use crate::pins;
-use crate::program::{Binding, Scalars};
-use crate::state::{self, Endpoint};
+use crate::state;
 use crate::sys::bpf::Layout;
 
 /// Unfinished things go, and the node's maps are made or compared.
@@ -189,66 +187,4 @@ pub fn class(
         digests.insert(hook, digest);
     }
     Ok(digests)
-}
-
-/// The two programs of an endpoint, with every map of their objects bound.
-pub fn loads(scene: &Scene<'_>, class: &Class, record: &Endpoint) -> Result<Vec<Step>, Error> {
-    let manifest = &scene.bundle.manifest;
-    let mut loads = Vec::new();
-    for hook in Hook::ALL {
-        let direction = hook.direction(class);
-        let Some(object) = manifest.objects.get(&direction.object) else {
-            return Err(Error::Bug(format!("object `{}` was checked and is not there", direction.object)));
-        };
-        let mut load = Load {
-            endpoint: record.id,
-            name: record.name.clone(),
-            hook,
-            object: direction.object.clone(),
-            scalars: Scalars {
-                endpoint_id: u32::from(record.id),
-                endpoint_index: class.identity.0,
-                endpoint_identity: record.identity,
-                generation: record.generation,
-                default_cause: direction.default_cause,
-                ..Scalars::default()
-            }
-            .with_addresses(&record.addresses),
-            bindings: Vec::new(),
-            counters: None,
-        };
-        // `.rodata` and its like are the object's own.
-        for name in object.maps.iter().filter(|name| !name.starts_with('.')) {
-            let Some(map) = manifest.maps.get(name) else {
-                continue;
-            };
-            let binding = bind(scene, name, map, hook, record, direction, &mut load)?;
-            load.bindings.push(binding);
-        }
-        loads.push(Step::Load(Box::new(load)));
-    }
-    Ok(loads)
-}
-
-fn bind(
-    scene: &Scene<'_>,
-    name: &str,
-    map: &Map,
-    hook: Hook,
-    record: &Endpoint,
-    direction: &Direction,
-    load: &mut Load,
-) -> Result<Binding, Error> {
-    let pins = scene.pins;
-    let bug = || Error::Bug(format!("map `{name}` of endpoint {} has no pin", record.name));
-    let path = match map.scope {
-        Scope::Node => pins.node().join(name),
-        Scope::Generation => pins.generation(record.generation).join(name),
-        Scope::Class => pins.class(record.tables.get(&hook).ok_or_else(bug)?).join(name),
-        Scope::Endpoint => {
-            load.counters = Some(Layout { max_entries: scene.bundle.counters(direction), ..maps::layout(map) });
-            pins::aside(&pins.counters(record.id, hook))
-        }
-    };
-    Ok(Binding { map: name.to_owned(), path })
 }

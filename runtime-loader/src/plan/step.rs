@@ -4,13 +4,14 @@ use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use ciliumc_abi::endpoint;
 use ciliumc_abi::manifest::Section;
 
 use crate::attach::Place;
 use crate::ipcache::Tries;
 use crate::names::Hook;
 use crate::program::{Binding, Scalars};
-use crate::state;
+use crate::state::{self, Slot};
 use crate::sys::bpf::Layout;
 
 /// One thing to do. A step may fail; the ones before it are then undone, as long as no program was replaced.
@@ -45,7 +46,9 @@ pub enum Step {
     },
     /// Write an endpoint's record.
     RecordEndpoint(state::Endpoint),
-    /// Load a program, with a new map of counters.
+    /// Load a program that endpoints share, with its own maps.
+    LoadProgram(Box<ProgramLoad>),
+    /// Fill a slot of a program, and load the entry that leads an endpoint's packets there.
     Load(Box<Load>),
     /// Load the program that drops everything, with a new map of counters.
     LoadDenyAll {
@@ -93,6 +96,17 @@ pub enum Step {
     SetCurrent(state::Current),
     /// Detach an endpoint's programs and remove its pins and record.
     RemoveEndpoint(u16),
+    /// Wait until no packet is in a program that was replaced.
+    Settle,
+    /// Free slots of a program that no entry leads to.
+    FreeSlots {
+        /// The program.
+        program: String,
+        /// The slots.
+        slots: Vec<u32>,
+    },
+    /// Remove a program that no entry leads to.
+    RemoveProgram(String),
     /// Remove a class that no program uses.
     RemoveClass(String),
     /// Remove the maps of a generation that no program uses.
@@ -123,21 +137,38 @@ pub struct Publication {
 
 /// A program to load.
 #[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProgramLoad {
+    /// Its name on this node.
+    pub name: String,
+    /// Which program of the object.
+    pub hook: Hook,
+    /// Path of the object.
+    pub object: String,
+    /// Its values.
+    pub scalars: Scalars,
+    /// How many endpoints it can serve.
+    pub slots: u32,
+    /// Its own maps.
+    pub maps: Vec<(String, Layout)>,
+    /// The pins of all its maps; its own ones are made aside.
+    pub bindings: Vec<Binding>,
+}
+
+/// A slot to fill, and the entry of an endpoint to load.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Load {
     /// Endpoint.
     pub endpoint: u16,
     /// Its name.
     pub name: String,
-    /// Which program.
+    /// Where the entry will be attached.
     pub hook: Hook,
-    /// Path of the object.
-    pub object: String,
-    /// Values of this endpoint.
-    pub scalars: Scalars,
-    /// Its maps, counters included.
-    pub bindings: Vec<Binding>,
-    /// Layout of its counters, when it counts.
-    pub counters: Option<Layout>,
+    /// The slot.
+    pub slot: Slot,
+    /// What is written there.
+    pub value: endpoint::Endpoint,
+    /// How many counters the slot has, which begin at zero.
+    pub counters: u32,
 }
 
 impl fmt::Display for Step {
@@ -172,8 +203,12 @@ impl fmt::Display for Step {
                 write!(f, "record endpoint {} {} on {}", endpoint.id, endpoint.name, endpoint.interface)?;
                 write!(f, " in generation {}", endpoint.generation)
             }
+            Self::LoadProgram(load) => {
+                write!(f, "load program {} from {} with {} slots", load.name, load.object, load.slots)
+            }
             Self::Load(load) => {
-                write!(f, "load {} of endpoint {} {} from {}", load.hook, load.endpoint, load.name, load.object)
+                let Slot { program, number } = &load.slot;
+                write!(f, "load {} of endpoint {} {}: slot {number} of {program}", load.hook, load.endpoint, load.name)
             }
             Self::LoadDenyAll { endpoint, name, hook } => {
                 write!(f, "load {hook} of endpoint {endpoint} {name}: deny-all")
@@ -197,6 +232,9 @@ impl fmt::Display for Step {
                 current.previous.map_or(Ok(()), |previous| write!(f, ", {previous} the previous one"))
             }
             Self::RemoveEndpoint(id) => write!(f, "detach and remove endpoint {id}"),
+            Self::Settle => write!(f, "wait until no packet is in a program that was replaced"),
+            Self::FreeSlots { program, slots } => write!(f, "free {} slots of {program}", slots.len()),
+            Self::RemoveProgram(name) => write!(f, "remove program {name}"),
             Self::RemoveClass(digest) => write!(f, "remove class {digest}"),
             Self::RemoveGeneration(number) => write!(f, "remove the maps of generation {number}"),
             Self::RemoveFiles(number) => write!(f, "remove the objects and tables of generation {number}"),

@@ -7,7 +7,7 @@ use crate::attach::Mechanism;
 use crate::handmade;
 use crate::labels::Labels;
 use crate::names::Hook;
-use crate::observe::{Generation, Seen};
+use crate::observe::{Generation, Program, Seen};
 use crate::state::{Documents, Endpoint, KnownBy};
 use crate::sys::bpf::{Layout, Link};
 
@@ -33,7 +33,9 @@ fn lines(plan: &Plan) -> Vec<String> {
 fn after(pins: &Pins, bundle: &Bundle, before: &Snapshot, plan: &Plan) -> Snapshot {
     let mut snapshot = before.clone();
     snapshot.leftovers.clear();
-    let mut programs = 100;
+    // The kernel gives no number twice.
+    let ids = before.endpoints.values().flat_map(|seen| seen.links.values().map(|link| link.prog_id));
+    let mut programs = ids.max().unwrap_or(100);
     for step in &plan.steps {
         match step {
             Step::CreateNodeMap { name, layout } => {
@@ -80,10 +82,29 @@ fn after(pins: &Pins, bundle: &Bundle, before: &Snapshot, plan: &Plan) -> Snapsh
                 snapshot.documents.remove(number);
                 snapshot.stored.remove(number);
             }
-            Step::Load(load) => check_bindings(pins, &snapshot, load),
+            Step::LoadProgram(load) => {
+                check_bindings(pins, &snapshot, load);
+                let maps = load.maps.iter().cloned().collect();
+                let slots = vec![0; load.slots as usize];
+                assert!(snapshot.programs.insert(load.name.clone(), Program { maps, slots }).is_none());
+            }
+            Step::Load(load) => {
+                let slots = &mut snapshot.programs.get_mut(&load.slot.program).unwrap().slots;
+                let slot = slots.get_mut(load.slot.number as usize).unwrap();
+                assert_eq!(*slot, 0, "a slot that somebody may come to is never written");
+                assert_eq!(load.value.id, u32::from(load.endpoint));
+                *slot = load.endpoint;
+            }
+            Step::FreeSlots { program, slots } => {
+                for slot in slots {
+                    snapshot.programs.get_mut(program).unwrap().slots[*slot as usize] = 0;
+                }
+            }
+            Step::RemoveProgram(name) => drop(snapshot.programs.remove(name)),
             Step::RemoveLeftover(_)
             | Step::LoadDenyAll { .. }
             | Step::Verify(_)
+            | Step::Settle
             | Step::SetAddress { .. }
             | Step::ForgetConnections(_)
             | Step::RemoveNode { .. } => {}
@@ -93,16 +114,16 @@ fn after(pins: &Pins, bundle: &Bundle, before: &Snapshot, plan: &Plan) -> Snapsh
 }
 
 /// Every map of a program is there before the program is loaded.
-fn check_bindings(pins: &Pins, snapshot: &Snapshot, load: &Load) {
+fn check_bindings(pins: &Pins, snapshot: &Snapshot, load: &ProgramLoad) {
     for binding in &load.bindings {
         let there = |folder: std::path::PathBuf, maps: &BTreeMap<String, Layout>| {
             maps.keys().any(|name| folder.join(name) == binding.path)
         };
-        let counters = crate::pins::aside(&pins.counters(load.endpoint, load.hook));
+        let own = crate::pins::aside(&pins.program(&load.name));
         let found = there(pins.node(), &snapshot.node)
             || snapshot.classes.iter().any(|(digest, maps)| there(pins.class(digest), maps))
             || snapshot.generations.iter().any(|(number, seen)| there(pins.generation(*number), &seen.maps))
-            || (load.counters.is_some() && binding.path == counters);
+            || load.maps.iter().any(|(name, _)| own.join(name) == binding.path);
         assert!(found, "{} is not there", binding.path.display());
     }
 }
@@ -127,6 +148,8 @@ fn a_first_add_makes_maps_then_programs_then_links() {
     let scene = Scene { pins: &pins, bundle: &bundle, node: None, snapshot: &Snapshot::default() };
     let plan = add(&scene, &request(DEATHSTAR.0, DEATHSTAR.1)).unwrap();
     let digest = bundle.class_digest(handmade::TABLES).unwrap();
+    let [from, to] = programs(&plan);
+    assert!(from.starts_with("1-from_container-") && to.starts_with("1-to_container-"), "{from} {to}");
     let expected = [
         "create node map conntrack4 with 4096 entries".to_owned(),
         "create node map conntrack6 with 4096 entries".to_owned(),
@@ -138,11 +161,13 @@ fn a_first_add_makes_maps_then_programs_then_links() {
             step::short(&bundle.digest)
         ),
         "store 4 objects and tables of generation 1".to_owned(),
+        format!("load program {from} from objects/from-allow.o with 8 slots"),
+        format!("load program {to} from objects/to-tables.o with 8 slots"),
         "record endpoint 1 default/deathstar on veth1 in generation 1".to_owned(),
         "forget connections of 10.77.0.1".to_owned(),
         "forget connections of fd77::1".to_owned(),
-        "load from_container of endpoint 1 default/deathstar from objects/from-allow.o".to_owned(),
-        "load to_container of endpoint 1 default/deathstar from objects/to-tables.o".to_owned(),
+        format!("load from_container of endpoint 1 default/deathstar: slot 0 of {from}"),
+        format!("load to_container of endpoint 1 default/deathstar: slot 0 of {to}"),
         "attach from_container of endpoint 1 to veth1, tcx ingress".to_owned(),
         "attach to_container of endpoint 1 to veth1, tcx egress".to_owned(),
         "record endpoint 1 default/deathstar on veth1 in generation 1".to_owned(),
@@ -164,16 +189,120 @@ fn a_program_gets_the_endpoint_s_values_and_the_pins_of_its_own_maps() {
         });
         loads.next().unwrap()
     };
+    let program = |hook| {
+        let mut loads = plan.steps.iter().filter_map(|step| match step {
+            Step::LoadProgram(load) if load.hook == hook => Some(load),
+            _ => None,
+        });
+        loads.next().unwrap()
+    };
+    let layout = |load: &ProgramLoad, map: &str| {
+        load.maps.iter().find(|(name, _)| name == map).map(|(_, layout)| layout.max_entries)
+    };
     let guarded = load(Hook::ToContainer);
-    assert_eq!((guarded.scalars.endpoint_index, guarded.scalars.endpoint_identity), handmade::DEATHSTAR);
-    assert_eq!(guarded.scalars.ipv4_be.to_ne_bytes(), [10, 77, 0, 1]);
-    assert_eq!(guarded.scalars.ipv6_hi_be.to_ne_bytes(), [0xfd, 0x77, 0, 0, 0, 0, 0, 0]);
+    assert_eq!((guarded.value.id, guarded.value.identity), (1, handmade::DEATHSTAR.1));
+    assert_eq!(guarded.value.ipv4_be.to_ne_bytes(), [10, 77, 0, 1]);
+    assert_eq!(guarded.value.ipv6_hi_be.to_ne_bytes(), [0xfd, 0x77, 0, 0, 0, 0, 0, 0]);
+    assert_eq!((guarded.value.first_counter, guarded.counters), (0, 2), "one for each action");
+    let guarded = program(Hook::ToContainer);
     assert_eq!((guarded.scalars.generation, guarded.scalars.default_cause), (1, 1));
-    assert_eq!(guarded.counters.map(|layout| layout.max_entries), Some(2), "one for each action");
+    assert_eq!((layout(guarded, "endpoints"), layout(guarded, "counters")), (Some(8), Some(16)));
     assert!(guarded.bindings.iter().any(|binding| binding.map == "verdict"));
-    let open = load(Hook::FromContainer);
-    assert_eq!(open.counters.map(|layout| layout.max_entries), Some(1));
+    let open = program(Hook::FromContainer);
+    assert_eq!((layout(open, "endpoints"), layout(open, "counters")), (Some(8), None));
     assert!(open.bindings.iter().all(|binding| binding.map != "verdict"), "it has no tables");
+}
+
+/// The programs that a plan's entries lead to.
+fn programs(plan: &Plan) -> [String; 2] {
+    Hook::ALL.map(|hook| {
+        let mut found = plan.steps.iter().filter_map(|step| match step {
+            Step::Load(load) if load.hook == hook => Some(load.slot.program.clone()),
+            _ => None,
+        });
+        found.next().unwrap()
+    })
+}
+
+/// How many programs a plan loads.
+fn loaded(plan: &Plan) -> usize {
+    plan.steps.iter().filter(|step| matches!(step, Step::LoadProgram(_))).count()
+}
+
+#[test]
+fn endpoints_of_one_policy_share_programs_until_the_slots_are_used_up() {
+    let (pins, bundle) = (pins(), bundle(80));
+    let mut snapshot = node_with(&pins, &bundle, &[DEATHSTAR]);
+    for number in 0..40 {
+        let address = format!("10.80.0.{number}").parse().unwrap();
+        let fleet = AddRequest {
+            name: format!("run/{number}"),
+            known_by: KnownBy::Name("default/fleet".to_owned()),
+            addresses: vec![address],
+            ..request("default/fleet", &format!("vf{number}"))
+        };
+        let plan = add(&Scene { pins: &pins, bundle: &bundle, node: None, snapshot: &snapshot }, &fleet).unwrap();
+        // deathstar has the same egress: its program is theirs, too.
+        let expected = usize::from([7, 15, 31].contains(&number)) + usize::from([0, 8, 16, 32].contains(&number));
+        assert_eq!(loaded(&plan), expected, "fleet {number}");
+        snapshot = after(&pins, &bundle, &snapshot, &plan);
+    }
+    assert_eq!(snapshot.programs.len(), 9);
+    let counts = |snapshot: &Snapshot| {
+        let mut counts: Vec<usize> = snapshot.programs.values().map(|program| program.slots.len()).collect();
+        counts.sort_unstable();
+        counts
+    };
+    assert_eq!(counts(&snapshot), [8, 8, 8, 8, 8, 16, 16, 32, 32]);
+
+    // All together they get programs that are large enough.
+    let new = self::bundle(81);
+    let plan = apply(&Scene { pins: &pins, bundle: &new, node: None, snapshot: &snapshot }).unwrap();
+    assert_eq!(loaded(&plan), 3);
+    let end = after(&pins, &new, &snapshot, &plan);
+    let taken = |end: &Snapshot, generation: &str| {
+        let of = end.programs.iter().filter(|(name, _)| name.starts_with(generation));
+        of.map(|(_, program)| program.slots.iter().filter(|id| **id != 0).count()).sum::<usize>()
+    };
+    assert_eq!((taken(&end, "1-"), taken(&end, "2-")), (0, 82), "the way back is loaded, and empty");
+    assert_eq!(counts(&end)[10..], [64, 64]);
+    let plan = apply(&Scene { pins: &pins, bundle: &bundle, node: None, snapshot: &end }).unwrap();
+    assert_eq!(loaded(&plan), 0, "nothing is loaded on the way back");
+    let back = after(&pins, &bundle, &end, &plan);
+    assert_eq!((taken(&back, "1-"), taken(&back, "2-")), (82, 0));
+
+    // Who goes leaves a free slot, and the last one takes the program along.
+    let mut left = back;
+    for id in 2..42 {
+        let plan = del(&pins, &left, &Which::Id(id)).unwrap();
+        left = after(&pins, &bundle, &left, &plan);
+    }
+    assert_eq!(taken(&left, "1-"), 2);
+    assert_eq!(left.programs.keys().filter(|name| name.starts_with("1-")).count(), 2);
+}
+
+#[test]
+fn a_slot_that_something_unrecorded_runs_with_is_neither_freed_nor_taken() {
+    let (pins, bundle) = (pins(), bundle(80));
+    let snapshot = node_with(&pins, &bundle, &[DEATHSTAR, XWING]);
+    let scene = Scene { pins: &pins, bundle: &bundle, node: None, snapshot: &snapshot };
+    let renewal = add(&scene, &request(DEATHSTAR.0, DEATHSTAR.1)).unwrap();
+    let switched = renewal.steps.iter().rposition(|step| matches!(step, Step::Switch { .. })).unwrap();
+    let partly = Plan { steps: renewal.steps[..=switched].to_vec(), ..Plan::default() };
+    let died = after(&pins, &bundle, &snapshot, &partly);
+    let slots = |snapshot: &Snapshot| snapshot.programs.values().map(|p| p.slots.clone()).collect::<Vec<_>>();
+
+    let scene = Scene { pins: &pins, bundle: &bundle, node: None, snapshot: &died };
+    let fleet = AddRequest { addresses: vec!["10.80.0.1".parse().unwrap()], ..request("default/fleet", "veth9") };
+    let other = after(&pins, &bundle, &died, &add(&scene, &fleet).unwrap());
+    for (before, now) in slots(&died).iter().zip(slots(&other)) {
+        assert!(before.iter().zip(&now).all(|(before, now)| *before == 0 || before == now), "{before:?} {now:?}");
+    }
+    // Whoever sets deathstar right frees what is left over.
+    let scene = Scene { pins: &pins, bundle: &bundle, node: None, snapshot: &other };
+    let end = after(&pins, &bundle, &other, &apply(&scene).unwrap());
+    let of_deathstar = slots(&end).iter().flatten().filter(|id| **id == 1).count();
+    assert_eq!(of_deathstar, 2, "one at each hook: {:?}", end.programs);
 }
 
 #[test]
@@ -182,16 +311,22 @@ fn adding_again_replaces_programs_and_nothing_else() {
     let snapshot = node_with(&pins, &bundle, &[DEATHSTAR]);
     let scene = Scene { pins: &pins, bundle: &bundle, node: None, snapshot: &snapshot };
     let plan = add(&scene, &request(DEATHSTAR.0, DEATHSTAR.1)).unwrap();
+    let [from, to] = programs(&plan);
     let expected = [
-        "load from_container of endpoint 1 default/deathstar from objects/from-allow.o",
-        "load to_container of endpoint 1 default/deathstar from objects/to-tables.o",
-        "replace from_container of endpoint 1 (program 101)",
-        "replace to_container of endpoint 1 (program 102)",
-        "set 10.77.0.1 to identity index 257 in generation 1",
-        "set fd77::1 to identity index 257 in generation 1",
-        "record endpoint 1 default/deathstar on veth1 in generation 1",
+        format!("load from_container of endpoint 1 default/deathstar: slot 1 of {from}"),
+        format!("load to_container of endpoint 1 default/deathstar: slot 1 of {to}"),
+        "replace from_container of endpoint 1 (program 101)".to_owned(),
+        "replace to_container of endpoint 1 (program 102)".to_owned(),
+        "set 10.77.0.1 to identity index 257 in generation 1".to_owned(),
+        "set fd77::1 to identity index 257 in generation 1".to_owned(),
+        "record endpoint 1 default/deathstar on veth1 in generation 1".to_owned(),
+        "wait until no packet is in a program that was replaced".to_owned(),
+        format!("free 1 slots of {from}"),
+        format!("free 1 slots of {to}"),
     ];
     assert_eq!(lines(&plan), expected);
+    let again = after(&pins, &bundle, &snapshot, &plan);
+    assert!(again.programs.values().all(|program| program.slots[..2] == [0, 1]), "{:?}", again.programs);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 const MAP_CREATE: libc::c_long = 0;
+const MAP_UPDATE_ELEM: libc::c_long = 2;
 const MAP_DELETE_ELEM: libc::c_long = 3;
 const OBJ_PIN: libc::c_long = 6;
 const OBJ_GET: libc::c_long = 7;
@@ -27,6 +28,8 @@ const BPF_LINK_TYPE_TCX: u32 = 11;
 
 const MAP_TYPE_HASH: u32 = 1;
 const MAP_TYPE_ARRAY: u32 = 2;
+/// A map of programs to jump into. What it holds goes with its last pin or descriptor.
+pub const MAP_TYPE_PROG_ARRAY: u32 = 3;
 const MAP_TYPE_PERCPU_ARRAY: u32 = 6;
 const MAP_TYPE_LRU_HASH: u32 = 9;
 const MAP_TYPE_RINGBUF: u32 = 27;
@@ -131,6 +134,17 @@ pub fn map_delete(map: BorrowedFd<'_>, key: &[u8]) -> io::Result<()> {
     unsafe { call(MAP_DELETE_ELEM, &mut attr) }.map(drop)
 }
 
+/// Puts a program into a map of programs.
+pub fn prog_array_set(map: BorrowedFd<'_>, index: u32, program: BorrowedFd<'_>) -> io::Result<()> {
+    if map_layout(map)?.map_type != MAP_TYPE_PROG_ARRAY {
+        return Err(io::Error::from(io::ErrorKind::InvalidInput));
+    }
+    let value = raw(program);
+    let (key, value) = (std::ptr::from_ref(&index) as u64, std::ptr::from_ref(&value) as u64);
+    // SAFETY: keys and values of such maps are u32, and both outlive the call.
+    unsafe { call(MAP_UPDATE_ELEM, &mut ElemAttr { map_fd: raw(map), pad: 0, key, value, flags: 0 }) }.map(drop)
+}
+
 #[repr(C)]
 struct BatchAttr {
     in_batch: u64,
@@ -143,17 +157,16 @@ struct BatchAttr {
     flags: u64,
 }
 
-/// Fills entries `0..` of an ARRAY map in one call. `values` holds them one behind the other, each rounded up to
-/// eight bytes as the kernel copies them.
-pub fn array_fill(map: BorrowedFd<'_>, values: &[u8]) -> io::Result<()> {
+/// Writes the entries from `first` on of an ARRAY or per-CPU array in one call. `values` holds them one behind the
+/// other; those of a per-CPU array hold the value of each possible CPU, rounded up to eight bytes.
+pub fn array_write(map: BorrowedFd<'_>, first: u32, values: &[u8]) -> io::Result<()> {
     let layout = map_layout(map)?;
-    // The kernel reads `value_size` bytes at steps of `value_size`.
-    let step = layout.value_size as usize;
+    let step = value_step(&layout)?;
     let count = values.len().checked_div(step).unwrap_or(0);
-    if layout.key_size != 4 || count * step != values.len() || count > layout.max_entries as usize {
+    if count * step != values.len() || first as usize + count > layout.max_entries as usize {
         return Err(io::Error::from(io::ErrorKind::InvalidInput));
     }
-    let keys: Vec<u32> = (0..count as u32).collect();
+    let keys: Vec<u32> = (first..first + count as u32).collect();
     let mut done = 0;
     while done < count {
         let mut attr = BatchAttr {
@@ -166,7 +179,7 @@ pub fn array_fill(map: BorrowedFd<'_>, values: &[u8]) -> io::Result<()> {
             elem_flags: 0,
             flags: 0,
         };
-        // SAFETY: both slices hold `count - done` elements of the sizes in the map's info.
+        // SAFETY: both slices hold `count - done` elements of the sizes that the kernel copies.
         let result = unsafe { call(MAP_UPDATE_BATCH, &mut attr) };
         match result {
             Ok(_) => return Ok(()),
@@ -188,6 +201,7 @@ pub fn type_name(map_type: u32) -> &'static str {
     match map_type {
         MAP_TYPE_HASH => "hash",
         MAP_TYPE_ARRAY => "array",
+        MAP_TYPE_PROG_ARRAY => "prog_array",
         MAP_TYPE_PERCPU_ARRAY => "percpu_array",
         MAP_TYPE_LRU_HASH => "lru_hash",
         MAP_TYPE_RINGBUF => "ringbuf",
@@ -237,32 +251,37 @@ pub fn hash_each(map: BorrowedFd<'_>, mut each: impl FnMut(&[u8], &[u8])) -> io:
     }
 }
 
-/// The values of an array, one behind the other.
+/// Bytes that the kernel copies for an entry of an array.
+fn value_step(layout: &Layout) -> io::Result<usize> {
+    let size = layout.value_size as usize;
+    match layout.map_type {
+        MAP_TYPE_ARRAY => Ok(size),
+        MAP_TYPE_PERCPU_ARRAY => Ok(size.next_multiple_of(8) * super::probe::possible_cpus()?),
+        _ => Err(io::Error::from(io::ErrorKind::InvalidInput)),
+    }
+}
+
+/// All values of an array or per-CPU array, one behind the other; see [`array_read`].
 pub fn array_values(map: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
-    let layout = map_layout(map)?;
-    if layout.map_type != MAP_TYPE_ARRAY {
-        return Err(io::Error::from(io::ErrorKind::InvalidInput));
-    }
-    lookup_all(map, layout.max_entries as usize, layout.value_size as usize)
+    array_read(map, 0, map_layout(map)?.max_entries)
 }
 
-/// The values of a per-CPU array, for each entry that of each possible CPU, each in steps of eight bytes.
-pub fn percpu_array_values(map: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
+/// `count` values of an array or per-CPU array from entry `first` on, one behind the other; in a per-CPU array each is
+/// that of each possible CPU, in steps of eight bytes.
+pub fn array_read(map: BorrowedFd<'_>, first: u32, count: u32) -> io::Result<Vec<u8>> {
     let layout = map_layout(map)?;
-    if layout.map_type != MAP_TYPE_PERCPU_ARRAY {
+    let step = value_step(&layout)?;
+    if u64::from(first) + u64::from(count) > u64::from(layout.max_entries) {
         return Err(io::Error::from(io::ErrorKind::InvalidInput));
     }
-    let step = (layout.value_size as usize).next_multiple_of(8) * super::probe::possible_cpus()?;
-    lookup_all(map, layout.max_entries as usize, step)
-}
-
-/// All `count` values of an array; the kernel writes `step` bytes for each.
-fn lookup_all(map: BorrowedFd<'_>, count: usize, step: usize) -> io::Result<Vec<u8>> {
+    let count = count as usize;
     let mut keys = vec![0u32; count];
     let mut values = vec![0u8; step * count];
     let mut next = 0u32;
+    // The kernel begins behind the entry that it is given.
+    let before = first.wrapping_sub(1);
     let mut attr = BatchAttr {
-        in_batch: 0,
+        in_batch: if first == 0 { 0 } else { std::ptr::from_ref(&before) as u64 },
         out_batch: std::ptr::from_mut(&mut next) as u64,
         keys: keys.as_mut_ptr() as u64,
         values: values.as_mut_ptr() as u64,
@@ -271,7 +290,7 @@ fn lookup_all(map: BorrowedFd<'_>, count: usize, step: usize) -> io::Result<Vec<
         elem_flags: 0,
         flags: 0,
     };
-    // SAFETY: both callers give the capacity and the bytes of a value from the map's info; tokens of arrays are u32.
+    // SAFETY: both buffers hold `count` elements of the sizes that the kernel copies; tokens of arrays are u32.
     match unsafe { call(MAP_LOOKUP_BATCH, &mut attr) } {
         Err(error) if error.raw_os_error() != Some(libc::ENOENT) => Err(error),
         _ => Ok(values),

@@ -73,13 +73,14 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)
 }
 
-/// Writes a file so that readers see the old or the new one.
+/// Writes a file so that readers see the old or the new one, whatever becomes of this process. It is not forced to a disk:
+/// a machine that goes down takes the pins with it, which is all that the state is about.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut aside = path.as_os_str().to_owned();
     aside.push("_tmp");
     let aside = Path::new(&aside);
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(aside)?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| fs::rename(aside, path))
+    file.write_all(bytes).and_then(|()| fs::rename(aside, path))
 }
 
 /// Names in a folder, sorted; none when there is no such folder.

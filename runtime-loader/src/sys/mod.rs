@@ -9,5 +9,6 @@ pub mod lock;
 pub mod mapping;
 pub mod net;
 pub mod probe;
+pub mod rcu;
 pub mod start;
 pub mod tc;

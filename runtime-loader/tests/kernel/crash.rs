@@ -47,7 +47,8 @@ fn an_add_that_died_at_any_step_is_finished_by_the_next() {
         assert!(lab.connects("10.77.0.1:80") && !lab.connects("10.77.0.1:81"), "after {count} of {all} steps");
         let listing = lab.listing().join("\n");
         assert!(!listing.contains("_tmp"), "after {count} of {all} steps:\n{listing}");
-        assert_eq!(listing.matches("to_container").count(), 2, "one link, one map of counters:\n{listing}");
+        assert_eq!(listing.matches("/to_container").count(), 1, "one link:\n{listing}");
+        assert_eq!(listing.matches("-to_container-").count(), 4, "one program with its maps:\n{listing}");
         lab.ok(&["unload"]);
         if count == all {
             return;
@@ -95,6 +96,7 @@ fn an_apply_that_died_at_any_step_leaves_whole_generations_and_is_finished_by_th
         assert!(lab.connects(&format!("10.77.0.1:{on}")) && !lab.connects(&format!("10.77.0.1:{off}")), "{when}");
         let listing = lab.listing().join("\n");
         assert!(!listing.contains("_tmp"), "{when}:\n{listing}");
+        assert_settled(&lab, &when);
         // The way back is there, whatever happened.
         lab.ok(&["rollback"]);
         assert!(lab.connects(&format!("10.77.0.1:{off}")) && !lab.connects(&format!("10.77.0.1:{on}")), "{when}");
@@ -106,31 +108,69 @@ fn an_apply_that_died_at_any_step_leaves_whole_generations_and_is_finished_by_th
     }
 }
 
-/// Every program of every endpoint runs, and reads the maps of exactly one generation that is there.
+/// Every entry of every endpoint runs and leads to a program that is there, has a slot for it, and reads the maps of
+/// exactly one generation.
 pub fn assert_whole(lab: &Lab, when: &str) {
-    let (mut generations, mut programs) = (Vec::new(), 0);
-    for number in std::fs::read_dir(lab.root().join("generations")).expect("generations").flatten() {
-        let name = number.file_name().into_string().expect("UTF-8");
+    let mut programs = Vec::new();
+    for program in std::fs::read_dir(lab.root().join("programs")).expect("programs").flatten() {
+        let name = program.file_name().into_string().expect("UTF-8");
         if !name.ends_with("_tmp") {
-            generations.push((name, map_id(&number.path().join("ipcache4"))));
+            programs.push((name, map_id(&program.path().join("jump"))));
         }
     }
     let status: serde_json::Value = serde_json::from_str(&lab.ok(&["status", "-o", "json"])).expect("JSON");
+    let mut entries = 0;
     for endpoint in status["endpoints"].as_array().expect("endpoints") {
         for hook in ["from_container", "to_container"] {
-            let program = &endpoint["programs"][hook];
-            assert_eq!(program["state"], "attached", "{when}: {endpoint}");
-            let id = program["program"].as_u64().expect("id").to_string();
-            let out = std::process::Command::new("bpftool").args(["-j", "prog", "show", "id", &id]).output();
-            let shown: serde_json::Value = serde_json::from_slice(&out.expect("bpftool").stdout).expect("JSON");
-            let maps: Vec<u64> =
-                shown["map_ids"].as_array().expect("maps").iter().filter_map(|id| id.as_u64()).collect();
-            let of = generations.iter().filter(|(_, map)| maps.contains(map)).count();
-            assert_eq!(of, 1, "{when}: program {id} reads the maps of {of} generations");
-            programs += 1;
+            let entry = &endpoint["programs"][hook];
+            assert_eq!(entry["state"], "attached", "{when}: {endpoint}");
+            let maps = maps_of(&entry["program"]);
+            let led: Vec<_> = programs.iter().filter(|(_, jump)| maps.contains(jump)).collect();
+            assert_eq!(led.len(), 1, "{when}: {entry} leads to {led:?}");
+            let folder = lab.root().join("programs").join(&led[0].0);
+            let id = u64::from(endpoint["id"].as_u64().expect("id") as u32);
+            let has_slot = dump(&folder.join("endpoints")).iter().any(|slot| slot[0] == id);
+            assert!(has_slot, "{when}: {} has no slot for endpoint {id}", led[0].0);
+            let [program] = &dump(&folder.join("jump"))[..] else { panic!("{when}: {} leads nowhere", led[0].0) };
+            let generation = led[0].0.split('-').next().expect("a generation");
+            let addresses = map_id(&lab.root().join("generations").join(generation).join("ipcache4"));
+            assert!(maps_of(&program[0].into()).contains(&addresses), "{when}: {} of another generation", led[0].0);
+            entries += 1;
         }
     }
-    assert_eq!(programs, 4, "{when}");
+    assert_eq!(entries, 4, "{when}");
+}
+
+/// Each of the two endpoints has a slot at each hook, and nobody has any other.
+pub fn assert_settled(lab: &Lab, when: &str) {
+    let programs = std::fs::read_dir(lab.root().join("programs")).expect("programs").flatten();
+    let slots = programs.flat_map(|program| dump(&program.path().join("endpoints")));
+    let mut taken: Vec<u64> = slots.map(|slot| slot[0]).filter(|id| *id != 0).collect();
+    taken.sort_unstable();
+    assert_eq!(taken, [1, 1, 2, 2], "{when}");
+}
+
+/// Kernel ids of the maps of a program.
+fn maps_of(program: &serde_json::Value) -> Vec<u64> {
+    let id = program.as_u64().expect("id").to_string();
+    let out = std::process::Command::new("bpftool").args(["-j", "prog", "show", "id", &id]).output();
+    let shown: serde_json::Value = serde_json::from_slice(&out.expect("bpftool").stdout).expect("JSON");
+    shown["map_ids"].as_array().expect("maps").iter().filter_map(serde_json::Value::as_u64).collect()
+}
+
+/// The entries of a map, each as words in host order.
+fn dump(path: &std::path::Path) -> Vec<Vec<u64>> {
+    let out = std::process::Command::new("bpftool").args(["-j", "map", "dump", "pinned", utf8(path)]).output();
+    let shown: serde_json::Value = serde_json::from_slice(&out.expect("bpftool").stdout).expect("JSON");
+    let word = |bytes: &[serde_json::Value]| {
+        let byte = |text: &serde_json::Value| {
+            let text = text.as_str().expect("a byte").trim_start_matches("0x");
+            u64::from_str_radix(text, 16).expect("a byte")
+        };
+        bytes.iter().rev().fold(0, |sum, one| sum << 8 | byte(one))
+    };
+    let entries = shown.as_array().expect("entries").iter().filter_map(|entry| entry["value"].as_array());
+    entries.map(|value| value.chunks(4).map(word).collect()).collect()
 }
 
 fn map_id(path: &std::path::Path) -> u64 {
@@ -144,7 +184,7 @@ fn unfinished_folders_are_removed() {
     let Some(lab) = Lab::new() else { return };
     let bundle = lab.bundle(80);
     lab.ok(&["apply", "--bundle", utf8(&bundle)]);
-    for unfinished in ["classes/0123_tmp", "generations/9_tmp", "endpoints/1"] {
+    for unfinished in ["classes/0123_tmp", "generations/9_tmp", "programs/9_tmp", "endpoints/1"] {
         std::fs::create_dir_all(lab.root().join(unfinished)).unwrap();
     }
     std::fs::create_dir_all(lab.state().join("generations/9_tmp")).unwrap();

@@ -6,7 +6,7 @@
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
-use crate::crash::assert_whole;
+use crate::crash::{assert_settled, assert_whole};
 use crate::lab::{DEATHSTAR, Lab, XWING, utf8};
 
 /// `bpf(2)` commands that change something: create, update, delete, load, pin, freeze, batch, links.
@@ -103,6 +103,7 @@ fn a_killed_apply_or_rollback_leaves_whole_generations() {
         let killed = killed_at(&lab, &apply, at);
         assert_whole(&lab, &format!("apply killed at call {at}"));
         lab.ok(&apply);
+        assert_settled(&lab, &format!("apply killed at call {at}"));
         let listing = lab.listing().join("\n");
         assert!(!listing.contains("_tmp"), "apply killed at call {at}:\n{listing}");
         next = 1 - next;

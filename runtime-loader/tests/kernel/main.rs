@@ -13,6 +13,7 @@ mod batch;
 mod clsact;
 mod crash;
 mod endpoint;
+mod entry;
 mod ipcache;
 mod kill;
 mod leak;

@@ -58,14 +58,24 @@ fn a_damaged_store_is_refused_and_the_policy_in_force_stays() {
     lab.add(&lab.bundle(80), DEATHSTAR);
     lab.add(&lab.bundle(80), XWING);
     lab.ok(&["apply", "--bundle", utf8(&lab.bundle(81))]);
-    let object = lab.state().join("generations/1/files/objects/to-tables.o");
-    let mut bytes = std::fs::read(&object).unwrap();
-    bytes[99] ^= 1;
-    std::fs::write(&object, bytes).unwrap();
-    let refused = lab.fails(3, &["rollback"]);
-    assert!(refused.contains("`objects/to-tables.o` is damaged"), "{refused}");
-    assert!(lab.connects("10.77.0.1:81") && !lab.connects("10.77.0.1:80"));
-    assert!(lab.ok(&["status"]).contains("generation  2 (previous: 1)"));
+    // An object is read when its program is not there.
+    for program in std::fs::read_dir(lab.root().join("programs")).unwrap().flatten() {
+        if program.file_name().to_str().unwrap().starts_with("1-") {
+            std::fs::remove_dir_all(program.path()).unwrap();
+        }
+    }
+    for damaged in ["objects/to-tables.o", handmade::TABLES] {
+        let file = lab.state().join("generations/1/files").join(damaged);
+        let good = std::fs::read(&file).unwrap();
+        let mut bytes = good.clone();
+        bytes[99] ^= 1;
+        std::fs::write(&file, bytes).unwrap();
+        let refused = lab.fails(3, &["rollback"]);
+        assert!(refused.contains(&format!("`{damaged}` is damaged")), "{refused}");
+        assert!(lab.connects("10.77.0.1:81") && !lab.connects("10.77.0.1:80"));
+        assert!(lab.ok(&["status"]).contains("generation  2 (previous: 1)"));
+        std::fs::write(&file, good).unwrap();
+    }
     lab.ok(&[
         "apply",
         "--bundle",

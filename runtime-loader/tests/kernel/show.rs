@@ -57,7 +57,15 @@ fn what_is_shown_is_what_happened() {
     let conntrack = find(&maps, |map| map["name"] == "node/conntrack4");
     assert_eq!((&conntrack["type"], &conntrack["max_entries"]), (&"hash".into(), &4096.into()));
     assert!(conntrack["used"].is_u64());
-    find(&maps, |map| map["name"] == "endpoints/1/to_container_counters");
+    let ends_with = |map: &Value, end: &str| map["name"].as_str().is_some_and(|name| name.ends_with(end));
+    let jumps = maps.as_array().unwrap().iter().filter(|map| ends_with(map, "/jump") && map["type"] == "prog_array");
+    assert_eq!(jumps.count(), 3, "both send to everybody; one program for that, one for each to get: {maps}");
+    let counters = find(&maps, |map| ends_with(map, "/counters"));
+    assert_eq!(
+        (&counters["type"], &counters["max_entries"]),
+        (&"percpu_array".into(), &16.into()),
+        "8 slots, 2 actions"
+    );
     assert!(lab.ok(&["map", "list"]).contains("generations/1/ipcache4"));
 }
 

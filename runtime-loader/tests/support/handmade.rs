@@ -148,7 +148,8 @@ fn manifest(sections: BTreeMap<String, Section>) -> Manifest {
         (names::PORT_CLASS, table(0)),
         (names::VERDICT, table(0)),
         (names::ACTIONS, map(2, 4, 16, 0, 0, Scope::Class)),
-        (names::COUNTERS, map(6, 4, 16, 0, 0, Scope::Endpoint)),
+        (names::ENDPOINTS, map(2, 4, 32, 0, 0, Scope::Program)),
+        (names::COUNTERS, map(6, 4, 16, 0, 0, Scope::Program)),
         (names::IPCACHE4, map(2, 4, 1024, 0, 1 << 10, Scope::Generation)),
         (names::IPCACHE6, map(2, 4, 1064, 0, 1 << 10, Scope::Generation)),
         (names::IDENTITIES, map(2, 4, 4, 0, 0, Scope::Generation)),
@@ -167,9 +168,11 @@ fn manifest(sections: BTreeMap<String, Section>) -> Manifest {
             names::CONNTRACK6,
             names::EVENTS,
             names::METRICS,
-            names::COUNTERS,
+            names::ENDPOINTS,
         ];
-        let mut maps: Vec<String> = tables.iter().chain(&common).map(|name| (*name).to_owned()).collect();
+        let counters = if mode == 3 { &[names::COUNTERS][..] } else { &[] };
+        let mut maps: Vec<String> =
+            tables.iter().chain(&common).chain(counters).map(|name| (*name).to_owned()).collect();
         maps.push(".rodata".to_owned());
         maps.sort();
         let shape = [("POLICY_MODE", mode.to_string()), ("CLASS_SHIFT", "4".to_owned())];

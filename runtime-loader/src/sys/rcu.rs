@@ -1,0 +1,57 @@
+//! Grace periods: when every packet that was on its way has left the programs that it was in.
+#![expect(unsafe_code, reason = "membarrier")]
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::files;
+
+/// `MEMBARRIER_CMD_GLOBAL`.
+const GLOBAL: libc::c_int = 1;
+/// Longer than any grace period that is not a fault of the kernel's own.
+const LONG: Duration = Duration::from_millis(200);
+/// The kernel's switch: anything but 0 makes every grace period of the machine a short one, paid for with an interrupt
+/// on every CPU.
+const SWITCH: &str = "/sys/kernel/rcu_expedited";
+
+/// Waits until programs that began before now have ended: some milliseconds.
+pub fn synchronize() {
+    // SAFETY: no pointers.
+    let done = unsafe { libc::syscall(libc::SYS_membarrier, GLOBAL, 0, 0) };
+    // Kernels that keep CPUs free of ticks refuse.
+    if done != 0 {
+        std::thread::sleep(LONG);
+    }
+}
+
+/// Short grace periods for the whole machine, until dropped.
+#[derive(Debug)]
+pub struct Expedited(PathBuf);
+
+impl Expedited {
+    /// Turns them on. `note` remembers what there was before, for whoever comes when this process was killed.
+    pub fn begin(note: &Path) -> io::Result<Self> {
+        let before = std::fs::read_to_string(SWITCH)?;
+        if before.trim() == "0" {
+            files::write_atomic(note, before.as_bytes())?;
+            std::fs::write(SWITCH, "1")?;
+        }
+        Ok(Self(note.to_owned()))
+    }
+}
+
+impl Drop for Expedited {
+    fn drop(&mut self) {
+        // The note stays, and the next command tries again.
+        let _ = restore(&self.0);
+    }
+}
+
+/// Puts the switch back to what a note says, when there is one.
+pub fn restore(note: &Path) -> io::Result<()> {
+    match files::read_optional(note)? {
+        Some(before) => std::fs::write(SWITCH, before).and_then(|()| files::remove(note)),
+        None => Ok(()),
+    }
+}
