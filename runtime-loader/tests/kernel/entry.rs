@@ -9,23 +9,24 @@ use crate::lab::{DEATHSTAR, Lab, XWING, utf8};
 
 /// The program that judges what deathstar gets: the only one that counts.
 fn guarded(lab: &Lab) -> PathBuf {
-    let programs = std::fs::read_dir(lab.root().join("programs")).unwrap().flatten().map(|program| program.path());
+    let programs =
+        std::fs::read_dir(lab.root().join("programs")).expect("programs").flatten().map(|program| program.path());
     let counting: Vec<_> = programs.filter(|path| path.join("counters").exists()).collect();
     assert_eq!(counting.len(), 1, "{counting:?}");
     counting[0].clone()
 }
 
 fn bpftool(args: &[&str]) {
-    let out = Command::new("bpftool").args(args).output().unwrap();
+    let out = Command::new("bpftool").args(args).output().expect("bpftool");
     assert!(out.status.success(), "{args:?}: {}", String::from_utf8_lossy(&out.stderr));
 }
 
 /// Packets towards endpoints that were dropped for a reason.
 fn dropped(lab: &Lab, reason: u64) -> u64 {
-    let metrics: Value = serde_json::from_str(&lab.ok(&["metrics", "-o", "json"])).unwrap();
-    let rows = metrics.as_array().unwrap().iter();
+    let metrics: Value = serde_json::from_str(&lab.ok(&["metrics", "-o", "json"])).expect("JSON");
+    let rows = metrics.as_array().expect("rows").iter();
     let mut found = rows.filter(|row| row["reason"] == reason && row["direction"] == "ingress");
-    found.next().map_or(0, |row| row["packets"].as_u64().unwrap())
+    found.next().map_or(0, |row| row["packets"].as_u64().expect("packets"))
 }
 
 #[test]
