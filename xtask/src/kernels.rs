@@ -221,7 +221,8 @@ fn boot(image: &Path, initrd: &Path) -> Result<Verdict> {
 /// Reads the machine's console.
 fn read(console: &str) -> Verdict {
     let mut verdict = Verdict::default();
-    let mut lines = console.lines().map(str::trim).peekable();
+    // The firmware clears the screen on the same line.
+    let mut lines = console.lines().map(|line| line.rsplit("\u{1b}[2J").next().unwrap_or(line).trim()).peekable();
     while let Some(line) = lines.next() {
         match line.split_once(' ') {
             Some(("KERNEL", release)) => release.clone_into(&mut verdict.release),
@@ -260,7 +261,7 @@ mod tests {
     #[test]
     fn a_console_is_read() {
         let verdict = read(
-            "noise\r\nKERNEL 6.1.0\r\nTAKEN a.o\r\nREFUSED b.o\r\n too long\r\n R1 bad\r\nTAKEN c.o\r\nFINISHED\r\n",
+            "noise\r\n\u{1b}[2JKERNEL 6.1.0\r\nTAKEN a.o\r\nREFUSED b.o\r\n too long\r\n R1 bad\r\nTAKEN c.o\r\nFINISHED\r\n",
         );
         assert_eq!((verdict.release.as_str(), verdict.taken, verdict.finished), ("6.1.0", 2, true));
         assert_eq!(verdict.refused, ["b.o\n  too long\n  R1 bad"]);

@@ -136,14 +136,17 @@ static __always_inline int table_class(u8 proto, u16 port)
 {
 	u32 number = table_directory(proto);
 	const struct class_page *page;
+	u32 place = port;
 
+	/* Verifier of 6.1: "invalid access to map value": it forgot that a port has 16 bits, and clang did not. */
+	asm volatile("" : "+r"(place));
 	page = map_lookup_elem(&port_class, &number);
 	if (!page)
 		return -1;
-	number = page->cell[port / PAGE_CELLS];
+	number = page->cell[place / PAGE_CELLS % PAGE_CELLS];
 	page = map_lookup_elem(&port_class, &number);
 	if (!page)
 		return -1;
-	return page->cell[port % PAGE_CELLS];
+	return page->cell[place % PAGE_CELLS];
 }
 #endif
