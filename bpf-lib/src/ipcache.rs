@@ -165,11 +165,12 @@ impl Trie4 {
 
     /// Builds a trie from prefixes in any order; the longest prefix wins.
     pub fn build(world: u32, prefixes: impl IntoIterator<Item = (Ipv4Addr, u8, u32)>) -> Self {
-        let mut prefixes: Vec<_> = prefixes.into_iter().collect();
-        // Shorter prefixes first: each later one overwrites only what it is more specific than.
-        prefixes.sort_unstable_by_key(|&(address, len, index)| (len, address, index));
+        let mut prefixes: Vec<_> = prefixes.into_iter().enumerate().collect();
+        // Shorter prefixes first: each later one overwrites only what it is more specific than. Of equal ones the last
+        // one wins; a stable sort would say so too, in more code.
+        prefixes.sort_unstable_by_key(|&(place, (address, len, _))| (len, address, place));
         let mut trie = Self::new(world);
-        for (address, len, index) in prefixes {
+        for (_, (address, len, index)) in prefixes {
             trie.fill(u32::from(address), len, index);
         }
         trie
@@ -301,11 +302,12 @@ impl Trie6 {
 
     /// Builds a trie from prefixes in any order; the longest prefix wins.
     pub fn build(world: u32, prefixes: impl IntoIterator<Item = (Ipv6Addr, u8, u32)>) -> Self {
-        let mut prefixes: Vec<_> = prefixes.into_iter().collect();
-        // Shorter prefixes first: each later one overwrites only what it is more specific than.
-        prefixes.sort_unstable_by_key(|&(address, len, index)| (len, address, index));
+        let mut prefixes: Vec<_> = prefixes.into_iter().enumerate().collect();
+        // Shorter prefixes first: each later one overwrites only what it is more specific than. Of equal ones the last
+        // one wins; a stable sort would say so too, in more code.
+        prefixes.sort_unstable_by_key(|&(place, (address, len, _))| (len, address, place));
         let mut trie = Self::new(world);
-        for (address, len, index) in prefixes {
+        for (_, (address, len, index)) in prefixes {
             trie.fill(u128::from(address) & mask(u32::from(len)), u32::from(len), index);
         }
         trie
@@ -376,6 +378,16 @@ mod tests {
     fn model<A: Copy + PartialEq>(world: u32, prefixes: &[(A, u8, u32)], inside: impl Fn(A, u8) -> bool) -> u32 {
         let best = prefixes.iter().filter(|p| inside(p.0, p.1)).max_by_key(|p| p.1);
         best.map_or(world, |p| p.2)
+    }
+
+    #[test]
+    fn of_equal_prefixes_the_last_one_wins() {
+        for order in [[6, 1], [1, 6]] {
+            let v4: Ipv4Addr = "10.0.0.1".parse().expect("IPv4");
+            assert_eq!(Trie4::build(9, order.map(|index| (v4, 32, index))).lookup(v4), order[1]);
+            let v6: Ipv6Addr = "fd00::1".parse().expect("IPv6");
+            assert_eq!(Trie6::build(9, order.map(|index| (v6, 128, index))).lookup(v6), order[1]);
+        }
     }
 
     fn dedup<A: Ord + Copy>(mut prefixes: Vec<(A, u8, u32)>) -> Vec<(A, u8, u32)> {
