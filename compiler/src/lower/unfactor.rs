@@ -71,17 +71,17 @@ mod tests {
         let text = "
 apiVersion: v1
 kind: Pod
-metadata: {name: a, namespace: n, labels: {app: a}}
+metadata: {name: a, namespace: ns, labels: {app: a}}
 spec: {containers: [{name: c, image: x}]}
 ---
 apiVersion: v1
 kind: Pod
-metadata: {name: b, namespace: n, labels: {app: b}}
+metadata: {name: b, namespace: ns, labels: {app: b}}
 spec: {containers: [{name: c, image: x}]}
 ---
 apiVersion: cilium.io/v2
 kind: CiliumNetworkPolicy
-metadata: {name: p, namespace: n}
+metadata: {name: p, namespace: ns}
 spec:
   endpointSelector: {matchLabels: {app: a}}
   ingress:
