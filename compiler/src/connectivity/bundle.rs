@@ -84,7 +84,10 @@ fn groups(manifest: &Manifest) -> BTreeMap<Group<'_>, &str> {
     let mut out = BTreeMap::new();
     for (name, endpoint) in &manifest.endpoints {
         let classes = endpoint.classes.values().copied().collect();
-        let group = Group { namespace: &endpoint.namespace, identity: endpoint.identity, classes };
+        // The first address speaks for an endpoint, as where policies are read.
+        let located = endpoint.addresses.first().map(|address| manifest.index_at(*address, endpoint.identity.0));
+        let identity = located.map_or(endpoint.identity, IdentityIndex);
+        let group = Group { namespace: &endpoint.namespace, identity, classes };
         out.entry(group).or_insert(name.as_str());
     }
     out
