@@ -70,7 +70,9 @@ fn every_cell_agrees_with_trace() {
             };
             let answer = probe::answer(&analysis.cluster, &analysis.resolved, &probe).unwrap();
             let place = analysis.cluster.endpoints.iter().position(|e| e.name == peer).unwrap();
-            let is_first = answer.peer == analysis.resolved.endpoints[place].identity;
+            let addresses = &analysis.cluster.endpoints[place].addresses;
+            let first = addresses.iter().find_map(|address| analysis.resolved.addresses.at(*address));
+            let is_first = answer.peer == first.unwrap_or(analysis.resolved.endpoints[place].identity);
             is_first.then_some(matches!(answer.decision.verdict, Verdict::Allow | Verdict::Redirect))
         };
         for (source, from) in graph.nodes.iter().enumerate() {
