@@ -1,9 +1,11 @@
 //! What is read back from a bundle is what it was made of. Objects are left empty: no table is in them.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod folders;
+
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ciliumc::bundle::{self, BuiltObject, write};
 use ciliumc::codegen;
@@ -18,6 +20,7 @@ use ciliumc::object;
 use ciliumc::resolve::Lock;
 use ciliumc::source::{self, LoadOptions, SourceMap};
 use ciliumc_abi::manifest;
+use folders::cases;
 
 /// Writes the bundle of an input without asking clang.
 fn build(sources: &SourceMap, analysis: &Analysis, out: &Path) {
@@ -72,12 +75,9 @@ fn by_labels(connectivity: &Connectivity) -> BTreeMap<(String, String), &Party> 
 
 #[test]
 fn every_case_is_read_back_as_it_was_meant() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/cases");
-    let mut cases: Vec<PathBuf> = fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).collect();
-    cases.sort();
     let folder = tempfile::tempdir().unwrap();
     let mut compared = [0, 0];
-    for case in cases {
+    for case in cases() {
         let options = LoadOptions { paths: vec![case.display().to_string()], exclude: Vec::new() };
         let sources = source::load(&options).unwrap();
         let analysis = analyse(&sources);

@@ -1,9 +1,10 @@
 //! `list` and `diff` against the reference model: what they say of a flow is what `eval` says of it.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod folders;
+
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ciliumc::connectivity::diff::{self, Class, Edit, Version};
 use ciliumc::connectivity::ports::{Outcome, Ports, Transport};
@@ -15,17 +16,10 @@ use ciliumc::front::FrontOptions;
 use ciliumc::ir::{Direction, Protocol};
 use ciliumc::resolve::{AuthType, ClassIndex, Lock};
 use ciliumc::source::{self, LoadOptions, SourceMap};
+use folders::cases;
 
 fn load(path: &Path) -> SourceMap {
     source::load(&LoadOptions { paths: vec![path.display().to_string()], exclude: Vec::new() }).unwrap()
-}
-
-fn cases() -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/cases");
-    let mut cases: Vec<PathBuf> = fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).collect();
-    cases.sort();
-    assert!(cases.len() > 50, "only {} cases", cases.len());
-    cases
 }
 
 /// Ports at which outcomes can change, and their neighbours.

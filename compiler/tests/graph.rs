@@ -2,9 +2,11 @@
 //! their snapshots do.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod folders;
+
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use ciliumc::connectivity::diff::Version;
@@ -20,18 +22,11 @@ use ciliumc::front::FrontOptions;
 use ciliumc::ir::Direction;
 use ciliumc::resolve::Lock;
 use ciliumc::source::{self, LoadOptions, SourceMap};
+use folders::cases;
 use serde_json::Value;
 
 fn load(path: &Path) -> SourceMap {
     source::load(&LoadOptions { paths: vec![path.display().to_string()], exclude: Vec::new() }).unwrap()
-}
-
-fn cases() -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/cases");
-    let mut cases: Vec<PathBuf> = fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).collect();
-    cases.sort();
-    assert!(cases.len() > 50, "only {} cases", cases.len());
-    cases
 }
 
 /// A node that is one pod, as probes name it.

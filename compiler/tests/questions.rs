@@ -1,9 +1,11 @@
 //! `trace` of one flow and tests of policies: against the model, against `list`, and as users run them.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod folders;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
 use ciliumc::connectivity::{Party, cilium, ports};
@@ -16,18 +18,11 @@ use ciliumc::ir::{Direction, EndpointIndex, PortSpan, Transport};
 use ciliumc::policy_test::{Fault, What};
 use ciliumc::resolve::Lock;
 use ciliumc::source::SourceMap;
+use folders::cases;
 
 fn analyse(texts: &[(&str, &str)]) -> Analysis {
     let sources = SourceMap::from_texts(texts.iter().copied());
     driver::analyse(&sources, &FrontOptions::default(), Lock::default()).unwrap()
-}
-
-fn cases() -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/cases");
-    let mut cases: Vec<PathBuf> = fs::read_dir(root).unwrap().map(|e| e.unwrap().path().join("input.yaml")).collect();
-    cases.sort();
-    assert!(cases.len() > 50, "only {} cases", cases.len());
-    cases
 }
 
 /// Every pair of ends, as one test: what passes is a counterexample.
@@ -59,7 +54,7 @@ fn passing(analysis: &Analysis, faults: &[Fault]) -> Passing {
 #[test]
 fn counterexamples_are_what_list_says_and_the_tables_agree() {
     let mut seen = [0, 0];
-    for case in cases() {
+    for case in cases().iter().map(|case| case.join("input.yaml")) {
         let input = fs::read_to_string(&case).unwrap();
         let analysis = analyse(&[("input.yaml", &input), ("tests.yaml", NOTHING_PASSES)]);
         if analysis.has_errors() || analysis.cluster.endpoints.is_empty() {
@@ -114,7 +109,7 @@ fn alike(analysis: &Analysis, from: &str, to: &str) -> bool {
 #[test]
 fn a_flow_is_what_the_probes_of_its_ends_say() {
     let mut seen = BTreeMap::<&str, usize>::new();
-    for case in cases() {
+    for case in cases().iter().map(|case| case.join("input.yaml")) {
         let input = fs::read_to_string(&case).unwrap();
         let analysis = analyse(&[("input.yaml", &input)]);
         let pods: Vec<(usize, String)> =
