@@ -51,8 +51,11 @@ pub fn run(args: &TraceArgs) -> Result<u8, Failure> {
     };
     let traced = trace(&analysis, &find("--from", from)?, &find("--to", to)?, L4::new(port.transport, port.first));
     let requests = requests(args);
-    // What has no tables has no cells to show; the verdict does not depend on them.
-    let lowered = driver::build::lower(&analysis).ok();
+    // What has no tables has no cells to show; the verdict does not depend on them. A line of `tsv` shows none.
+    let lowered = match args.output {
+        TraceFormat::Tsv => None,
+        TraceFormat::Text | TraceFormat::Json => driver::build::lower(&analysis).ok(),
+    };
     let report = Report { sources: &sources, analysis: &analysis, lowered, from, to, port, requests };
 
     match args.output {
