@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-use ciliumc_abi::endpoint::Endpoint as Value;
+use ciliumc_abi::endpoint::{self, Endpoint as Value};
 use ciliumc_abi::names as abi;
 
 use crate::attach::{self, Mechanism};
 use crate::error::{Context, Error};
 use crate::gather::gather;
 use crate::names::Hook;
-use crate::pins::{ASIDE, Pins};
+use crate::pins::{ASIDE, PROGRAM, Pins};
 use crate::plan::Step;
 use crate::state::{self, Current, Documents, Endpoint, Remotes};
 use crate::sys::bpf::{self, Layout, Link};
@@ -238,14 +238,14 @@ pub fn refresh(pins: &Pins, seen: &mut Snapshot, steps: &[Step]) -> Result<(), E
 
 fn program(pins: &Pins, name: &str) -> Result<Program, Error> {
     let maps = maps_in(&pins.program(name))?;
-    if !maps.contains_key(abi::ENDPOINTS) {
-        // Somebody took the pin away: whoever is in it gets another one.
+    if maps.get(abi::ENDPOINTS).is_none_or(|map| map.value_size as usize != endpoint::ENDPOINT_BYTES) {
+        // Somebody took the pin away, or another loader made it: whoever is in it gets another one.
         return Ok(Program { maps, slots: Vec::new() });
     }
     let path = pins.program(name).join(abi::ENDPOINTS);
     let map = crate::maps::open(&path)?;
     let bytes = bpf::array_values(map.as_fd()).context(|| format!("cannot read `{}`", path.display()))?;
-    let (slots, _) = bytes.as_chunks::<{ size_of::<Value>() }>();
+    let (slots, _) = bytes.as_chunks::<{ endpoint::ENDPOINT_BYTES }>();
     Ok(Program { maps, slots: slots.iter().map(|slot| Value::id_of(slot) as u16).collect() })
 }
 
@@ -285,7 +285,7 @@ fn leftovers(folder: &Path, into: &mut Vec<PathBuf>) -> Result<(), Error> {
 
 fn maps_in(folder: &Path) -> Result<Maps, Error> {
     let mut maps = Maps::new();
-    for name in names(folder)? {
+    for name in names(folder)?.into_iter().filter(|name| name != PROGRAM) {
         let path = folder.join(&name);
         let map = crate::maps::open(&path)?;
         let layout = bpf::map_layout(map.as_fd()).context(|| format!("cannot look at `{}`", path.display()))?;

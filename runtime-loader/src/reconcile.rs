@@ -24,7 +24,7 @@ use crate::error::{Context, Error};
 use crate::ipcache::{self, Live};
 use crate::maps::{self, Writable};
 use crate::names::Hook;
-use crate::pins::{JUMP, Pins, aside};
+use crate::pins::{JUMP, PROGRAM, Pins, aside};
 use crate::plan::{Load, Plan, ProgramLoad, Publication, Step};
 use crate::program::Loader;
 use crate::state::{self, Slot};
@@ -163,9 +163,7 @@ impl<'a> Ctx<'a> {
                 rcu::synchronize();
                 Ok(())
             }
-            Step::FreeSlots { program, slots } => {
-                slots.iter().try_for_each(|slot| self.set_slot(program, *slot, Value::default()))
-            }
+            Step::FreeSlots { program, slots } => slots.iter().try_for_each(|slot| self.free_slot(program, *slot)),
             Step::RemoveProgram(name) => remove_whole(&pins.program(name)),
             Step::RemoveClass(digest) => remove_whole(&pins.class(digest)),
             Step::RemoveGeneration(number) => {
@@ -293,6 +291,8 @@ impl<'a> Ctx<'a> {
         let jump = maps::create(&folder.join(JUMP), JUMP, &entry::JUMP, &[], Writable::Later)?;
         let set = bpf::prog_array_set(jump.as_fd(), 0, program.as_fd());
         set.context(|| format!("cannot set what leads to `{}`", load.name))?;
+        bpf::obj_pin(program.as_fd(), &folder.join(PROGRAM))
+            .context(|| format!("cannot pin the program `{}`", load.name))?;
         self.commit(&path)
     }
 
@@ -302,6 +302,9 @@ impl<'a> Ctx<'a> {
         self.undo.push(Undo::Slot(load.slot.clone()));
         self.zero_counters(load)?;
         self.set_slot(program, *number, load.value)?;
+        if let Some(opposite) = &load.opposite {
+            self.set_opposite(program, *number, &opposite.program)?;
+        }
         let jump = maps::open(&self.pins.program(program).join(JUMP))?;
         let metrics = maps::open(&self.pins.node().join(names::METRICS))?;
         let entry = entry::load(load.hook, load.endpoint, *number, jump.as_fd(), metrics.as_fd())?;
@@ -327,6 +330,33 @@ impl<'a> Ctx<'a> {
         let map = maps::open(&path)?;
         let set = bpf::array_write(map.as_fd(), number, &value.to_bytes());
         set.context(|| format!("cannot write slot {number} of `{}`", path.display()))
+    }
+
+    /// Lets a program ask the other one of the endpoint in a slot. One that never asks has no map for it.
+    fn set_opposite(&self, program: &str, number: u32, opposite: &str) -> Result<(), Error> {
+        let path = self.pins.program(program).join(names::OPPOSITES);
+        if !path.exists() {
+            return Ok(());
+        }
+        let other = self.pins.program(opposite).join(PROGRAM);
+        let other = bpf::obj_get(&other).context(|| format!("cannot open the program `{}`", other.display()))?;
+        let set = bpf::prog_array_set(maps::open(&path)?.as_fd(), number, other.as_fd());
+        set.context(|| format!("cannot write slot {number} of `{}`", path.display()))
+    }
+
+    /// Frees a slot, and lets go of the program that it could ask: two that ask each other would stay for ever.
+    fn free_slot(&self, program: &str, number: u32) -> Result<(), Error> {
+        self.set_slot(program, number, Value::default())?;
+        let path = self.pins.program(program).join(names::OPPOSITES);
+        if !path.exists() {
+            return Ok(());
+        }
+        match bpf::map_delete(maps::open(&path)?.as_fd(), &number.to_ne_bytes()) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).context(|| format!("cannot write slot {number} of `{}`", path.display()))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn attach(&mut self, place: &Place, hook: Hook) -> Result<(), Error> {
@@ -419,7 +449,7 @@ impl<'a> Ctx<'a> {
             let _ = match undo {
                 Undo::Remove(path) => remove(&path),
                 Undo::Detach(place, hook) => attach::detach(self.pins, &place, hook),
-                Undo::Slot(slot) => self.set_slot(&slot.program, slot.number, Value::default()),
+                Undo::Slot(slot) => self.free_slot(&slot.program, slot.number),
                 Undo::Address { generation, address, base } => self.set_address(generation, address, base),
                 Undo::Remotes(None) => remove(&self.pins.remotes()),
                 Undo::Remotes(Some(old)) => {

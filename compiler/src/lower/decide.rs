@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ciliumc_abi::action::{VERDICT_ALLOW, VERDICT_DENY, VERDICT_REDIRECT};
+use ciliumc_abi::action::{
+    MATCH_ALL, MATCH_L3_L4, MATCH_L3_ONLY, MATCH_L3_PROTO, MATCH_L4_ONLY, MATCH_PROTO_ONLY, VERDICT_DENY, VERDICT_REDIRECT,
+};
 use ciliumc_abi::drop_reason::POLICY_DENY;
 
 use super::factor::{ActionKey, Matching};
@@ -25,14 +27,11 @@ pub fn decide(policy: &DirectionPolicy, default_action: &ActionKey, matching: &[
     }
     let all_pass = policy.enforcement == Enforcement::DefaultAllow;
     if of(RuleAction::Allow).next().is_none() {
-        return if all_pass { ActionKey::plain(VERDICT_ALLOW, 0, Vec::new()) } else { default_action.clone() };
-    }
-    let plain = ActionKey::plain(VERDICT_ALLOW, 0, rules_of(RuleAction::Allow));
-    if of(RuleAction::Allow).all(|m| filter(m).attributes.is_none()) {
-        return plain;
+        return if all_pass { ActionKey::allow(Vec::new(), MATCH_ALL) } else { default_action.clone() };
     }
     let allows = of(RuleAction::Allow).map(|m| (filter(m), m.prefix));
-    let (redirect, auth) = Map::build(allows).lookup();
+    let Found { redirect, auth, match_type } = Map::build(allows).lookup();
+    let plain = ActionKey::allow(rules_of(RuleAction::Allow), match_type);
     let Some(redirect) = redirect else {
         return ActionKey { auth, ..plain };
     };
@@ -95,22 +94,42 @@ impl<'a> Map<'a> {
     }
 
     /// Spec §4.1.
-    fn lookup(&self) -> (Option<&'a Redirect>, AuthType) {
+    fn lookup(&self) -> Found<'a> {
         let (e3, e4) = (self.identity.last_key_value(), self.any.last_key_value());
-        let (winner, own, other) = match (e3, e4) {
-            (None, None) => return (None, AuthType::None),
-            (Some((_, e3)), None) => (e3, &self.identity, None),
-            (None, Some((_, e4))) => (e4, &self.any, None),
-            (Some((p3, e3)), Some((p4, e4))) => {
-                let any_wins = (e4.priority(), p4) > (e3.priority(), p3);
-                if any_wins { (e4, &self.any, Some(&self.identity)) } else { (e3, &self.identity, Some(&self.any)) }
-            }
+        let (any_wins, both) = match (e3, e4) {
+            (None, None) => return Found::default(),
+            (Some(_), None) => (false, false),
+            (None, Some(_)) => (true, false),
+            (Some((p3, e3)), Some((p4, e4))) => ((e4.priority(), p4) > (e3.priority(), p3), true),
         };
+        let (own, other) = if any_wins { (&self.any, &self.identity) } else { (&self.identity, &self.any) };
+        let other = both.then_some(other);
+        let Some((prefix, winner)) = own.last_key_value() else { return Found::default() };
         let auth = match (winner.explicit, other) {
             (None, Some(other)) => stored_auth(own).max(stored_auth(other)),
             (Some(_), _) | (None, None) => stored_auth(own),
         };
-        (winner.redirect, auth)
+        Found { redirect: winner.redirect, auth, match_type: match_type(!any_wins, *prefix) }
+    }
+}
+
+/// What the map says of one packet.
+#[derive(Debug, Default)]
+struct Found<'a> {
+    redirect: Option<&'a Redirect>,
+    auth: AuthType,
+    match_type: u8,
+}
+
+/// The kind of an entry, by what its key says: of this peer or of any, and so many bits of protocol and port.
+pub fn match_type(of_peer: bool, prefix: u8) -> u8 {
+    match (of_peer, prefix) {
+        (true, 0) => MATCH_L3_ONLY,
+        (true, 1..=8) => MATCH_L3_PROTO,
+        (true, 9..) => MATCH_L3_L4,
+        (false, 0) => MATCH_ALL,
+        (false, 1..=8) => MATCH_PROTO_ONLY,
+        (false, 9..) => MATCH_L4_ONLY,
     }
 }
 

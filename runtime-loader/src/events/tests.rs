@@ -18,6 +18,7 @@ fn book() -> Book {
         netns: None,
         attached_by: Mechanism::Tcx,
         addresses: vec!["10.77.0.1".parse().unwrap()],
+        link: Default::default(),
         identity: handmade::DEATHSTAR.1,
         class: Some(1),
         generation: 3,

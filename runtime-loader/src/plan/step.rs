@@ -165,6 +165,8 @@ pub struct Load {
     pub hook: Hook,
     /// The slot.
     pub slot: Slot,
+    /// The endpoint's slot in its program of the other direction, which this one may ask.
+    pub opposite: Option<Slot>,
     /// What is written there.
     pub value: endpoint::Endpoint,
     /// How many counters the slot has, which begin at zero.

@@ -24,7 +24,16 @@ fn pins() -> Pins {
 fn request(name: &str, interface: &str) -> AddRequest {
     let (name, interface) = (name.to_owned(), interface.to_owned());
     let known_by = KnownBy::Name(name.clone());
-    AddRequest { name, known_by, interface, ifindex: 7, netns: None, attach_by: Mechanism::Tcx, addresses: Vec::new() }
+    AddRequest {
+        name,
+        known_by,
+        interface,
+        ifindex: 7,
+        netns: None,
+        attach_by: Mechanism::Tcx,
+        addresses: Vec::new(),
+        link: Default::default(),
+    }
 }
 
 fn lines(plan: &Plan) -> Vec<String> {

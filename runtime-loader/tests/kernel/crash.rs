@@ -27,6 +27,7 @@ fn add_partly(lab: &Lab, bundle: &std::path::Path, count: usize) -> usize {
             netns: None,
             attach_by: Mechanism::Tcx,
             addresses: Vec::new(),
+            link: Default::default(),
         };
         let mut plan = plan::add(&scene, &request).expect("plan");
         let all = plan.steps.len();
