@@ -82,6 +82,8 @@ enum Undo {
     Address { generation: u32, address: IpAddr, base: u32 },
     /// Free a slot.
     Slot(Slot),
+    /// Let two programs ask each other again.
+    Part(Vec<Slot>),
     /// What was said of other nodes' addresses.
     Remotes(Option<Vec<u8>>),
 }
@@ -142,6 +144,13 @@ impl<'a> Ctx<'a> {
                 self.undo.push(Undo::Remotes(old));
                 state::write(&path, remotes)
             }
+            Step::Part { slots, .. } => {
+                self.undo.push(Undo::Part(slots.clone()));
+                // Of an older loader, or taken away by somebody: then there is nothing to part.
+                let there = |slot: &&Slot| pins.program(&slot.program).join(names::OPPOSITES).exists();
+                slots.iter().filter(there).try_for_each(|slot| self.part(&slot.program, slot.number))
+            }
+            Step::Meet { slots, .. } => self.meet(slots.values()),
             Step::Verify(endpoints) => endpoints.iter().try_for_each(|id| self.verify(*id)),
             Step::ForgetConnections(address) => self.forget_connections(*address),
             Step::SetCurrent(current) => {
@@ -302,9 +311,6 @@ impl<'a> Ctx<'a> {
         self.undo.push(Undo::Slot(load.slot.clone()));
         self.zero_counters(load)?;
         self.set_slot(program, *number, load.value)?;
-        if let Some(opposite) = &load.opposite {
-            self.set_opposite(program, *number, &opposite.program)?;
-        }
         let jump = maps::open(&self.pins.program(program).join(JUMP))?;
         let metrics = maps::open(&self.pins.node().join(names::METRICS))?;
         let entry = entry::load(load.hook, load.endpoint, *number, jump.as_fd(), metrics.as_fd())?;
@@ -332,25 +338,30 @@ impl<'a> Ctx<'a> {
         set.context(|| format!("cannot write slot {number} of `{}`", path.display()))
     }
 
-    /// Lets a program ask the other one of the endpoint in a slot. One that never asks has no map for it.
-    fn set_opposite(&self, program: &str, number: u32, opposite: &str) -> Result<(), Error> {
-        let path = self.pins.program(program).join(names::OPPOSITES);
-        if !path.exists() {
-            return Ok(());
+    /// Lets each of an endpoint's programs ask the other one.
+    fn meet<'s>(&self, slots: impl Iterator<Item = &'s Slot>) -> Result<(), Error> {
+        let slots: Vec<_> = slots.collect();
+        let [one, other] = slots[..] else { return Ok(()) };
+        for (slot, other) in [(one, other), (other, one)] {
+            let path = self.pins.program(&slot.program).join(names::OPPOSITES);
+            let program = self.pins.program(&other.program).join(PROGRAM);
+            let program =
+                bpf::obj_get(&program).context(|| format!("cannot open the program `{}`", program.display()))?;
+            let set = bpf::prog_array_set(maps::open(&path)?.as_fd(), slot.number, program.as_fd());
+            set.context(|| format!("cannot write slot {} of `{}`", slot.number, path.display()))?;
         }
-        let other = self.pins.program(opposite).join(PROGRAM);
-        let other = bpf::obj_get(&other).context(|| format!("cannot open the program `{}`", other.display()))?;
-        let set = bpf::prog_array_set(maps::open(&path)?.as_fd(), number, other.as_fd());
-        set.context(|| format!("cannot write slot {number} of `{}`", path.display()))
+        Ok(())
     }
 
-    /// Frees a slot, and lets go of the program that it could ask: two that ask each other would stay for ever.
+    /// Frees a slot, and lets go of the program that it could ask.
     fn free_slot(&self, program: &str, number: u32) -> Result<(), Error> {
         self.set_slot(program, number, Value::default())?;
+        self.part(program, number)
+    }
+
+    /// Makes the endpoint's other program unknown to a slot.
+    fn part(&self, program: &str, number: u32) -> Result<(), Error> {
         let path = self.pins.program(program).join(names::OPPOSITES);
-        if !path.exists() {
-            return Ok(());
-        }
         match bpf::map_delete(maps::open(&path)?.as_fd(), &number.to_ne_bytes()) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 Err(error).context(|| format!("cannot write slot {number} of `{}`", path.display()))
@@ -449,6 +460,7 @@ impl<'a> Ctx<'a> {
             let _ = match undo {
                 Undo::Remove(path) => remove(&path),
                 Undo::Detach(place, hook) => attach::detach(self.pins, &place, hook),
+                Undo::Part(slots) => self.meet(slots.iter()),
                 Undo::Slot(slot) => self.free_slot(&slot.program, slot.number),
                 Undo::Address { generation, address, base } => self.set_address(generation, address, base),
                 Undo::Remotes(None) => remove(&self.pins.remotes()),

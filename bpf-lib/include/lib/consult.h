@@ -13,7 +13,7 @@
 #include "lib/l4.h"
 #include "lib/policy.h"
 
-/* For each slot the other program of its endpoint. */
+/* For each slot the other program of its endpoint, from when both are in force until one is to be replaced. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
 	__uint(max_entries, SET_AT_LOAD);

@@ -37,11 +37,17 @@ static __always_inline int enforce_begin(struct __sk_buff *ctx, const struct flo
 	return ret;
 }
 
-/* Verdict of a reply whose flow no policy of this generation has judged yet. */
+/*
+ * Verdict of a reply whose flow no policy of this generation has judged yet. While the loader replaces one program of the
+ * endpoint behind the other they are strangers, and the reply passes for what it is: either policy is whole then, in its own
+ * direction. What policy has refused does not pass even so.
+ */
 static __always_inline int enforce_again(struct __sk_buff *ctx, struct flow *flow, u8 direction, struct ct_entry *entry,
 					 struct decision *decision)
 {
 	decision->verdict = consult(ctx, flow, direction);
+	if (decision->verdict == DROP_MISSED_TAIL_CALL && entry->generation != CT_GENERATION_ENDED)
+		return CTX_ACT_OK;
 	decision->cause = ctx->cb[CONSULT_CB_CAUSE];
 	if (decision->verdict < 0)
 		ct_end(entry);

@@ -153,15 +153,30 @@ fn an_error_about_a_flow_that_ended_is_related_to_nothing() {
 }
 
 #[test]
-fn who_cannot_be_asked_allows_nothing() {
-    let Some(mut machine) = Machine::new(&client(ALLOW)) else { return };
-    assert_eq!(machine.sends(&udp_frame(POD4, 1000, PEER4, 80)), 0);
-    machine.switch(&mut machine.next(&client(ALLOW), NEXT));
-    machine.part();
-    let reply = udp_frame(PEER4, 80, POD4, 1000);
-    assert_eq!(machine.gets(&reply), MISSED_TAIL_CALL);
-    assert_eq!(machine.gets(&reply), MISSED_TAIL_CALL, "the packet's control block is what it was");
-    // The side that began needs nobody's word, and what it says holds for replies.
-    assert_eq!(machine.sends(&udp_frame(POD4, 1000, PEER4, 80)), 0);
-    assert_eq!(machine.gets(&reply), 0);
+fn in_the_middle_of_a_switch_each_direction_has_one_policy() {
+    for [pod, peer, ..] in FAMILIES {
+        let both = |action| Setup::new(tables(action), tables(action));
+        let Some(mut machine) = Machine::new(&both(ALLOW)) else { return };
+        let mine = exchanges(pod, peer);
+        let theirs = exchanges(peer, pod);
+        for ((sent, _), (got, _)) in mine.iter().zip(&theirs).take(3) {
+            assert_eq!((machine.sends(sent), machine.gets(got)), (0, 0));
+        }
+        let mut next = machine.next(&both(DENY), NEXT);
+        machine.part();
+        next.part();
+        machine.switch_one(DIRECTION_EGRESS, &mut next);
+        for ((sent, reply), (got, answer)) in mine.iter().zip(&theirs).take(3) {
+            // The egress program is new, the ingress program is not.
+            assert_eq!((machine.gets(got), machine.sends(answer)), (0, 0));
+            assert_eq!(machine.gets(reply), 0, "nobody has asked yet");
+            assert_eq!(machine.sends(sent), POLICY_DENY);
+            assert_eq!(machine.gets(reply), MISSED_TAIL_CALL, "it has ended, whoever can be asked");
+        }
+        machine.switch_one(DIRECTION_INGRESS, &mut next);
+        machine.meet();
+        for ((_, reply), (_, answer)) in mine.iter().zip(&theirs).take(3) {
+            assert_eq!((machine.sends(answer), machine.gets(reply)), (POLICY_DENY, POLICY_DENY));
+        }
+    }
 }

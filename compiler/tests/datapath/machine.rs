@@ -258,9 +258,14 @@ impl Machine {
 
     /// Makes the two programs strangers to each other.
     pub fn part(&mut self) {
-        for ebpf in [&mut self.from, &mut self.to] {
-            ProgramArray::try_from(ebpf.map_mut(names::OPPOSITES).unwrap()).unwrap().clear_index(&0).unwrap();
-        }
+        part(&mut self.from);
+        part(&mut self.to);
+    }
+
+    /// Makes them known to each other again.
+    pub fn meet(&mut self) {
+        meet(&mut self.from, classifier(&mut self.to, names::TO_CONTAINER).fd().unwrap());
+        meet(&mut self.to, classifier(&mut self.from, names::FROM_CONTAINER).fd().unwrap());
     }
 
     /// The endpoint sends a frame that is answered in its place: the answer.
@@ -381,6 +386,18 @@ fn programs(built: &[Vec<u8>; 2], setup: &Setup, generation: u32, pins: &Path) -
     meet(&mut from, classifier(&mut to, names::TO_CONTAINER).fd().unwrap());
     meet(&mut to, classifier(&mut from, names::FROM_CONTAINER).fd().unwrap());
     Programs { from, to }
+}
+
+impl Programs {
+    /// Makes the two programs strangers to each other.
+    pub fn part(&mut self) {
+        part(&mut self.from);
+        part(&mut self.to);
+    }
+}
+
+fn part(ebpf: &mut Ebpf) {
+    ProgramArray::try_from(ebpf.map_mut(names::OPPOSITES).unwrap()).unwrap().clear_index(&0).unwrap();
 }
 
 fn meet(ebpf: &mut Ebpf, other: &ProgramFd) {
