@@ -18,7 +18,10 @@ impl FromStr for Mac {
         let mut octets = [0; 6];
         let mut parts = text.split([':', '-']);
         for octet in &mut octets {
-            let part = parts.next().filter(|part| part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_hexdigit())).ok_or_else(wrong)?;
+            let part = parts
+                .next()
+                .filter(|part| part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_hexdigit()))
+                .ok_or_else(wrong)?;
             *octet = u8::from_str_radix(part, 16).map_err(|_| wrong())?;
         }
         // The lowest bit of the first byte is that of a group.
@@ -59,7 +62,9 @@ mod tests {
         let mac: Mac = "02:42:AC:11:00:0f".parse().unwrap();
         assert_eq!(mac, Mac([2, 0x42, 0xac, 0x11, 0, 15]));
         assert_eq!(mac.to_string(), "02:42:ac:11:00:0f");
-        for wrong in ["", "02:42:ac:11:00", "02:42:ac:11:00:0f:00", "2:42:ac:11:00:0f", "02:42:ac:11:00:xx", "+2:42:ac:11:00:0f"] {
+        for wrong in
+            ["", "02:42:ac:11:00", "02:42:ac:11:00:0f:00", "2:42:ac:11:00:0f", "02:42:ac:11:00:xx", "+2:42:ac:11:00:0f"]
+        {
             assert!(wrong.parse::<Mac>().is_err(), "{wrong}");
         }
         for nobody in ["00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff", "01:00:5e:00:00:01"] {

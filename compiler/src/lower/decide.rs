@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ciliumc_abi::action::{
-    MATCH_ALL, MATCH_L3_L4, MATCH_L3_ONLY, MATCH_L3_PROTO, MATCH_L4_ONLY, MATCH_PROTO_ONLY, VERDICT_DENY, VERDICT_REDIRECT,
+    MATCH_ALL, MATCH_L3_L4, MATCH_L3_ONLY, MATCH_L3_PROTO, MATCH_L4_ONLY, MATCH_PROTO_ONLY, VERDICT_DENY,
+    VERDICT_REDIRECT,
 };
 use ciliumc_abi::drop_reason::POLICY_DENY;
 
@@ -154,4 +155,108 @@ fn pruned<'a>(trie: &Trie<'a>, covering: &[&Trie<'a>]) -> Trie<'a> {
 /// Authentication that the longest entry carries: its own, or that of the most specific explicit entry that covers it.
 fn stored_auth(trie: &Trie<'_>) -> AuthType {
     trie.values().rev().find_map(|entry| entry.explicit).map_or(AuthType::None, AuthType::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use ciliumc_abi::action::MATCH_NONE;
+    use ciliumc_abi::table::{DIR_SCTP, DIR_TCP, DIR_UDP};
+
+    use super::*;
+    use crate::driver;
+    use crate::front::FrontOptions;
+    use crate::lower::factor::factor;
+    use crate::resolve::Lock;
+    use crate::source::SourceMap;
+
+    const PODS: &str = "
+apiVersion: v1
+kind: Pod
+metadata: {name: a, namespace: ns, labels: {app: a}}
+spec: {containers: [{name: c, image: x}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: b, namespace: ns, labels: {app: b}}
+spec: {containers: [{name: c, image: x}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: c, namespace: ns, labels: {app: c}}
+spec: {containers: [{name: c, image: x}]}
+---
+apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: {name: p, namespace: ns}
+spec:
+  endpointSelector: {matchLabels: {app: a}}
+";
+
+    /// The match kind of what `a` gets from the pod with a label, at a port of a directory.
+    fn kinds(rules: &str, asked: &[(&str, u32, u16)]) -> Vec<u8> {
+        let text = format!("{PODS}{rules}");
+        let sources = SourceMap::from_texts([("a.yaml", text.as_str())]);
+        let analysis = driver::analyse(&sources, &FrontOptions::default(), Lock::default()).unwrap();
+        let resolved = &analysis.resolved;
+        let known: Vec<_> = resolved.identities.keys().copied().collect();
+        let index = |app: &str| {
+            let has = |label: String| label.ends_with(&format!(":app={app}"));
+            let of = resolved.identities.iter().find(|(_, one)| one.labels.iter().any(|label| has(label.to_string())));
+            *of.unwrap().0
+        };
+        let own = index("a");
+        let class = resolved.classes.iter().find(|class| class.identity == own).unwrap();
+        let factored = factor(&class.ingress, &known);
+        let kind = |&(app, directory, port): &(&str, u32, u16)| {
+            let row = factored.rows_of.iter().find(|(one, _)| *one == index(app)).unwrap().1;
+            let segments = &factored.directories[directory as usize];
+            let segment = segments.iter().find(|segment| (segment.first..=segment.last).contains(&port)).unwrap();
+            factored.cells[row][segment.class].match_type
+        };
+        asked.iter().map(kind).collect()
+    }
+
+    #[test]
+    fn the_entry_that_lets_a_packet_pass_says_what_it_is_about() {
+        let rules = "
+  ingress:
+  - fromEndpoints: [{matchLabels: {app: b}}]
+    toPorts: [{ports: [{port: '80', protocol: TCP}, {port: '440', endPort: 450, protocol: TCP}, {port: '0', protocol: SCTP}]}]
+  - toPorts: [{ports: [{port: '443', protocol: TCP}, {port: '0', protocol: UDP}]}]
+  - fromEndpoints: [{matchLabels: {app: c}}]
+";
+        let asked = [
+            ("b", DIR_TCP, 80),
+            ("b", DIR_TCP, 81),
+            ("b", DIR_TCP, 441),
+            // Of two entries the longer one speaks, and of two as long the peer's own.
+            ("b", DIR_TCP, 443),
+            ("b", DIR_UDP, 9),
+            ("b", DIR_SCTP, 9),
+            ("c", DIR_TCP, 80),
+            ("c", DIR_TCP, 443),
+            ("c", DIR_UDP, 9),
+        ];
+        let expected = [
+            MATCH_L3_L4,
+            MATCH_NONE,
+            MATCH_L3_L4,
+            MATCH_L4_ONLY,
+            MATCH_PROTO_ONLY,
+            MATCH_L3_PROTO,
+            MATCH_L3_ONLY,
+            MATCH_L4_ONLY,
+            MATCH_PROTO_ONLY,
+        ];
+        assert_eq!(kinds(rules, &asked), expected);
+    }
+
+    #[test]
+    fn what_nothing_isolates_passes_for_everything() {
+        let rules = "
+  enableDefaultDeny: {ingress: false}
+  ingressDeny: [{fromEndpoints: [{matchLabels: {app: c}}]}]
+";
+        assert_eq!(kinds(rules, &[("b", DIR_TCP, 80), ("c", DIR_TCP, 80)]), [MATCH_ALL, MATCH_NONE]);
+    }
 }

@@ -97,7 +97,9 @@ pub fn link(
     let mut link = Link { mac, gateways: gateways.to_vec(), gateway_mac: None };
     if !gateways.is_empty() {
         let found = own_mac().context(|| format!("cannot ask for the MAC address of `{interface}`"))?;
-        let none = || Error::Machine(format!("interface {interface} has no MAC address, so there is none to tell for --gateway"));
+        let none = || {
+            Error::Machine(format!("interface {interface} has no MAC address, so there is none to tell for --gateway"))
+        };
         link.gateway_mac = Some(Mac(found.ok_or_else(none)?));
     }
     Ok(link)

@@ -160,9 +160,8 @@ pub fn pinned_maps(pins: &Pins, snapshot: &Snapshot) -> Result<Vec<PinnedMap>, E
     for folder in folders {
         let names = files::names(&folder).context(|| format!("cannot list `{}`", folder.display()))?;
         // Links are pinned beside the counters of an endpoint, and a program beside its maps.
-        let is_map = |name: &&String| {
-            *name != PROGRAM && (!folder.starts_with(pins.endpoints()) || name.ends_with("_counters"))
-        };
+        let is_map =
+            |name: &&String| *name != PROGRAM && (!folder.starts_with(pins.endpoints()) || name.ends_with("_counters"));
         for name in names.iter().filter(is_map) {
             found.push(pinned_map(pins, folder.join(name))?);
         }

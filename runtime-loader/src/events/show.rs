@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use ciliumc_abi::{action, drop_reason};
 use ciliumc_abi::provenance::Rule;
+use ciliumc_abi::{action, drop_reason};
 use serde_json::{Value, json};
 
 use super::{Book, End, Event, What};

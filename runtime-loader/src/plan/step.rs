@@ -237,7 +237,9 @@ impl fmt::Display for Step {
             Self::Switch { place, hook, from } => {
                 write!(f, "replace {hook} of endpoint {} (program {from})", place.endpoint)
             }
-            Self::Part { endpoint, .. } => write!(f, "let replies of endpoint {endpoint} pass while its programs change"),
+            Self::Part { endpoint, .. } => {
+                write!(f, "let replies of endpoint {endpoint} pass while its programs change")
+            }
             Self::Meet { endpoint, .. } => write!(f, "judge replies of endpoint {endpoint} by its new programs"),
             Self::Verify(endpoints) => write!(f, "verify the programs of {} endpoints", endpoints.len()),
             Self::SetRemotes(remotes) => write!(f, "record {} addresses of other nodes", remotes.len()),

@@ -97,7 +97,12 @@ fn after(pins: &Pins, bundle: &Bundle, before: &Snapshot, plan: &Plan) -> Snapsh
                 check_bindings(pins, &snapshot, load);
                 let maps = load.maps.iter().cloned().collect();
                 let slots = vec![0; load.slots as usize];
-                assert!(snapshot.programs.insert(load.name.clone(), Program { maps, slots, ..Program::default() }).is_none());
+                assert!(
+                    snapshot
+                        .programs
+                        .insert(load.name.clone(), Program { maps, slots, ..Program::default() })
+                        .is_none()
+                );
             }
             Step::Load(load) => {
                 let slots = &mut snapshot.programs.get_mut(&load.slot.program).unwrap().slots;
