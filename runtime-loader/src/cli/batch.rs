@@ -114,7 +114,7 @@ fn request(line: &str, attach_by: Mechanism) -> Result<AddRequest, Error> {
     let ifindex = match &line.netns {
         None => net::ifindex(&interface),
         Some(path) => net::ifindex_in(Path::new(path), &interface)
-            .context(|| format!("cannot look into the network namespace `{path}`"))?,
+            .context(|| format!("cannot look into the network namespace `{path}` (it takes CAP_SYS_ADMIN)"))?,
     };
     let ifindex = ifindex.ok_or_else(|| no_interface(&interface))?;
     Ok(AddRequest { name, known_by, interface, ifindex, netns: line.netns, attach_by, addresses: line.addresses })

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::lab::{DEATHSTAR, Lab, XWING};
+use crate::lab::{DEATHSTAR, Lab, XWING, loader};
 
 fn json(lab: &Lab, args: &[&str]) -> Value {
     serde_json::from_str(&lab.ok(&[args, &["-o", "json"]].concat())).expect("JSON")
@@ -117,7 +117,7 @@ fn metrics_are_served_until_the_end() {
     lab.add(&lab.bundle(80), DEATHSTAR);
     let (root, state) = (lab.root(), lab.state());
     let (mut server, address) = lab.inside_node(move || {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ciliumc-loader"));
+        let mut command = Command::new(loader());
         command.arg("--root").arg(root).arg("--state-dir").arg(state);
         command.args(["metrics", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped());
         let mut server = command.spawn().unwrap();
