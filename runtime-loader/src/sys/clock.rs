@@ -31,10 +31,13 @@ pub fn uuid() -> io::Result<String> {
     if unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) } != 16 {
         return Err(io::Error::last_os_error());
     }
-    let number = u128::from_be_bytes(bytes) & !(0xf << 76 | 0b11 << 62) | 4 << 76 | 0b10 << 62;
-    let part = |shift: u32, digits: u32| (number >> shift) & ((1 << (4 * digits)) - 1);
-    let (a, b, c, d, e) = (part(96, 8), part(80, 4), part(64, 4), part(48, 4), part(0, 12));
-    Ok(format!("{a:08x}-{b:04x}-{c:04x}-{d:04x}-{e:012x}"))
+    (bytes[6], bytes[8]) = (bytes[6] & 0x0f | 0x40, bytes[8] & 0x3f | 0x80);
+    let mut text = String::new();
+    for (at, byte) in bytes.into_iter().enumerate() {
+        let dash = if matches!(at, 4 | 6 | 8 | 10) { "-" } else { "" };
+        text.push_str(&format!("{dash}{byte:02x}"));
+    }
+    Ok(text)
 }
 
 #[cfg(test)]
