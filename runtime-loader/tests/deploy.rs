@@ -147,7 +147,8 @@ fn problems(value: &Value, kind: &str, path: &str, into: &mut Vec<String>) {
         (_, Value::Mapping(map)) if fields.is_some() => {
             for (key, value) in map {
                 let key = key.as_str().unwrap_or("?");
-                let known = fields.unwrap().split_whitespace().find_map(|field| field.strip_prefix(key)?.strip_prefix(':'));
+                let known =
+                    fields.unwrap().split_whitespace().find_map(|field| field.strip_prefix(key)?.strip_prefix(':'));
                 match known {
                     Some(kind) => problems(value, kind, &format!("{path}.{key}"), into),
                     None => into.push(format!("{path}: {kind} has no field `{key}`")),

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use crate::batch::interfaces;
 use crate::cgroup::Cgroup;
 use crate::lab::{DEATHSTAR, Lab, XWING, loader, utf8};
 
@@ -17,6 +18,9 @@ use crate::lab::{DEATHSTAR, Lab, XWING, loader, utf8};
 const KERNEL_SLACK: u64 = 1 << 20;
 /// What a process may grow by: a page here and there, not one for every hundred lines.
 const PROCESS_SLACK_KB: u64 = 256;
+
+/// Cycles until all that is shared is taken away, too.
+const ROUND: usize = 20;
 
 fn cycles() -> usize {
     let asked = std::env::var("CILIUMC_LEAK_CYCLES").ok();
@@ -77,10 +81,19 @@ fn nothing_is_left_of_endpoints_that_came_and_went() {
     let mut ids = (Vec::new(), Vec::new());
     let mut bytes = 0;
     let (mut maps, mut programs) = (Vec::new(), Vec::new());
-    let cycles = cycles();
+    let cycles = cycles().next_multiple_of(ROUND);
+    let fleet = interfaces(&lab, 1);
+    let mate =
+        json!({"name": "run/mate", "labels": ["app=deathstar"], "interface": fleet[0], "addresses": ["10.77.0.9"]});
+    let mate = format!("{mate}\n");
     // The first ones fill caches, and the folder of all classes stays behind the first class.
-    let warm = 12;
+    let warm = ROUND;
     for cycle in 0..warm + cycles {
+        // Most find a mate whose programs they share; the others bring theirs, which go with them.
+        let alone = cycle % ROUND < 3;
+        if cycle % ROUND == 3 {
+            ok(&batch, &mate, 0);
+        }
         // Known, unknown, by name, by labels, one by one and in a batch.
         match cycle % 3 {
             0 => {
@@ -89,18 +102,21 @@ fn nothing_is_left_of_endpoints_that_came_and_went() {
             1 => ok(&batch, &line("run/time", "app=deathstar"), 0),
             _ => ok(&batch, &line("run/time", "app=droid"), 3),
         }
-        if cycle >= warm && (cycle - warm) % (cycles / 4).max(25) < 3 {
+        if cycle >= warm && alone && (cycle - warm) / ROUND % (cycles / ROUND / 4).max(1) == 0 {
             let now = lab.kernel_ids();
             maps.extend(now.0.into_iter().filter(|id| !ids.0.contains(id)));
             programs.extend(now.1.into_iter().filter(|id| !ids.1.contains(id)));
         }
-        ok(&[&del[..], &["--id", "2"]].concat(), "", 0);
+        ok(&[&del[..], &["--id", if alone { "2" } else { "3" }]].concat(), "", 0);
+        if cycle % ROUND == ROUND - 1 {
+            ok(&[&del[..], &["--endpoint", "run/mate"]].concat(), "", 0);
+        }
         if cycle + 1 == warm {
             files = lab.listing();
             ids = lab.kernel_ids();
             std::thread::sleep(Duration::from_secs(1));
             bytes = group.map_or(0, Cgroup::kernel_bytes);
-        } else if cycle > warm {
+        } else if cycle > warm && cycle % ROUND == ROUND - 1 {
             assert_eq!(lab.listing(), files, "after cycle {}", cycle - warm);
         }
     }
