@@ -102,7 +102,7 @@ fn nothing_is_left_of_endpoints_that_came_and_went() {
             1 => ok(&batch, &line("run/time", "app=deathstar"), 0),
             _ => ok(&batch, &line("run/time", "app=droid"), 3),
         }
-        if cycle >= warm && alone && (cycle - warm) / ROUND % (cycles / ROUND / 4).max(1) == 0 {
+        if cycle >= warm && alone && ((cycle - warm) / ROUND).is_multiple_of((cycles / ROUND / 4).max(1)) {
             let now = lab.kernel_ids();
             maps.extend(now.0.into_iter().filter(|id| !ids.0.contains(id)));
             programs.extend(now.1.into_iter().filter(|id| !ids.1.contains(id)));

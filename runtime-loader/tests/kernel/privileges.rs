@@ -27,12 +27,12 @@ fn run(lab: &Lab, uid: u32, capabilities: &[&str], args: &[&str]) -> Output {
 
 /// Gives the node's folders to a user, and the loader a place where everybody may run it.
 fn give(lab: &Lab, uid: u32) {
-    let folder = lab.state().parent().unwrap().to_owned();
-    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755)).unwrap();
-    std::fs::copy(loader(), folder.join("loader")).unwrap();
-    std::fs::create_dir_all(lab.state()).unwrap();
-    for owned in [lab.state().as_path(), lab.root().parent().unwrap()] {
-        chown(owned, Some(uid), Some(uid)).unwrap();
+    let folder = lab.state().parent().expect("a folder").to_owned();
+    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755)).expect("mode");
+    std::fs::copy(loader(), folder.join("loader")).expect("a copy");
+    std::fs::create_dir_all(lab.state()).expect("a folder");
+    for owned in [lab.state().as_path(), lab.root().parent().expect("a folder")] {
+        chown(owned, Some(uid), Some(uid)).expect("chown");
     }
 }
 
