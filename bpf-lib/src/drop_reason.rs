@@ -53,3 +53,24 @@ pub fn text(reason: u8) -> &'static str {
         _ => "Unknown reason",
     }
 }
+
+/// Name of a drop reason in flow.proto's `DropReason`; `None` for ours, which have none.
+pub fn flow_name(reason: u8) -> Option<&'static str> {
+    Some(match reason {
+        INVALID_SOURCE_IP => "INVALID_SOURCE_IP",
+        POLICY_DENIED => "POLICY_DENIED",
+        INVALID_PACKET => "INVALID_PACKET_DROPPED",
+        CT_UNKNOWN_PROTO => "CT_UNKNOWN_L4_PROTOCOL",
+        UNKNOWN_L3 => "UNSUPPORTED_L3_PROTOCOL",
+        MISSED_TAIL_CALL => "MISSED_TAIL_CALL",
+        CT_MAP_INSERT_FAILED => "CT_MAP_INSERTION_FAILED",
+        INVALID_EXTHDR => "INVALID_IPV6_EXTENSION_HEADER",
+        FRAG_NOT_FOUND => "FIRST_LOGICAL_DATAGRAM_FRAGMENT_NOT_FOUND",
+        NO_PROXY => "SOCKET_LOOKUP_FAILED",
+        POLICY_DENY => "POLICY_DENY",
+        VLAN_FILTERED => "VLAN_FILTERED",
+        AUTH_REQUIRED => "AUTH_REQUIRED",
+        EP_NOT_READY => "DROP_EP_NOT_READY",
+        _ => return None,
+    })
+}

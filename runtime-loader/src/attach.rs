@@ -1,6 +1,6 @@
 //! Putting a program where an endpoint's packets pass: tcx, or clsact on kernels before 6.6.
 //!
-//! A tcx link is pinned, lives without its interface's namespace, and is replaced by compare and swap. A clsact filter
+//! A tcx link is pinned, lives without its interface's namespace, and is replaced by compare and swap (with CAP_SYS_ADMIN). A clsact filter
 //! lives with the interface: it is found and replaced over netlink, in the interface's namespace, atomically for
 //! packets; that the program is still the expected one is looked at just before. Neither is ever detached to be
 //! replaced.
@@ -141,8 +141,19 @@ pub fn replace(pins: &Pins, place: &Place, hook: Hook, program: BorrowedFd<'_>, 
         Mechanism::Tcx => {
             let path = pins.link(endpoint, hook);
             let link = bpf::obj_get(&path).context(|| format!("cannot open the link `{}`", path.display()))?;
-            let old = bpf::prog_by_id(from).context(|| format!("cannot open program {from} of endpoint {endpoint}"))?;
-            bpf::link_update(link.as_fd(), program, old.as_fd()).context(changed)
+            match bpf::prog_by_id(from) {
+                Ok(old) => bpf::link_update(link.as_fd(), program, Some(old.as_fd())).context(changed),
+                // Programs by number are for CAP_SYS_ADMIN. Without it the kernel does not compare; all who keep to the
+                // lock wait, and anybody else is looked for just before.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    let now = bpf::link_info(link.as_fd()).context(changed)?;
+                    if now.prog_id != from {
+                        return Err(Error::Machine(changed()));
+                    }
+                    bpf::link_update(link.as_fd(), program, None).context(changed)
+                }
+                Err(error) => Err(error).context(|| format!("cannot open program {from} of endpoint {endpoint}")),
+            }
         }
         Mechanism::Clsact => {
             let found = place.filter(hook)?;

@@ -39,3 +39,6 @@ pub mod sys;
 #[cfg(test)]
 #[path = "../tests/support/handmade.rs"]
 mod handmade;
+#[cfg(test)]
+#[path = "../tests/support/hubble.rs"]
+mod hubble;

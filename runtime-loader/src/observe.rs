@@ -102,20 +102,29 @@ impl Seen {
     }
 }
 
-/// Refuses to go on when this process or kernel cannot do what the loader needs.
+/// Refuses to go on when this process or kernel cannot do what it takes to change something.
 pub fn require_machine(pins: &Pins) -> Result<(), Error> {
     let missing = probe::missing_capability().context(|| "cannot read the capabilities".to_owned())?;
     if let Some(missing) = missing {
-        return Err(Error::Machine(format!("this process lacks {missing}; run it as root")));
+        return Err(Error::Machine(format!(
+            "this process lacks {missing}; run it as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON"
+        )));
     }
+    require_bpffs(pins)?;
+    if !bpf::has_ringbuf() {
+        return Err(Error::Machine("the kernel has no BPF ring buffer; Linux 5.13 or later is needed".to_owned()));
+    }
+    Ok(())
+}
+
+/// Refuses to go on where there can be no pins. To look at them takes no capability, only the right to their files: the
+/// kernel says it when that is missing.
+pub fn require_bpffs(pins: &Pins) -> Result<(), Error> {
     let root = pins.root.display();
     if !probe::on_bpffs(&pins.root).context(|| format!("cannot look at `{root}`"))? {
         return Err(Error::Machine(format!(
             "`{root}` is not on a BPF file system; mount one: mount -t bpf bpf /sys/fs/bpf"
         )));
-    }
-    if !bpf::has_ringbuf() {
-        return Err(Error::Machine("the kernel has no BPF ring buffer; Linux 5.13 or later is needed".to_owned()));
     }
     Ok(())
 }

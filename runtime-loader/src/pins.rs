@@ -8,6 +8,7 @@
 //! ROOT/endpoints/ID/{from_container,to_container}        links
 //! ROOT/endpoints/ID/{from_container,to_container}_counters while they drop everything
 //! STATE/lock  STATE/current.json  STATE/ipcache.json  STATE/endpoints/ID.json  STATE/rcu_expedited
+//! STATE/monitor.lock
 //! STATE/generations/N/{generation.json,manifest.json,provenance.json,ipcache.bin}
 //! STATE/generations/N/files/{objects,tables}/*                of the current and the previous generation
 //! ```
@@ -95,6 +96,11 @@ impl Pins {
     /// The lock of all commands that change something.
     pub fn lock(&self) -> PathBuf {
         self.state.join("lock")
+    }
+
+    /// Which monitor reads the events.
+    pub fn monitor_lock(&self) -> PathBuf {
+        self.state.join("monitor.lock")
     }
 
     /// What the kernel's switch for short grace periods was before a command turned it on.

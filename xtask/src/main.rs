@@ -31,9 +31,15 @@ enum Chore {
     /// Run every test of the workspace
     #[command(
         after_help = "Examples:\n  cargo xtask test\n  cargo xtask test -- --test cases      only what snapshots tell\n  \
-                      CILIUMC_REQUIRE_KERNEL=1 cargo xtask test      a test that must skip fails"
+                      CILIUMC_REQUIRE_KERNEL=1 cargo xtask test      a test that must skip fails\n  \
+                      cargo xtask test --whole -- --test kernel leak::     10 000 cycles\n  \
+                      cargo xtask test --whole -- --test kernel kill::     the whole kill matrix"
     )]
     Test {
+        /// Do all where else a sample is taken: 10 000 cycles of endpoints, a kill at every system call, a million
+        /// packets, 1 000 switches
+        #[arg(long)]
+        whole: bool,
         /// Words for `cargo test`
         #[arg(last = true)]
         words: Vec<String>,
@@ -80,7 +86,7 @@ fn main() -> ExitCode {
     let result = process::catch_interrupts().and_then(|()| match arguments.chore {
         Chore::Setup => setup::ensure(Need::Kernel, report),
         Chore::Demo => demo::run(report),
-        Chore::Test { words } => suite::run(&words, report),
+        Chore::Test { whole, words } => suite::run(&words, whole, report),
         Chore::Bench { what: Measured::Build } => bench::run(report),
         Chore::Bench { what: Measured::Front } => bench_front::run(),
         Chore::Bench { what: Measured::Analysis } => bench_analysis::run(report),

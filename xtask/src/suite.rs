@@ -12,13 +12,27 @@ use crate::tools;
 /// Set to 1: a test that needs root, tcx or clang fails instead of skipping.
 pub const REQUIRE_KERNEL: &str = "CILIUMC_REQUIRE_KERNEL";
 
-/// Runs every test of the workspace; further words go to `cargo test`.
-pub fn run(words: &[String], report: Report) -> Result<()> {
+/// What makes tests that else take a sample do all of it. The figures are those of the promises.
+const WHOLE: [(&str, &str); 4] = [
+    ("CILIUMC_LEAK_CYCLES", "10000"),
+    ("CILIUMC_KILL_ALL", "1"),
+    ("CILIUMC_FUZZ_PACKETS", "1000000"),
+    ("CILIUMC_SWITCHES", "1000"),
+];
+/// The loader that its own tests run, where it is not the one built for them.
+const LOADER: &str = "CILIUMC_LOADER";
+
+/// Runs every test of the workspace; further words go to `cargo test`. `whole`: without samples, and with the loader that
+/// nodes get.
+pub fn run(words: &[String], whole: bool, report: Report) -> Result<()> {
     let gap = setup::kernel_gap();
     setup::ensure(if gap.is_some() { Need::Test } else { Need::Kernel }, report)?;
     let begin = Instant::now();
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(["test", "--workspace", "--all-features"]).args(words).current_dir(tools::root());
+    if whole {
+        command.envs(WHOLE).env(LOADER, tools::build()?.loader);
+    }
     let passed = process::passthrough(&mut command)?;
     report.heading("Summary");
     if let Some(gap) = &gap {

@@ -118,7 +118,7 @@ fn request(line: &str, attach_by: Mechanism) -> Result<AddRequest, Error> {
     let ifindex = match &line.netns {
         None => net::ifindex(&interface),
         Some(path) => net::ifindex_in(Path::new(path), &interface)
-            .context(|| format!("cannot look into the network namespace `{path}`"))?,
+            .context(|| format!("cannot look into the network namespace `{path}` (it takes CAP_SYS_ADMIN)"))?,
     };
     let ifindex = ifindex.ok_or_else(|| no_interface(&interface))?;
     let link = change::link(line.mac, &line.gateways, &interface, || match &line.netns {

@@ -52,8 +52,7 @@ pub fn add(global: &Global, pins: &Pins, args: &Add, out: &mut dyn Write) -> Res
     let _lock = begin(global, pins, args.dry_run, "endpoint add")?;
     let target = target(pins, given, args.node.as_deref())?;
     let attach_by = mechanism(args.attach)?;
-    let expedited = (args.expedite_rcu && !args.dry_run).then(|| rcu::Expedited::begin(&pins.expedited())).transpose();
-    let _expedited = expedited.context(|| "cannot set /sys/kernel/rcu_expedited (--expedite-rcu)".to_owned())?;
+    let _expedited = expedite(pins, args.expedite_rcu && !args.dry_run)?;
     if let Some(batch) = &args.batch {
         return super::batch::add(global, pins, target, batch, attach_by, out);
     }
@@ -69,7 +68,8 @@ pub fn add(global: &Global, pins: &Pins, args: &Add, out: &mut dyn Write) -> Res
         return Err(Error::Usage("give --endpoint or --name, and --interface".to_owned()));
     };
     if let Some(netns) = &args.netns {
-        net::enter_netns(netns).context(|| format!("cannot enter the network namespace `{}`", netns.display()))?;
+        net::enter_netns(netns)
+            .context(|| format!("cannot enter the network namespace `{}` (it takes CAP_SYS_ADMIN)", netns.display()))?;
     }
     let ifindex = net::ifindex(interface).ok_or_else(|| no_interface(interface))?;
     let request = AddRequest {
@@ -105,6 +105,12 @@ pub fn link(
     Ok(link)
 }
 
+/// Lets the kernel hurry, when that is wished.
+fn expedite(pins: &Pins, wished: bool) -> Result<Option<rcu::Expedited>, Error> {
+    let expedited = wished.then(|| rcu::Expedited::begin(&pins.expedited())).transpose();
+    expedited.context(|| "cannot set /sys/kernel/rcu_expedited (--expedite-rcu)".to_owned())
+}
+
 /// How to attach programs here.
 fn mechanism(asked: Attach) -> Result<Mechanism, Error> {
     match (asked, observe::mechanism()?) {
@@ -134,6 +140,7 @@ pub fn which(args: &Which) -> Result<plan::Which, Error> {
 pub fn del(global: &Global, pins: &Pins, args: &Del, out: &mut dyn Write) -> Result<(), Error> {
     let which = which(&args.which)?;
     let _lock = begin(global, pins, args.dry_run, "endpoint del")?;
+    let _expedited = expedite(pins, args.expedite_rcu && !args.dry_run)?;
     let plan = plan::del(pins, &observe::snapshot(pins)?, &which)?;
     let done = match which {
         plan::Which::Name(name) => format!("{name} is detached"),
@@ -153,8 +160,9 @@ pub fn unload(global: &Global, pins: &Pins, args: &Unload, out: &mut dyn Write) 
     finish(global, pins, None, &plan, args.dry_run, "nothing is loaded any more", out)?;
     // The folder stays while the lock in it is held, and while others put things there.
     if lock.is_some() {
-        let path = pins.lock();
-        files::remove(&path).context(|| format!("cannot remove `{}`", path.display()))?;
+        for path in [pins.monitor_lock(), pins.lock()] {
+            files::remove(&path).context(|| format!("cannot remove `{}`", path.display()))?;
+        }
         files::remove_if_empty(&pins.state).context(|| format!("cannot remove `{}`", pins.state.display()))?;
     }
     Ok(())

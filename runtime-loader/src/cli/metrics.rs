@@ -16,7 +16,7 @@ use crate::counters;
 use crate::error::{Context, Error};
 use crate::observe::{self, Snapshot};
 use crate::pins::Pins;
-use crate::sys::net;
+use crate::sys::http;
 
 /// One counter of the `metrics` map that counted something.
 struct Row {
@@ -27,16 +27,16 @@ struct Row {
 
 pub fn run(global: &Global, pins: &Pins, args: &Metrics, out: &mut dyn Write) -> Result<(), Error> {
     if let Some(address) = args.listen {
-        observe::require_machine(pins)?;
+        observe::require_bpffs(pins)?;
         let cannot = || format!("cannot listen at {address}");
         let listener = TcpListener::bind(address).context(cannot)?;
         print(out, format_args!("listening at {}", listener.local_addr().context(cannot)?))?;
-        return net::serve(&listener, || text_now(pins).map_err(|error| error.to_string())).context(cannot);
+        return http::serve(&listener, || text_now(pins).map_err(|error| error.to_string())).context(cannot);
     }
     if args.prometheus {
         return print(out, text_now(pins)?.trim_end());
     }
-    observe::require_machine(pins)?;
+    observe::require_bpffs(pins)?;
     let rows = rows(pins)?;
     let direction = |row: &Row| if row.ingress { "Ingress" } else { "Egress" };
     if global.output == Format::Json {

@@ -70,7 +70,7 @@ pub fn identity(global: &Global, pins: &Pins, args: &IdentityGet, out: &mut dyn 
 }
 
 pub fn connections(global: &Global, pins: &Pins, args: &CtList, out: &mut dyn Write) -> Result<(), Error> {
-    observe::require_machine(pins)?;
+    observe::require_bpffs(pins)?;
     let now = probe::monotonic_ns().context(|| "cannot read the clock".to_owned())?;
     let mut found = conntrack::list(pins)?;
     found.retain(|one| {

@@ -167,7 +167,7 @@ fn ready(seen: &Seen, record: &Endpoint) -> &'static str {
 
 /// Describes a node that this process may look at.
 pub fn observe_node(pins: &Pins) -> Result<Snapshot, Error> {
-    observe::require_machine(pins)?;
+    observe::require_bpffs(pins)?;
     observe::snapshot(pins)
 }
 

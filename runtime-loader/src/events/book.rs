@@ -10,7 +10,7 @@ use super::{End, Event};
 use crate::error::{Context, Error};
 use crate::gather::gather;
 use crate::pins::Pins;
-use crate::state::{self, Endpoint};
+use crate::state::{self, Endpoint, KnownBy};
 use crate::sys::files;
 
 /// What the state folder says, read when an event first needs it.
@@ -20,9 +20,23 @@ pub struct Book {
     generations: BTreeMap<u32, Option<Chapter>>,
 }
 
+/// What is known of an end beside its identity.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Known<'a> {
+    /// Its number, where it is an endpoint of this node.
+    pub id: Option<u16>,
+    /// Name of the endpoint: `NAMESPACE/POD`, or what whoever added it calls it.
+    pub name: Option<&'a str>,
+    /// Name and kind of what it is an instance of, where the bundle names that and not the pod.
+    pub workload: Option<(&'a str, &'a str)>,
+}
+
 /// One generation.
 #[derive(Debug)]
 struct Chapter {
+    node: Option<String>,
+    /// Kinds of the endpoints that are no pods, by name.
+    workloads: BTreeMap<String, String>,
     labels: BTreeMap<u32, Vec<String>>,
     by_identity: BTreeMap<u32, String>,
     by_address: BTreeMap<IpAddr, String>,
@@ -33,7 +47,7 @@ impl Book {
     /// A book of one generation, without a node's state.
     pub fn of(number: u32, manifest: &Manifest, provenance: Provenance, endpoints: Vec<Endpoint>) -> Self {
         let endpoints = gather(endpoints.into_iter().map(|endpoint| (endpoint.id, endpoint)));
-        Self { endpoints, generations: BTreeMap::from([(number, Some(Chapter::new(manifest, provenance)))]) }
+        Self { endpoints, generations: BTreeMap::from([(number, Some(Chapter::new(manifest, provenance, None)))]) }
     }
 
     /// Reads what an event needs and the book has not got. What is not there or damaged is left out: events are shown
@@ -46,7 +60,7 @@ impl Book {
         self.generations.entry(event.generation).or_insert_with(|| {
             let documents = state::documents(pins, event.generation).ok().flatten()?;
             let provenance = state::provenance(pins, event.generation).ok().flatten()?;
-            Some(Chapter::new(&documents.manifest, provenance))
+            Some(Chapter::new(&documents.manifest, provenance, documents.generation.node))
         });
     }
 
@@ -83,6 +97,28 @@ impl Book {
         telling.or_else(|| labels.first()).cloned()
     }
 
+    /// What is known of an end by its address, or by the endpoint whose program wrote the event.
+    pub fn known(&self, event: &Event, end: &End, local: bool) -> Known<'_> {
+        let has = |endpoint: &&Endpoint| end.address.is_some_and(|address| endpoint.addresses.contains(&address));
+        let here = self.endpoint(event.endpoint).filter(|_| local).or_else(|| self.endpoints.values().find(has));
+        let chapter = self.chapter(event.generation);
+        if let Some(endpoint) = here {
+            let asked = match &endpoint.known_by {
+                KnownBy::Name(name) => chapter.and_then(|chapter| chapter.workloads.get_key_value(name)),
+                KnownBy::Labels(_) => None,
+            };
+            let workload = asked.map(|(name, kind)| (name.split_once('/').map_or(&**name, |(_, name)| name), &**kind));
+            return Known { id: Some(endpoint.id), name: Some(&endpoint.name), workload };
+        }
+        let name = end.address.and_then(|address| chapter?.by_address.get(&address)).map(String::as_str);
+        Known { name, ..Known::default() }
+    }
+
+    /// Name of this node in a generation's bundle.
+    pub fn node(&self, generation: u32) -> Option<&str> {
+        self.chapter(generation)?.node.as_deref()
+    }
+
     /// Labels of an end.
     pub fn labels(&self, event: &Event, end: &End) -> &[String] {
         let identity = self.identity(event, end);
@@ -106,7 +142,7 @@ impl Book {
 }
 
 impl Chapter {
-    fn new(manifest: &Manifest, provenance: Provenance) -> Self {
+    fn new(manifest: &Manifest, provenance: Provenance, node: Option<String>) -> Self {
         let numeric: BTreeMap<_, _> = gather(manifest.identities.iter().map(|i| (i.index.0, i.identity.0)));
         let (mut by_identity, mut by_address) = (BTreeMap::new(), BTreeMap::new());
         for (name, endpoint) in &manifest.endpoints {
@@ -116,7 +152,9 @@ impl Chapter {
             by_address.extend(endpoint.addresses.iter().map(|address| (*address, name.clone())));
         }
         let labels = gather(manifest.identities.iter().map(|i| (i.identity.0, i.labels.clone())));
-        Self { labels, by_identity, by_address, provenance }
+        let others = manifest.endpoints.iter().filter(|(_, endpoint)| endpoint.kind != "Pod");
+        let workloads = gather(others.map(|(name, endpoint)| (name.clone(), endpoint.kind.clone())));
+        Self { node, workloads, labels, by_identity, by_address, provenance }
     }
 }
 

@@ -1,9 +1,10 @@
 //! Records of the ring buffer, and who and what they are about.
 //!
-//! In: bytes that a program wrote, the node's state. Out: an [`Event`] with names, printable as a line or as JSON.
+//! In: bytes that a program wrote, the node's state. Out: an [`Event`] with names, printable as a line or as a flow of Hubble.
 //! A record that cannot be read is `None`, an unknown number stays a number: nothing here fails.
 
 mod book;
+mod flow;
 mod show;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -12,7 +13,8 @@ use ciliumc_abi::event::{EVENT_DROP, EVENT_POLICY_VERDICT};
 use ciliumc_abi::names::DIRECTION_INGRESS;
 
 pub use book::Book;
-pub use show::{json, line, protocol_name, rule_text};
+pub use flow::{Heard, flow, lost};
+pub use show::{line, protocol_name, rule_text};
 
 /// Bytes of both records.
 const RECORD_LEN: usize = 88;
@@ -74,6 +76,8 @@ pub struct Event {
     pub destination: End,
     /// Bytes of the packet.
     pub length: u32,
+    /// Number of the interface that the program is attached to.
+    pub ifindex: u32,
 }
 
 /// Reads a record; `None` when it is too short or of an unknown kind.
@@ -87,12 +91,8 @@ pub fn decode(bytes: &[u8]) -> Option<Event> {
         EVENT_POLICY_VERDICT => {
             let remote = Some(u32_at(16));
             let (source, destination) = if ingress { (remote, None) } else { (None, remote) };
-            let audited = bytes[27] & 1 << 6 != 0;
-            (
-                What::Verdict { verdict: u32_at(20).cast_signed(), audited, match_type: bytes[27] >> 3 & 7 },
-                source,
-                destination,
-            )
+            let (audited, match_type) = (bytes[27] & 1 << 6 != 0, bytes[27] >> 3 & 7);
+            (What::Verdict { verdict: u32_at(20).cast_signed(), audited, match_type }, source, destination)
         }
         _ => return None,
     };
@@ -112,6 +112,7 @@ pub fn decode(bytes: &[u8]) -> Option<Event> {
         source: end(TAIL + 16, if is_icmp { 0 } else { source_port }, source_identity),
         destination: end(TAIL + 32, if is_icmp { 0 } else { destination_port }, destination_identity),
         length: u32_at(8),
+        ifindex: u32_at(32),
     })
 }
 

@@ -1,10 +1,9 @@
-//! An event as a line or as a JSON object.
+//! An event as a line for people.
 
 use std::net::IpAddr;
 
 use ciliumc_abi::provenance::Rule;
 use ciliumc_abi::{action, drop_reason};
-use serde_json::{Value, json};
 
 use super::{Book, End, Event, What};
 
@@ -31,42 +30,8 @@ pub fn line(event: &Event, book: &Book, with_labels: bool) -> String {
     line
 }
 
-/// The same as an object. `rules` is null when the generation or the cause is unknown.
-pub fn json(event: &Event, book: &Book) -> Value {
-    let (word, reason) = words(event.what);
-    let side = |end: &End, local| {
-        json!({
-            "name": book.name(event, end, local),
-            "identity": book.identity(event, end),
-            "address": end.address,
-            "port": (end.port != 0).then_some(end.port),
-            "labels": book.labels(event, end),
-        })
-    };
-    json!({
-        "type": match event.what { What::Drop { .. } => "drop", What::Verdict { .. } => "verdict" },
-        "verdict": word,
-        "direction": direction(event),
-        "endpoint": event.endpoint,
-        "source": side(&event.source, !event.ingress),
-        "destination": side(&event.destination, event.ingress),
-        "protocol": protocol_name(event.proto),
-        "icmp_type": event.icmp_type,
-        "length": event.length,
-        "policy_match_type": match event.what {
-            What::Drop { .. } => None,
-            What::Verdict { match_type, .. } => Some(match_type),
-        },
-        "reason": reason,
-        "reason_text": reason.map(drop_reason::text),
-        "generation": event.generation,
-        "cause": event.cause,
-        "rules": book.rules(event),
-    })
-}
-
 /// The verdict word, and the reason of a drop.
-fn words(what: What) -> (&'static str, Option<u8>) {
+pub(super) fn words(what: What) -> (&'static str, Option<u8>) {
     match what {
         What::Drop { reason } => ("drop", Some(reason)),
         What::Verdict { audited: true, .. } => ("audited", None),

@@ -1,8 +1,8 @@
 //! The plan of `ipcache upsert` and `ipcache delete`: who has an address of another node.
 //!
 //! Every identity of the bundle has its row in every class, so an address is the last of the ordered stores and the
-//! only one. What was said is written down first: a new generation is published with it, and a crash between two
-//! addresses is made good by the next command.
+//! only one. What is said is written down before, what is taken back is struck out behind: who was killed in between can
+//! say the same again, and a new generation is published with what is written down.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -44,10 +44,15 @@ pub fn remotes(scene: &Scene<'_>, changes: &[Change]) -> Result<Plan, Error> {
     let numbers = scene.bundle.manifest.identities.iter().map(|identity| (identity.identity.0, identity));
     let ctx = Ctx { scene, owners: gather(owners), numbers: gather(numbers) };
     let mut remotes = snapshot.remotes.clone();
+    // What is written down while addresses change: with what is new, and with what is still to be taken back.
+    let mut meanwhile = remotes.clone();
     for change in changes {
         let address = change.address();
         match ctx.remote(change)? {
-            Some(remote) => drop(remotes.insert(address, remote)),
+            Some(remote) => {
+                meanwhile.insert(address, remote.clone());
+                remotes.insert(address, remote);
+            }
             None if remotes.remove(&address).is_some() => {}
             None => {
                 let why = format!("nobody said who has {address}; `ipcache list` shows what was said");
@@ -56,8 +61,8 @@ pub fn remotes(scene: &Scene<'_>, changes: &[Change]) -> Result<Plan, Error> {
         }
     }
     let mut plan = Plan::default();
-    if remotes != snapshot.remotes {
-        plan.steps.push(Step::SetRemotes(remotes.clone()));
+    if meanwhile != snapshot.remotes {
+        plan.steps.push(Step::SetRemotes(meanwhile.clone()));
     }
     let nobody = Remotes::new();
     // Many addresses have the same labels, and finding those reads all identities.
@@ -70,6 +75,9 @@ pub fn remotes(scene: &Scene<'_>, changes: &[Change]) -> Result<Plan, Error> {
                 Some(*known.entry(key).or_insert_with(|| documents.index(&remote.labels)))
             }
         }));
+    }
+    if remotes != meanwhile {
+        plan.steps.push(Step::SetRemotes(remotes));
     }
     Ok(plan)
 }

@@ -427,8 +427,8 @@ pub fn tcx_attach(program: BorrowedFd<'_>, ifindex: u32, attach_type: u32) -> io
     owned(unsafe { call(LINK_CREATE, &mut attr) }?)
 }
 
-/// Replaces the program behind a link, atomically, if it still is `old`; EPERM when it is another one.
-pub fn link_update(link: BorrowedFd<'_>, new: BorrowedFd<'_>, old: BorrowedFd<'_>) -> io::Result<()> {
+/// Replaces the program behind a link, atomically; EPERM when `old` is given and it is another one by now.
+pub fn link_update(link: BorrowedFd<'_>, new: BorrowedFd<'_>, old: Option<BorrowedFd<'_>>) -> io::Result<()> {
     #[repr(C)]
     struct LinkUpdateAttr {
         link_fd: u32,
@@ -436,8 +436,8 @@ pub fn link_update(link: BorrowedFd<'_>, new: BorrowedFd<'_>, old: BorrowedFd<'_
         flags: u32,
         old_prog_fd: u32,
     }
-    let mut attr =
-        LinkUpdateAttr { link_fd: raw(link), new_prog_fd: raw(new), flags: BPF_F_REPLACE, old_prog_fd: raw(old) };
+    let (flags, old_prog_fd) = old.map_or((0, 0), |old| (BPF_F_REPLACE, raw(old)));
+    let mut attr = LinkUpdateAttr { link_fd: raw(link), new_prog_fd: raw(new), flags, old_prog_fd };
     // SAFETY: the attribute holds no pointers.
     unsafe { call(LINK_UPDATE, &mut attr) }.map(drop)
 }

@@ -120,10 +120,18 @@ pub fn remove(path: &Path) -> io::Result<()> {
     fs::remove_file(path)
 }
 
-/// Removes a folder if it is there and empty.
+/// Removes a folder if it is there, empty, and ours to remove: whoever made it for us, or mounted it, takes it away.
 pub fn remove_if_empty(path: &Path) -> io::Result<()> {
+    use io::ErrorKind::{DirectoryNotEmpty, NotFound, PermissionDenied, ReadOnlyFilesystem, ResourceBusy};
     match fs::remove_dir(path) {
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) => Ok(()),
+        Err(error)
+            if matches!(
+                error.kind(),
+                NotFound | DirectoryNotEmpty | PermissionDenied | ReadOnlyFilesystem | ResourceBusy
+            ) =>
+        {
+            Ok(())
+        }
         done => done,
     }
 }

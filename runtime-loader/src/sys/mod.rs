@@ -3,12 +3,15 @@
 //! Every function is one call or one idea, takes and returns checked types, and leaves policy to its callers.
 
 pub mod bpf;
+pub mod clock;
 pub mod files;
+pub mod http;
 pub mod load;
 pub mod lock;
 pub mod mapping;
 pub mod net;
 pub mod probe;
 pub mod rcu;
+pub mod signal;
 pub mod start;
 pub mod tc;

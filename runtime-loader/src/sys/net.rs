@@ -1,10 +1,9 @@
-//! Interfaces, network namespaces, answering HTTP requests, and waiting for a descriptor.
+//! Interfaces, network namespaces, and waiting for a descriptor.
 #![expect(unsafe_code, reason = "if_nametoindex, an ioctl, setns and poll")]
 
 use std::ffi::CString;
 use std::fs::File;
-use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
@@ -69,41 +68,6 @@ pub fn in_netns<T>(path: &Path, work: impl FnOnce() -> T) -> io::Result<T> {
 /// Number of an interface in the network namespace of a file; `None` when there is none of that name.
 pub fn ifindex_in(path: &Path, name: &str) -> io::Result<Option<u32>> {
     in_netns(path, || ifindex(name))
-}
-
-/// Most bytes of a request that are read, and how long it may take.
-const REQUEST: (usize, Duration) = (8192, Duration::from_secs(2));
-
-/// Answers one HTTP request after the other with plain text, or with the error. `body` sees no part of the request.
-pub fn serve(listener: &TcpListener, mut body: impl FnMut() -> Result<String, String>) -> io::Result<()> {
-    loop {
-        let (stream, _) = listener.accept()?;
-        // Whoever asked may be gone, or slow: the next one is served all the same.
-        let _ = answer(stream, &mut body);
-    }
-}
-
-fn answer(mut stream: TcpStream, body: &mut impl FnMut() -> Result<String, String>) -> io::Result<()> {
-    let (most, timeout) = REQUEST;
-    stream.set_read_timeout(Some(timeout))?;
-    stream.set_write_timeout(Some(timeout))?;
-    let (mut request, mut part) = (Vec::new(), [0; 1024]);
-    while !request.windows(4).any(|end| end == b"\r\n\r\n") && request.len() < most {
-        match stream.read(&mut part)? {
-            0 => return Ok(()),
-            got => request.extend_from_slice(part.get(..got).unwrap_or(&[])),
-        }
-    }
-    let (status, text) = match body() {
-        Ok(text) => ("200 OK", text),
-        Err(error) => ("500 Internal Server Error", error),
-    };
-    let length = text.len();
-    let kind = "text/plain; version=0.0.4; charset=utf-8";
-    write!(
-        stream,
-        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{text}"
-    )
 }
 
 /// Waits until there is something to read, at most `timeout`. True when there is.

@@ -9,9 +9,10 @@ use std::path::Path;
 /// `f_type` of a BPF file system.
 const BPF_FS_MAGIC: libc::c_long = 0xcafe_4a11;
 
-/// Capabilities, by bit number, that attaching programs takes.
+/// Capabilities, by bit number, that loading and attaching programs takes.
 const CAP_NET_ADMIN: u32 = 12;
 const CAP_SYS_ADMIN: u32 = 21;
+const CAP_PERFMON: u32 = 38;
 const CAP_BPF: u32 = 39;
 
 /// Whether `path`, or the nearest folder above it that exists, lies on a BPF file system.
@@ -29,22 +30,15 @@ pub fn on_bpffs(path: &Path) -> io::Result<bool> {
     Ok(stat.f_type == BPF_FS_MAGIC)
 }
 
-/// The capability that this process lacks, if any.
+/// The capability that this process lacks, if any. CAP_SYS_ADMIN has what the newer ones have, too.
 pub fn missing_capability() -> io::Result<Option<&'static str>> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:")).map(str::trim);
     let bits = effective.and_then(|hex| u64::from_str_radix(hex, 16).ok()).unwrap_or(0);
     let has = |cap: u32| bits >> cap & 1 == 1;
-    // Programs by id (needed to compare before a switch) are for CAP_SYS_ADMIN alone.
-    Ok(if !has(CAP_SYS_ADMIN) && !has(CAP_BPF) {
-        Some("CAP_BPF")
-    } else if !has(CAP_NET_ADMIN) {
-        Some("CAP_NET_ADMIN")
-    } else if !has(CAP_SYS_ADMIN) {
-        Some("CAP_SYS_ADMIN")
-    } else {
-        None
-    })
+    let needed = [(CAP_BPF, "CAP_BPF"), (CAP_NET_ADMIN, "CAP_NET_ADMIN"), (CAP_PERFMON, "CAP_PERFMON")];
+    let has = |cap: u32| has(cap) || (cap != CAP_NET_ADMIN && has(CAP_SYS_ADMIN));
+    Ok(needed.into_iter().find(|(cap, _)| !has(*cap)).map(|(_, name)| name))
 }
 
 /// Nanoseconds of the clock that programs read with `bpf_ktime_get_ns`.

@@ -8,7 +8,7 @@ use crate::ipcache::with_input;
 use crate::lab::{DEATHSTAR, Lab, XWING, utf8};
 
 /// Veths for the batch, beside the two pods.
-fn interfaces(lab: &Lab, count: usize) -> Vec<String> {
+pub fn interfaces(lab: &Lab, count: usize) -> Vec<String> {
     let names: Vec<String> = (0..count).map(|n| format!("vb{n}")).collect();
     let script: String =
         (0..count).map(|n| format!("link add vb{n} type veth peer name vp{n}\nlink set vb{n} up\n")).collect();

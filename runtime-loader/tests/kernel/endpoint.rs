@@ -118,9 +118,18 @@ fn the_monitor_names_the_rule() {
     assert!(lab.connects("[fd77::1]:80"));
     let select = ["--type", "verdict", "--endpoint", "default/deathstar", "--count", "1", "--timeout", "5"];
     let json = lab.ok(&[&["monitor", "-o", "json"], &select[..]].concat());
-    let event: serde_json::Value = serde_json::from_str(&json).unwrap();
-    assert_eq!(event["verdict"], "allow");
-    assert_eq!(event["source"]["labels"][0], "k8s:app=xwing");
+    let flow = &crate::hubble::read(json.trim()).unwrap()["flow"];
+    assert_eq!((&flow["verdict"], &flow["traffic_direction"]), (&"FORWARDED".into(), &"INGRESS".into()));
+    assert_eq!((&flow["source"]["labels"][0], &flow["destination"]["ID"]), (&"k8s:app=xwing".into(), &1.into()));
+    assert_eq!(flow["ingress_allowed_by"][0]["labels"][4], "ciliumc:file=policies.yaml:12");
+    assert!(flow["time"].as_str().is_some_and(|time| time.starts_with("20") && time.ends_with('Z')), "{flow}");
+    // Every line of a stream is one.
+    assert!(!lab.connects("10.77.0.1:81") && lab.connects("[fd77::1]:80"));
+    let stream = lab.ok(&["monitor", "-o", "json", "--timeout", "1"]);
+    assert!(stream.lines().count() > 1, "{stream}");
+    for line in stream.lines() {
+        crate::hubble::read(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+    }
 }
 
 #[test]

@@ -4,10 +4,10 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use crate::handmade;
-use crate::lab::{DEATHSTAR, Lab, utf8};
+use crate::lab::{DEATHSTAR, Lab, loader, utf8};
 
 /// A bundle without xwing's addresses: its packets come from the world.
-fn strangers(lab: &Lab, name: &str, port: u8) -> std::path::PathBuf {
+pub fn strangers(lab: &Lab, name: &str, port: u8) -> std::path::PathBuf {
     let mut files = handmade::files(port, |path| crate::lab::objects()[path].clone());
     let manifest = serde_json::from_slice(&files["manifest.json"]);
     let mut manifest: ciliumc_abi::manifest::Manifest = manifest.expect("manifest");
@@ -24,7 +24,7 @@ pub fn with_input(lab: &Lab, args: &[&str], input: &str) -> std::process::Output
     let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
     let input = input.to_owned();
     lab.inside_node(move || {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ciliumc-loader"));
+        let mut command = Command::new(loader());
         command.arg("--root").arg(root).arg("--state-dir").arg(state).args(args);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the loader runs");

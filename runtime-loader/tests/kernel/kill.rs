@@ -1,4 +1,4 @@
-//! `kill -9` at the system calls that change something, in `apply`, `rollback`, `endpoint add` and `unload`.
+//! `kill -9` at the system calls that change something, in every command that changes something.
 //!
 //! A sample of them, each time from another start; CILIUMC_KILL_ALL=1 takes every one.
 #![expect(unsafe_code, reason = "ptrace stops a process in front of a system call")]
@@ -7,7 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
 use crate::crash::{assert_settled, assert_whole};
-use crate::lab::{DEATHSTAR, Lab, XWING, utf8};
+use crate::lab::{DEATHSTAR, Lab, XWING, loader, utf8};
 
 /// `bpf(2)` commands that change something: create, update, delete, load, pin, freeze, batch, links.
 const CHANGING_BPF: [u64; 10] = [0, 2, 3, 5, 6, 22, 26, 28, 29, 34];
@@ -20,7 +20,7 @@ fn killed_at(lab: &Lab, args: &[&str], at: usize) -> bool {
     let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
     // The thread that starts a process is the one that may trace it.
     lab.inside_node(move || {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ciliumc-loader"));
+        let mut command = Command::new(loader());
         command.arg("--root").arg(root).arg("--state-dir").arg(state).args(args);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         // SAFETY: one system call, which is safe between fork and exec.
@@ -144,6 +144,68 @@ fn a_killed_add_or_unload_is_finished_by_the_next() {
         killed_at(&lab, &["unload"], at);
         lab.ok(&["unload"]);
         assert_eq!(lab.listing(), Vec::<String>::new(), "unload killed at call {at}");
+        if !killed {
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_killed_del_is_finished_by_the_next() {
+    let Some(lab) = Lab::new() else { return };
+    let bundle = lab.bundle(80);
+    lab.add(&bundle, XWING);
+    lab.add(&bundle, DEATHSTAR);
+    lab.ok(&["endpoint", "del", "--endpoint", DEATHSTAR.0]);
+    let before = lab.listing();
+    for at in moments(9, 1) {
+        lab.add(&bundle, DEATHSTAR);
+        let killed = killed_at(&lab, &["endpoint", "del", "--endpoint", DEATHSTAR.0], at);
+        let when = format!("del killed at call {at}");
+        // Whoever stays is guarded, and who comes again is.
+        let status: serde_json::Value = serde_json::from_str(&lab.ok(&["status", "-o", "json"])).expect("JSON");
+        let xwing = status["endpoints"].as_array().expect("endpoints").iter().find(|one| one["id"] == 1);
+        assert_eq!(xwing.expect("xwing")["programs"]["from_container"]["state"], "attached", "{when}");
+        if at % 2 == 0 {
+            lab.add(&bundle, DEATHSTAR);
+            assert!(lab.connects("10.77.0.1:80") && !lab.connects("10.77.0.1:81"), "{when}");
+            lab.ok(&["endpoint", "del", "--endpoint", DEATHSTAR.0]);
+        } else {
+            // What is left of it has a number at least; it may also be gone already.
+            let code = lab.loader(&["endpoint", "del", "--id", "2"]).status.code();
+            assert!(matches!(code, Some(0 | 3)), "{when}: {code:?}");
+            lab.ok(&["apply", "--bundle", utf8(&bundle)]);
+        }
+        assert_eq!(lab.listing(), before, "{when}");
+        assert!(lab.connects("10.77.0.1:81"), "{when}: nothing guards deathstar");
+        if !killed {
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_killed_upsert_or_delete_of_an_address_is_finished_by_the_next() {
+    let Some(lab) = Lab::new() else { return };
+    lab.add(&crate::ipcache::strangers(&lab, "strangers", 80), DEATHSTAR);
+    let says = |who: &str| lab.ok(&["ipcache", "get", "10.77.0.3"]).contains(who);
+    for at in moments(3, 0) {
+        let mut killed = killed_at(&lab, &["ipcache", "upsert", "10.77.0.3", "1256"], at);
+        // One answer or the other, to the packet and to who asks; never another one.
+        assert!(!lab.connects("10.77.0.1:81"), "upsert killed at call {at}");
+        assert!(says("identity 1256") || says("identity 2 reserved:world"), "upsert killed at call {at}");
+        lab.ok(&["ipcache", "upsert", "10.77.0.3", "1256"]);
+        assert!(says("identity 1256"), "upsert killed at call {at}");
+        assert!(lab.connects("10.77.0.1:80") && !lab.connects("10.77.0.1:81"), "upsert killed at call {at}");
+        killed |= killed_at(&lab, &["ipcache", "delete", "10.77.0.3"], at);
+        assert!(!lab.connects("10.77.0.1:81"), "delete killed at call {at}");
+        // It can be said again, unless it was done.
+        let code = lab.loader(&["ipcache", "delete", "10.77.0.3"]).status.code();
+        assert!(matches!(code, Some(0 | 3)), "delete killed at call {at}: {code:?}");
+        assert!(says("reserved:world"), "delete killed at call {at}");
+        assert!(!lab.connects("10.77.0.1:80"), "delete killed at call {at}");
+        let listing = lab.listing().join("\n");
+        assert!(!listing.contains("_tmp"), "killed at call {at}:\n{listing}");
         if !killed {
             return;
         }

@@ -19,6 +19,11 @@ pub const XWING: (&str, &str, u8) = ("default/xwing", "vxwing", 3);
 /// The guarded one.
 pub const DEATHSTAR: (&str, &str, u8) = ("default/deathstar", "vdeath", 1);
 
+/// The loader: CILIUMC_LOADER, or the one built for tests.
+pub fn loader() -> PathBuf {
+    std::env::var_os("CILIUMC_LOADER").map_or_else(|| env!("CARGO_BIN_EXE_ciliumc-loader").into(), PathBuf::from)
+}
+
 /// The node.
 pub struct Lab {
     name: String,
@@ -150,7 +155,7 @@ impl Lab {
         let (root, state) = (self.root(), self.state());
         let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
         self.inside(netns, move || {
-            let mut command = Command::new(env!("CARGO_BIN_EXE_ciliumc-loader"));
+            let mut command = Command::new(loader());
             command.arg("--root").arg(root).arg("--state-dir").arg(state).args(args);
             command.output().expect("the loader runs")
         })

@@ -7,9 +7,12 @@
 
 #[path = "../support/handmade.rs"]
 mod handmade;
+#[path = "../support/hubble.rs"]
+mod hubble;
 mod lab;
 
 mod batch;
+mod cgroup;
 mod clsact;
 mod crash;
 mod endpoint;
@@ -17,6 +20,7 @@ mod entry;
 mod ipcache;
 mod kill;
 mod leak;
+mod privileges;
 mod refuse;
 mod rollback;
 mod show;

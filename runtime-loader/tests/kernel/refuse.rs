@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use crate::handmade;
-use crate::lab::{DEATHSTAR, Lab, objects, utf8};
+use crate::lab::{DEATHSTAR, Lab, XWING, objects, utf8};
 
 #[test]
 fn a_failed_add_leaves_nothing() {
@@ -100,4 +100,50 @@ fn a_held_lock_says_who_holds_it() {
     assert!(error.contains("is held by the test"), "{error}");
     drop(held);
     lab.ok(&["apply", "--bundle", utf8(&bundle), "--lock-timeout", "0"]);
+}
+
+#[test]
+fn commands_at_the_same_time_wait_for_each_other() {
+    let Some(lab) = Lab::new() else { return };
+    let bundles = [lab.bundle(80), lab.bundle(81)];
+    lab.add(&bundles[0], DEATHSTAR);
+    lab.add(&bundles[0], XWING);
+    std::thread::scope(|scope| {
+        for bundle in &bundles {
+            scope.spawn(|| {
+                for _ in 0..5 {
+                    lab.ok(&["apply", "--bundle", utf8(bundle), "--lock-timeout", "60"]);
+                }
+            });
+        }
+    });
+    crate::crash::assert_settled(&lab, "after both");
+    assert_ne!(lab.connects("10.77.0.1:80"), lab.connects("10.77.0.1:81"), "one policy or the other");
+}
+
+#[test]
+fn too_little_memory_is_said_and_nothing_is_left() {
+    let Some(lab) = Lab::new() else { return };
+    let mut files = handmade::files(80, |path| objects()[path].clone());
+    let mut manifest: ciliumc_abi::manifest::Manifest = serde_json::from_slice(&files["manifest.json"]).unwrap();
+    // Half a gigabyte of buckets.
+    manifest.maps.get_mut("conntrack4").unwrap().max_entries = 1 << 25;
+    handmade::seal(&mut files, &manifest);
+    let bundle = lab.write_bundle("large", &files);
+    let Some(group) = crate::cgroup::Cgroup::new(lab.node()) else { return };
+    group.limit(64 << 20);
+    let program = crate::lab::loader();
+    let mut command = group.enter(utf8(&program));
+    command.arg("--root").arg(lab.root()).arg("--state-dir").arg(lab.state()).args([
+        "apply",
+        "--bundle",
+        utf8(&bundle),
+    ]);
+    let out = lab.inside_node(move || command.output().expect("the loader runs"));
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(5), "{said}");
+    assert!(said.contains("conntrack4") && said.contains("Cannot allocate memory"), "{said}");
+    assert!(lab.listing().iter().all(|path| path == utf8(&lab.state())), "{:?}", lab.listing());
+    lab.add(&lab.bundle(80), DEATHSTAR);
+    assert!(lab.connects("10.77.0.1:80") && !lab.connects("10.77.0.1:81"));
 }

@@ -1,12 +1,15 @@
 //! The commands that look: what they say is what happened.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::process::{Command, Stdio};
+use std::ops::Not;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::lab::{DEATHSTAR, Lab, XWING};
+use crate::lab::{DEATHSTAR, Lab, XWING, loader};
 
 fn json(lab: &Lab, args: &[&str]) -> Value {
     serde_json::from_str(&lab.ok(&[args, &["-o", "json"]].concat())).expect("JSON")
@@ -117,7 +120,7 @@ fn metrics_are_served_until_the_end() {
     lab.add(&lab.bundle(80), DEATHSTAR);
     let (root, state) = (lab.root(), lab.state());
     let (mut server, address) = lab.inside_node(move || {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ciliumc-loader"));
+        let mut command = Command::new(loader());
         command.arg("--root").arg(root).arg("--state-dir").arg(state);
         command.args(["metrics", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped());
         let mut server = command.spawn().unwrap();
@@ -125,8 +128,8 @@ fn metrics_are_served_until_the_end() {
         BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
         (server, line.trim().strip_prefix("listening at ").unwrap().to_owned())
     });
-    let ask = |request: &'static str| {
-        let address = address.clone();
+    let ask = |request: &str| {
+        let (address, request) = (address.clone(), request.to_owned());
         lab.inside_node(move || {
             let mut stream = TcpStream::connect(address).unwrap();
             stream.write_all(request.as_bytes()).unwrap();
@@ -141,6 +144,97 @@ fn metrics_are_served_until_the_end() {
     }
     lab.ok(&["endpoint", "del", "--id", "1"]);
     assert!(ask("GET / HTTP/1.0\r\n\r\n").contains("\ncilium_endpoint 0\n"), "it is read anew each time");
-    server.kill().unwrap();
-    server.wait().unwrap();
+
+    // A client that says nothing, or a byte now and then, has two seconds; the next one waits no longer.
+    let to = address.clone();
+    let idle = lab.inside_node(move || {
+        let silent: Vec<_> = (0..2).map(|_| TcpStream::connect(&to).unwrap()).collect();
+        let mut slow = TcpStream::connect(&to).unwrap();
+        let writer = std::thread::spawn(move || {
+            while slow.write_all(b"G").is_ok() {
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        });
+        (silent, writer)
+    });
+    let begin = Instant::now();
+    assert!(ask("GET /metrics HTTP/1.1\r\n\r\n").contains("\ncilium_endpoint 0\n"));
+    assert!(begin.elapsed() < Duration::from_secs(12), "{:?}", begin.elapsed());
+    drop(idle.0);
+    idle.1.join().unwrap();
+    assert_eq!(ask(&"G".repeat(9000)).split(' ').nth(1), Some("200"), "what is asked is not looked at");
+
+    terminate(&server);
+    let begin = Instant::now();
+    assert!(server.wait().unwrap().success(), "SIGTERM is a wish, and an end without a failure");
+    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+}
+
+fn terminate(process: &Child) {
+    let sent = Command::new("kill").args(["-TERM", &process.id().to_string()]).status();
+    assert!(sent.expect("kill").success());
+}
+
+#[test]
+fn a_monitor_ends_when_it_is_asked_to_and_a_second_one_is_refused() {
+    let Some(lab) = Lab::new() else { return };
+    lab.add(&lab.bundle(80), DEATHSTAR);
+    let (root, state) = (lab.root(), lab.state());
+    let mut monitor = lab.inside_node(move || {
+        let mut command = Command::new(loader());
+        command.arg("--root").arg(root).arg("--state-dir").arg(state).arg("monitor").stdout(Stdio::piped());
+        command.spawn().unwrap()
+    });
+    let end = Instant::now() + Duration::from_secs(10);
+    while std::fs::read(lab.state().join("monitor.lock")).is_ok_and(|holder| !holder.is_empty()).not() {
+        assert!(Instant::now() < end, "it does not begin");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(lab.fails(5, &["monitor", "--timeout", "1"]).contains("another monitor reads the events: process "));
+    terminate(&monitor);
+    assert!(monitor.wait().unwrap().success());
+    lab.ok(&["monitor", "--timeout", "1"]);
+}
+
+/// Families and samples of Prometheus text, read by somebody else's parser.
+fn scrape(text: &str) -> prometheus_parse::Scrape {
+    prometheus_parse::Scrape::parse(text.lines().map(|line| Ok(line.to_owned()))).expect("Prometheus text")
+}
+
+#[test]
+fn metrics_are_prometheus_text() {
+    use prometheus_parse::Value::{Counter, Gauge};
+    let Some(lab) = Lab::new() else { return };
+    lab.add(&lab.bundle(80), DEATHSTAR);
+    lab.add(&lab.bundle(80), XWING);
+    assert!(lab.connects("10.77.0.1:80") && !lab.connects("10.77.0.1:81"));
+    let text = lab.ok(&["metrics", "--prometheus"]);
+    let scrape = scrape(&text);
+    let samples = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).count();
+    assert_eq!(scrape.samples.len(), samples, "every line is a sample: {text}");
+    let mut names = BTreeSet::new();
+    for sample in &scrape.samples {
+        assert!(names.insert((&sample.metric, sample.labels.to_string())), "{sample:?} is there twice");
+        assert!(scrape.docs.contains_key(&sample.metric), "{} has no help", sample.metric);
+        match sample.value {
+            Counter(value) => assert!(sample.metric.ends_with("_total") && value >= 0.0, "{sample:?}"),
+            Gauge(value) => assert!(!sample.metric.ends_with("_total") && value >= 0.0, "{sample:?}"),
+            _ => panic!("{sample:?} has no type"),
+        }
+    }
+    let one = |name: &str, labels: &[(&str, &str)]| {
+        let fits = |sample: &&prometheus_parse::Sample| {
+            sample.metric == name && labels.iter().all(|(key, value)| sample.labels.get(key) == Some(value))
+        };
+        let found: Vec<_> = scrape.samples.iter().filter(fits).collect();
+        assert_eq!(found.len(), 1, "{name} {labels:?}: {text}");
+        match found[0].value {
+            Counter(value) | Gauge(value) => value,
+            _ => panic!("{name}"),
+        }
+    };
+    let dropped = one("cilium_drop_count_total", &[("direction", "INGRESS"), ("reason", "Policy denied")]);
+    assert!(dropped >= 1.0 && one("cilium_forward_count_total", &[("direction", "INGRESS")]) >= 3.0, "{text}");
+    assert!((0.0..1.0).contains(&one("cilium_bpf_map_pressure", &[("map_name", "conntrack4")])));
+    assert!((one("cilium_endpoint", &[]) - 2.0).abs() < 0.1 && one("ciliumc_endpoint_deny_all", &[]) < 0.1);
 }

@@ -119,6 +119,9 @@ pub struct Del {
     /// Which endpoint.
     #[command(flatten)]
     pub which: Which,
+    /// Let the kernel hurry while this command runs; see `endpoint add`.
+    #[arg(long)]
+    pub expedite_rcu: bool,
     /// Print the steps and take none.
     #[arg(long)]
     pub dry_run: bool,
