@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use ciliumc_abi::drop_reason;
 use ciliumc_abi::provenance::Rule;
+use ciliumc_abi::{action, drop_reason};
 
 use super::{Book, End, Event, What};
 
@@ -15,6 +15,9 @@ pub fn line(event: &Event, book: &Book, with_labels: bool) -> String {
     let mut line = format!("{word}  {}  {source} -> {destination} {}", direction(event), protocol(event));
     if let Some(reason) = reason {
         line.push_str(&format!("  {} ({reason})", drop_reason::text(reason)));
+    }
+    if let What::Verdict { match_type, .. } = event.what {
+        line.push_str(&format!("  match {}", action::match_word(match_type)));
     }
     match book.rules(event) {
         Some(rules) if rules.is_empty() => {}
