@@ -1,10 +1,6 @@
 //! The manifests below `deploy/`: systemd and Kubernetes would take them, and the loader takes the commands in them.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stderr,
-    reason = "a test fails by panicking, and says on standard error why it skips"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

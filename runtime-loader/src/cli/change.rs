@@ -87,6 +87,12 @@ pub fn add(global: &Global, pins: &Pins, args: &Add, out: &mut dyn Write) -> Res
     finish(global, pins, Some(&target.bundle), &plan, args.dry_run, &done, out)
 }
 
+/// Lets the kernel hurry, when that is wished.
+fn expedite(pins: &Pins, wished: bool) -> Result<Option<rcu::Expedited>, Error> {
+    let expedited = wished.then(|| rcu::Expedited::begin(&pins.expedited())).transpose();
+    expedited.context(|| "cannot set /sys/kernel/rcu_expedited (--expedite-rcu)".to_owned())
+}
+
 /// What was said of a link; the host's MAC address on it is looked up when there is somebody to tell it to.
 pub fn link(
     mac: Option<Mac>,
@@ -103,12 +109,6 @@ pub fn link(
         link.gateway_mac = Some(Mac(found.ok_or_else(none)?));
     }
     Ok(link)
-}
-
-/// Lets the kernel hurry, when that is wished.
-fn expedite(pins: &Pins, wished: bool) -> Result<Option<rcu::Expedited>, Error> {
-    let expedited = wished.then(|| rcu::Expedited::begin(&pins.expedited())).transpose();
-    expedited.context(|| "cannot set /sys/kernel/rcu_expedited (--expedite-rcu)".to_owned())
 }
 
 /// How to attach programs here.

@@ -91,8 +91,12 @@ pub fn decode(bytes: &[u8]) -> Option<Event> {
         EVENT_POLICY_VERDICT => {
             let remote = Some(u32_at(16));
             let (source, destination) = if ingress { (remote, None) } else { (None, remote) };
-            let (audited, match_type) = (bytes[27] & 1 << 6 != 0, bytes[27] >> 3 & 7);
-            (What::Verdict { verdict: u32_at(20).cast_signed(), audited, match_type }, source, destination)
+            let audited = bytes[27] & 1 << 6 != 0;
+            (
+                What::Verdict { verdict: u32_at(20).cast_signed(), audited, match_type: bytes[27] >> 3 & 7 },
+                source,
+                destination,
+            )
         }
         _ => return None,
     };

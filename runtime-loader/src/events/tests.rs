@@ -74,9 +74,8 @@ fn a_verdict_takes_the_endpoint_s_own_identity_from_its_record() {
         "allow  ingress  default/xwing (id 1256, 10.77.0.3:40000) -> default/deathstar (id 1257, 10.77.0.1:81) tcp  \
          match L3-L4  by CiliumNetworkPolicy default/rule80 spec.ingress[0] policies.yaml:12"
     );
-    let flow = as_flow(&event);
-    assert_eq!(flow["flow"]["destination"]["labels"][0], "k8s:app=deathstar");
-    assert_eq!(flow["flow"]["policy_match_type"], 2);
+    assert_eq!(as_flow(&event)["flow"]["destination"]["labels"][0], "k8s:app=deathstar");
+    assert_eq!(as_flow(&event)["flow"]["policy_match_type"], 2);
 }
 
 fn heard() -> Heard {

@@ -126,7 +126,7 @@ fn metrics_are_served_until_the_end() {
         let mut server = command.spawn().unwrap();
         let mut line = String::new();
         BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        (server, line.trim().strip_prefix("listening at ").unwrap().to_owned())
+        (Guard(server), line.trim().strip_prefix("listening at ").unwrap().to_owned())
     });
     let ask = |request: &str| {
         let (address, request) = (address.clone(), request.to_owned());
@@ -162,12 +162,22 @@ fn metrics_are_served_until_the_end() {
     assert!(begin.elapsed() < Duration::from_secs(12), "{:?}", begin.elapsed());
     drop(idle.0);
     idle.1.join().unwrap();
-    assert_eq!(ask(&"G".repeat(9000)).split(' ').nth(1), Some("200"), "what is asked is not looked at");
+    assert_eq!(ask(&"G".repeat(8192)).split(' ').nth(1), Some("200"), "what is asked is not looked at");
 
-    terminate(&server);
+    terminate(&server.0);
     let begin = Instant::now();
-    assert!(server.wait().unwrap().success(), "SIGTERM is a wish, and an end without a failure");
+    assert!(server.0.wait().unwrap().success(), "SIGTERM is a wish, and an end without a failure");
     assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+}
+
+/// A process that does not outlive its test.
+struct Guard(Child);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 fn terminate(process: &Child) {
@@ -183,7 +193,7 @@ fn a_monitor_ends_when_it_is_asked_to_and_a_second_one_is_refused() {
     let mut monitor = lab.inside_node(move || {
         let mut command = Command::new(loader());
         command.arg("--root").arg(root).arg("--state-dir").arg(state).arg("monitor").stdout(Stdio::piped());
-        command.spawn().unwrap()
+        Guard(command.spawn().unwrap())
     });
     let end = Instant::now() + Duration::from_secs(10);
     while std::fs::read(lab.state().join("monitor.lock")).is_ok_and(|holder| !holder.is_empty()).not() {
@@ -191,8 +201,8 @@ fn a_monitor_ends_when_it_is_asked_to_and_a_second_one_is_refused() {
         std::thread::sleep(Duration::from_millis(20));
     }
     assert!(lab.fails(5, &["monitor", "--timeout", "1"]).contains("another monitor reads the events: process "));
-    terminate(&monitor);
-    assert!(monitor.wait().unwrap().success());
+    terminate(&monitor.0);
+    assert!(monitor.0.wait().unwrap().success());
     lab.ok(&["monitor", "--timeout", "1"]);
 }
 
