@@ -21,11 +21,13 @@ fn units() -> Vec<Unit> {
         .to_vec()
 }
 
-/// A program that prints `says` for `--version` and fails otherwise.
+/// A program that says it is `says` and how it would compile, and fails when it shall do so.
 fn fake_clang(folder: &Path, name: &str, says: &str) -> PathBuf {
     let path = folder.join(name);
-    fs::write(&path, format!("#!/bin/sh\n[ \"$1\" = --version ] && echo '{says}' && exit 0\necho oops >&2; exit 1\n"))
-        .unwrap();
+    let script = format!(
+        "#!/bin/sh\nexec >&2\n[ \"$1\" != -### ] && echo oops && exit 1\necho '{says}'\necho '\"'$0'\" \"-cc1\" \"-x\" \"c\" \"/dev/null\"'\n"
+    );
+    fs::write(&path, script).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     path
 }
@@ -49,7 +51,7 @@ fn no_path_and_no_dwarf_in_an_object() {
     let toolchain = Toolchain::find().unwrap();
     let built = compile_all(&toolchain, &units(), 0, None).unwrap();
     let folder = std::env::temp_dir();
-    for needle in [folder.to_str().unwrap(), "unit0"] {
+    for needle in [folder.to_str().unwrap(), "unit0", "unit.c"] {
         let found = built[0].object.windows(needle.len()).any(|window| window == needle.as_bytes());
         assert!(!found, "{needle}");
     }

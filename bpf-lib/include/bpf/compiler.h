@@ -3,7 +3,7 @@
 #pragma once
 
 #define SEC(name) __attribute__((section(name), used))
-#define __always_inline inline __attribute__((always_inline))
+#define __always_inline inline __attribute__((always_inline, nodebug))
 /*
  * Out of line, for what few packets need: a call costs 10 to 20 ns where returns are guarded against speculation, and
  * code that is there once compiles once. Verifier: a global function is walked once, for any arguments; a static one

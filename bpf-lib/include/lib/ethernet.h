@@ -29,15 +29,13 @@ _Static_assert(sizeof(struct eth_header) == ETH_HEADER_LEN, "struct eth_header")
 /* L3 protocol of the frame in host order, or DROP_*. A VLAN tag is refused, wherever it stands. */
 static __always_inline int eth_protocol(struct __sk_buff *ctx)
 {
-	const struct eth_header *header;
-	struct eth_header copy;
+	struct eth_header header;
 	int protocol;
 
 	if (ctx->vlan_present)
 		return DROP_VLAN_FILTERED;
-	header = ctx_read(ctx, 0, sizeof(copy), &copy);
-	if (!header)
+	if (skb_load_bytes(ctx, 0, &header, sizeof(header)))
 		return DROP_INVALID_PACKET;
-	protocol = ntohs(header->protocol_be);
+	protocol = ntohs(header.protocol_be);
 	return protocol == ETH_VLAN || protocol == ETH_VLAN_OUTER ? DROP_VLAN_FILTERED : protocol;
 }

@@ -13,22 +13,20 @@
 static __always_inline int handle_from_container(struct __sk_buff *ctx, const struct endpoint *endpoint, struct flow *flow,
 						struct decision *decision)
 {
-	int protocol = eth_protocol(ctx);
-	int ret;
+	int ret = packet_parse(ctx, flow);
 
-	if (protocol < 0)
-		return protocol;
-#if ENABLE_IPV4
-	if (protocol == ETH_ARP)
-		return arp_check_sender(ctx, endpoint);
-#endif
-	ret = packet_parse(ctx, protocol, flow);
 	if (ret < 0)
 		return ret;
-	if (icmp6_is_neighbour(flow) && source_is_on_link(flow, endpoint))
-		return icmp6_check_target(ctx, flow, endpoint);
-	if (icmp6_is_listener(flow) && source_is_on_link(flow, endpoint))
-		return CTX_ACT_OK;
+#if ENABLE_IPV4
+	if (ret == PACKET_ARP)
+		return arp_check_sender(ctx, endpoint);
+#endif
+	if (unlikely(flow->proto == PROTO_ICMP6) && source_is_on_link(flow, endpoint)) {
+		if (icmp6_is_neighbour(flow))
+			return icmp6_check_target(ctx, flow, endpoint);
+		if (icmp6_is_listener(flow))
+			return CTX_ACT_OK;
+	}
 	if (!source_is_own(flow, endpoint))
 		return DROP_INVALID_SOURCE_IP;
 	return enforce(ctx, flow, DIRECTION_EGRESS, endpoint, decision);

@@ -11,23 +11,19 @@
 static __always_inline int handle_to_container(struct __sk_buff *ctx, const struct endpoint *endpoint, struct flow *flow,
 					      struct decision *decision)
 {
-	int protocol = eth_protocol(ctx);
-	int ret;
+	int ret = packet_parse(ctx, flow);
 
-	if (protocol < 0)
-		return protocol;
-#if ENABLE_IPV4
-	if (protocol == ETH_ARP)
-		return CTX_ACT_OK;
-#endif
-	ret = packet_parse(ctx, protocol, flow);
 	if (ret < 0)
 		return ret;
-	if (icmp6_is_neighbour(flow))
+	if (ret == PACKET_ARP)
 		return CTX_ACT_OK;
-	/* The host's end of the link listens too. Nobody else can be it: no router forwards what bears these addresses. */
-	if (icmp6_is_listener(flow) && source_is_unrouted(flow))
-		return CTX_ACT_OK;
+	if (unlikely(flow->proto == PROTO_ICMP6)) {
+		if (icmp6_is_neighbour(flow))
+			return CTX_ACT_OK;
+		/* The host's end of the link listens too. Nobody else can be it: no router forwards such a source. */
+		if (icmp6_is_listener(flow) && source_is_unrouted(flow))
+			return CTX_ACT_OK;
+	}
 	return enforce(ctx, flow, DIRECTION_INGRESS, endpoint, decision);
 }
 
