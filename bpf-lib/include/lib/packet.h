@@ -9,10 +9,6 @@
 #include "lib/ipv4.h"
 #include "lib/ipv6.h"
 
-enum {
-	PACKET_ARP = 1,	/* there is no IP header */
-};
-
 /*
  * Reads the headers of a packet of @family (4, 6, or 0 for anything else) at @offset, up to the first bytes of L4: of
  * the frame's own packet, or of one that an ICMP error quotes. Returns the bytes of the shortest L4 header that can be
@@ -46,10 +42,10 @@ __global_function int packet_load(struct __sk_buff *ctx, u8 family, u32 offset, 
 	return ret < 0 ? ret : least;
 }
 
-/* Reads any frame: CTX_ACT_OK, PACKET_ARP, or DROP_*. */
-__global_function int packet_parse_any(struct __sk_buff *ctx, struct flow *flow)
+/* Reads any packet of @protocol: CTX_ACT_OK or DROP_*. */
+__global_function int packet_parse_any(struct __sk_buff *ctx, int protocol, struct flow *flow)
 {
-	int protocol = eth_protocol(ctx);
+	u8 family = protocol == ETH_IPV4 ? 4 : protocol == ETH_IPV6 ? 6 : 0;
 	u32 present = ctx->len - ETH_HEADER_LEN;
 	int least;
 
@@ -57,13 +53,7 @@ __global_function int packet_parse_any(struct __sk_buff *ctx, struct flow *flow)
 	if (!flow)
 		return DROP_INVALID_PACKET;
 	*flow = (struct flow){};
-	if (protocol < 0)
-		return protocol;
-#if ENABLE_IPV4
-	if (protocol == ETH_ARP)
-		return PACKET_ARP;
-#endif
-	least = packet_load(ctx, protocol == ETH_IPV4 ? 4 : protocol == ETH_IPV6 ? 6 : 0, ETH_HEADER_LEN, flow);
+	least = packet_load(ctx, family, ETH_HEADER_LEN, flow);
 	if (least < 0)
 		return least;
 	/* A packet that is not yet segmented may be longer than the field can say: then it is 0 ("BIG TCP"). */
@@ -101,23 +91,21 @@ static __always_inline bool packet_load_plain_l4(const struct __sk_buff *ctx, co
  * Reads a packet as nearly all are: TCP or UDP, whole, with headers that are in place and have no options. False says
  * that this is another one, and nothing of @flow.
  */
-static __always_inline bool packet_parse_plain(const struct __sk_buff *ctx, struct flow *flow)
+static __always_inline bool packet_parse_plain(const struct __sk_buff *ctx, int protocol, struct flow *flow)
 {
-	const struct eth_header *ethernet = (const struct eth_header *)ctx_data(ctx);
 	const u8 *header = ctx_data(ctx) + ETH_HEADER_LEN;
 
-	if (ctx->vlan_present || header + sizeof(struct ipv4_header) > ctx_data_end(ctx))
-		return false;
 #if ENABLE_IPV4
-	if (ethernet->protocol_be == htons(ETH_IPV4)) {
-		if (!ipv4_load_plain((const struct ipv4_header *)header, flow))
+	if (protocol == ETH_IPV4) {
+		if (header + sizeof(struct ipv4_header) > ctx_data_end(ctx) ||
+		    !ipv4_load_plain((const struct ipv4_header *)header, flow))
 			return false;
 		flow->l4_offset = ETH_HEADER_LEN + sizeof(struct ipv4_header);
 		return packet_load_plain_l4(ctx, header + sizeof(struct ipv4_header), flow);
 	}
 #endif
 #if ENABLE_IPV6
-	if (ethernet->protocol_be == htons(ETH_IPV6)) {
+	if (protocol == ETH_IPV6) {
 		if (header + IPV6_HEADER_LEN > ctx_data_end(ctx) ||
 		    !ipv6_load_plain((const struct ipv6_header *)header, flow))
 			return false;
@@ -128,8 +116,8 @@ static __always_inline bool packet_parse_plain(const struct __sk_buff *ctx, stru
 	return false;
 }
 
-/* Reads a frame into @flow, which is zero: CTX_ACT_OK, PACKET_ARP, or DROP_*. */
-static __always_inline int packet_parse(struct __sk_buff *ctx, struct flow *flow)
+/* Reads a packet of @protocol into @flow, which is zero: CTX_ACT_OK or DROP_*. */
+static __always_inline int packet_parse(struct __sk_buff *ctx, int protocol, struct flow *flow)
 {
-	return likely(packet_parse_plain(ctx, flow)) ? CTX_ACT_OK : packet_parse_any(ctx, flow);
+	return likely(packet_parse_plain(ctx, protocol, flow)) ? CTX_ACT_OK : packet_parse_any(ctx, protocol, flow);
 }

@@ -11,12 +11,19 @@
 static __always_inline int handle_to_container(struct __sk_buff *ctx, const struct endpoint *endpoint, struct flow *flow,
 					      struct decision *decision)
 {
-	int ret = packet_parse(ctx, flow);
+	u64 mac;
+	int protocol = eth_protocol(ctx, &mac);
+	int ret;
 
+	if (protocol < 0)
+		return protocol;
+#if ENABLE_IPV4
+	if (protocol == ETH_ARP)
+		return CTX_ACT_OK;
+#endif
+	ret = packet_parse(ctx, protocol, flow);
 	if (ret < 0)
 		return ret;
-	if (ret == PACKET_ARP)
-		return CTX_ACT_OK;
 	if (unlikely(flow->proto == PROTO_ICMP6)) {
 		if (icmp6_is_neighbour(flow))
 			return CTX_ACT_OK;
@@ -37,5 +44,7 @@ int to_container(struct __sk_buff *ctx)
 
 	if (endpoint)
 		ret = handle_to_container(ctx, endpoint, &flow, &decision);
+	else if (consult_is_asked(ctx))
+		return consult_answer(ctx);
 	return outcome(ctx, &flow, DIRECTION_INGRESS, ret, &decision);
 }

@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf};
-use aya::programs::{SchedClassifier, TestRun, TestRunOptions};
+use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, ProgramArray, RingBuf};
+use aya::programs::{ProgramFd, SchedClassifier, TestRun, TestRunOptions};
 use aya::{Ebpf, EbpfLoader};
 use ciliumc::clang::{Toolchain, compile_all};
 use ciliumc::codegen;
 use ciliumc::lower::shape::{CellWidth, NodeConfig, PolicyMode, Program, Shape};
 use ciliumc_abi::conntrack::CtEntry;
 use ciliumc_abi::counter::metric_index;
-use ciliumc_abi::endpoint::{ENTRY_CB_ENDPOINT, ENTRY_CB_SLOT, Endpoint};
+use ciliumc_abi::endpoint::{self, ENTRY_CB_ENDPOINT, ENTRY_CB_SLOT, Endpoint};
 use ciliumc_abi::ipcache::{Page6, Trie4, Trie6};
 use ciliumc_abi::names::{self, DIRECTION_EGRESS, DIRECTION_INGRESS, rodata};
 
@@ -24,6 +24,7 @@ use crate::shapes::{NODE, verified};
 /// What the programs answer to the kernel.
 const PASS: u32 = u32::MAX;
 const SHOT: u32 = 2;
+const REDIRECT: u32 = 7;
 
 pub const ENDPOINT_ID: u32 = 77;
 pub const ENDPOINT_IDENTITY: u32 = 5000;
@@ -77,13 +78,22 @@ pub struct Setup {
     pub node: NodeConfig,
     pub audit: bool,
     pub addresses: bool,
+    pub mac: Option<[u8; 6]>,
+    /// Addresses of the gateway, and its MAC address.
+    pub gateway: Option<([IpAddr; 2], [u8; 6])>,
     pub ct_entries: u32,
 }
 
 impl Setup {
     pub fn new(egress: Policy, ingress: Policy) -> Self {
-        Self { egress, ingress, node: NODE, audit: false, addresses: true, ct_entries: 64 }
+        Self { egress, ingress, node: NODE, audit: false, addresses: true, mac: None, gateway: None, ct_entries: 64 }
     }
+}
+
+/// The two programs of a generation, which know each other.
+pub struct Programs {
+    from: Ebpf,
+    to: Ebpf,
 }
 
 /// The endpoint.
@@ -106,24 +116,34 @@ impl Machine {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let pins = PathBuf::from(format!("/sys/fs/bpf/ciliumc-datapath-{}-{number}", std::process::id()));
-        let shape = |program, policy: &Policy| {
-            let (mode, width) = (policy.mode(), CellWidth::U8);
-            let class_shift = policy.class_shift();
-            Shape { program, mode, row: width, class: width, action: width, class_shift, audit: setup.audit }
-        };
-        let shapes = [shape(Program::FromContainer, &setup.egress), shape(Program::ToContainer, &setup.ingress)];
-        let units = shapes.map(|shape| codegen::unit(&shape, &setup.node));
-        let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("objects");
-        let built = compile_all(&Toolchain::find().unwrap(), &units, 0, Some(&cache)).unwrap();
+        let built = build(setup);
         static PERMITTED: OnceLock<bool> = OnceLock::new();
-        let ask = || verified(&built[0].object, names::FROM_CONTAINER).is_some();
+        let ask = || verified(&built[0], names::FROM_CONTAINER).is_some();
         if !PERMITTED.get_or_init(ask) {
             return None;
         }
         std::fs::create_dir(&pins).unwrap();
-        let from = load(&built[0].object, names::FROM_CONTAINER, &setup.egress, setup, &pins);
-        let to = load(&built[1].object, names::TO_CONTAINER, &setup.ingress, setup, &pins);
+        let Programs { from, to } = programs(&built, setup, GENERATION, &pins);
         Some(Self { pins, from, to })
+    }
+
+    /// The programs of another generation for the same endpoint.
+    pub fn next(&self, setup: &Setup, generation: u32) -> Programs {
+        programs(&build(setup), setup, generation, &self.pins)
+    }
+
+    /// Puts other programs in the place of those that run.
+    pub fn switch(&mut self, programs: &mut Programs) {
+        std::mem::swap(&mut self.from, &mut programs.from);
+        std::mem::swap(&mut self.to, &mut programs.to);
+    }
+
+    /// The same for one direction.
+    pub fn switch_one(&mut self, direction: u8, programs: &mut Programs) {
+        match direction {
+            DIRECTION_EGRESS => std::mem::swap(&mut self.from, &mut programs.from),
+            _ => std::mem::swap(&mut self.to, &mut programs.to),
+        }
     }
 
     /// The endpoint sends: drop reason, 0 when it passes.
@@ -229,6 +249,39 @@ impl Machine {
         entries[0]
     }
 
+    /// The generations of all connections.
+    pub fn generations(&mut self) -> Vec<u32> {
+        let mut entries: Vec<CtEntry> = self.conntrack4().into_iter().map(|(_, entry)| entry).collect();
+        entries.extend(self.conntrack6().into_iter().map(|(_, entry)| entry));
+        entries.iter().map(|entry| entry.generation).collect()
+    }
+
+    /// Makes the two programs strangers to each other.
+    pub fn part(&mut self) {
+        part(&mut self.from);
+        part(&mut self.to);
+    }
+
+    /// Makes them known to each other again.
+    pub fn meet(&mut self) {
+        meet(&mut self.from, classifier(&mut self.to, names::TO_CONTAINER).fd().unwrap());
+        meet(&mut self.to, classifier(&mut self.from, names::FROM_CONTAINER).fd().unwrap());
+    }
+
+    /// The endpoint sends a frame that is answered in its place: the answer.
+    pub fn answered(&mut self, frame: &[u8]) -> Option<Vec<u8>> {
+        let context = context(0, ENDPOINT_ID);
+        let mut out = vec![0; frame.len()];
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            data_out: Some(&mut out),
+            ctx_in: Some(&context),
+            ..TestRunOptions::default()
+        };
+        let result = self.program(DIRECTION_EGRESS).test_run(options).unwrap();
+        (result.return_value == REDIRECT).then_some(out)
+    }
+
     /// Seconds that the only connection has left.
     pub fn seconds_left(&mut self) -> u64 {
         let left = self.connection().expires_ns.saturating_sub(monotonic_ns());
@@ -312,9 +365,53 @@ impl Machine {
     }
 }
 
-fn load(object: &[u8], program: &str, policy: &Policy, setup: &Setup, pins: &Path) -> Ebpf {
+/// The objects of both directions.
+fn build(setup: &Setup) -> [Vec<u8>; 2] {
+    let shape = |program, policy: &Policy| {
+        let (mode, width) = (policy.mode(), CellWidth::U8);
+        let class_shift = policy.class_shift();
+        Shape { program, mode, row: width, class: width, action: width, class_shift, audit: setup.audit }
+    };
+    let shapes = [shape(Program::FromContainer, &setup.egress), shape(Program::ToContainer, &setup.ingress)];
+    let units = shapes.map(|shape| codegen::unit(&shape, &setup.node));
+    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("objects");
+    let built = compile_all(&Toolchain::find().unwrap(), &units, 0, Some(&cache)).unwrap();
+    [0, 1].map(|at: usize| built[at].object.clone())
+}
+
+/// Loads both and makes them known to each other.
+fn programs(built: &[Vec<u8>; 2], setup: &Setup, generation: u32, pins: &Path) -> Programs {
+    let mut from = load(&built[0], names::FROM_CONTAINER, &setup.egress, setup, generation, pins);
+    let mut to = load(&built[1], names::TO_CONTAINER, &setup.ingress, setup, generation, pins);
+    meet(&mut from, classifier(&mut to, names::TO_CONTAINER).fd().unwrap());
+    meet(&mut to, classifier(&mut from, names::FROM_CONTAINER).fd().unwrap());
+    Programs { from, to }
+}
+
+impl Programs {
+    /// Makes the two programs strangers to each other.
+    pub fn part(&mut self) {
+        part(&mut self.from);
+        part(&mut self.to);
+    }
+}
+
+fn part(ebpf: &mut Ebpf) {
+    ProgramArray::try_from(ebpf.map_mut(names::OPPOSITES).unwrap()).unwrap().clear_index(&0).unwrap();
+}
+
+fn meet(ebpf: &mut Ebpf, other: &ProgramFd) {
+    ProgramArray::try_from(ebpf.map_mut(names::OPPOSITES).unwrap()).unwrap().set(0, other, 0).unwrap();
+}
+
+fn load(object: &[u8], program: &str, policy: &Policy, setup: &Setup, generation: u32, pins: &Path) -> Ebpf {
     let addresses = if setup.addresses { &[POD4, POD6][..] } else { &[] };
-    let endpoint = Endpoint { id: ENDPOINT_ID, identity: ENDPOINT_IDENTITY, first_counter: 0, ..Endpoint::default() };
+    let mac = setup.mac.map_or(0, endpoint::mac);
+    let endpoint = Endpoint { id: ENDPOINT_ID, identity: ENDPOINT_IDENTITY, mac, ..Endpoint::default() };
+    let endpoint = match setup.gateway {
+        Some((addresses, mac)) => endpoint.with_gateways(&addresses, endpoint::mac(mac)),
+        None => endpoint,
+    };
     let world = (policy::OUTSIDE4, policy::OUTSIDE6);
     let known4 =
         [(PEER4, policy::PEER), (OTHER4, policy::OTHER), (STRANGER4, policy::STRANGER), (BEYOND4, policy::BEYOND)];
@@ -328,7 +425,7 @@ fn load(object: &[u8], program: &str, policy: &Policy, setup: &Setup, pins: &Pat
 
     let mut loader = EbpfLoader::new();
     let loader = loader
-        .override_global(rodata::GENERATION, &GENERATION, true)
+        .override_global(rodata::GENERATION, &generation, true)
         .override_global(rodata::DEFAULT_CAUSE, &DEFAULT_CAUSE, true)
         .map_max_entries(names::CONNTRACK4, setup.ct_entries)
         .map_max_entries(names::CONNTRACK6, setup.ct_entries)
