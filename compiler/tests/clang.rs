@@ -21,11 +21,13 @@ fn units() -> Vec<Unit> {
         .to_vec()
 }
 
-/// A program that prints `says` for `--version` and fails otherwise.
+/// A program that says it is `says` and how it would compile, and fails when it shall do so.
 fn fake_clang(folder: &Path, name: &str, says: &str) -> PathBuf {
     let path = folder.join(name);
-    fs::write(&path, format!("#!/bin/sh\n[ \"$1\" = --version ] && echo '{says}' && exit 0\necho oops >&2; exit 1\n"))
-        .unwrap();
+    let script = format!(
+        "#!/bin/sh\nexec >&2\n[ \"$1\" != -### ] && echo oops && exit 1\necho '{says}'\necho '\"'$0'\" \"-cc1\" \"-x\" \"c\" \"/dev/null\"'\n"
+    );
+    fs::write(&path, script).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     path
 }

@@ -60,14 +60,26 @@ enum {
 	CTX_OFFSET_MAX = 0x7fff,	/* of a header that is looked at in place */
 };
 
+/* First byte of what of the packet can be read in place. */
+static __always_inline const u8 *ctx_data(const struct __sk_buff *ctx)
+{
+	return (const u8 *)(unsigned long)ctx->data;
+}
+
+/* Where that ends. */
+static __always_inline const u8 *ctx_data_end(const struct __sk_buff *ctx)
+{
+	return (const u8 *)(unsigned long)ctx->data_end;
+}
+
 /*
  * @length bytes at @offset: in place, or in @copy when not all of them are in the packet's linear part; NULL when the
  * packet ends before them.
  */
 static __always_inline const void *ctx_read(struct __sk_buff *ctx, u32 offset, u32 length, void *copy)
 {
-	const void *data = (const void *)(unsigned long)ctx->data;
-	const void *end = (const void *)(unsigned long)ctx->data_end;
+	const u8 *data = ctx_data(ctx);
+	const u8 *end = ctx_data_end(ctx);
 
 	/* Verifier: "R1 offset is outside of the packet" where it lost the bounds of an offset that it spilled. */
 	if (likely(offset <= CTX_OFFSET_MAX && data + offset + length <= end))

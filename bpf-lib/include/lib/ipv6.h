@@ -81,20 +81,15 @@ static __always_inline int ipv6_load_fragment(struct __sk_buff *ctx, u32 offset,
  * A chain that is too long is dropped. ESP ends the chain: it is an L4 protocol of its own. What follows the header of
  * a later fragment is no chain.
  */
-__global_function int ipv6_walk_extensions(struct __sk_buff *ctx, struct flow *flow)
+static __always_inline int ipv6_walk_extensions(struct __sk_buff *ctx, struct flow *flow)
 {
+	u32 offset = flow->l4_offset;
 	struct ipv6_extension extension;
+	u32 next = flow->proto;
 	u32 length;
-	u32 offset;
-	u32 next;
 	int ret;
 	int i;
 
-	/* Verifier: "R2 invalid mem access 'mem_or_null'"; no caller passes NULL. */
-	if (!flow)
-		return DROP_INVALID_PACKET;
-	offset = flow->l4_offset;
-	next = flow->proto;
 #pragma clang loop unroll(disable)
 	for (i = 0; i <= IPV6_EXTENSIONS_MAX; i++) {
 		if (flow->fragment == FRAGMENT_LATER || !ipv6_is_extension(next)) {
@@ -121,14 +116,10 @@ __global_function int ipv6_walk_extensions(struct __sk_buff *ctx, struct flow *f
 	return DROP_INVALID_EXTHDR;
 }
 
-/* Reads the header at @offset into @flow; extension headers are stepped over. */
-static __always_inline int ipv6_load(struct __sk_buff *ctx, u32 offset, struct flow *flow)
+/* Copies what says the same in every packet. */
+static __always_inline void ipv6_copy(const struct ipv6_header *header, struct flow *flow)
 {
-	struct ipv6_header copy;
-	const struct ipv6_header *header = ctx_read(ctx, offset, sizeof(copy), &copy);
-
-	if (!header || ntohl(header->version_be) >> 28 != 6)
-		return DROP_INVALID_PACKET;
+	flow->family = 6;
 	flow->proto = header->next;
 	flow->hop_limit = header->hop_limit;
 	flow->source.hi = header->source_be[0];
@@ -137,8 +128,24 @@ static __always_inline int ipv6_load(struct __sk_buff *ctx, u32 offset, struct f
 	flow->destination.lo = header->destination_be[1];
 	/* No payload: an empty packet, or one of more than 64 KiB. */
 	flow->length = header->payload_be ? IPV6_HEADER_LEN + ntohs(header->payload_be) : 0;
+}
+
+/* Reads the header in place; false when it is none. */
+static __always_inline bool ipv6_load_plain(const struct ipv6_header *header, struct flow *flow)
+{
+	if (ntohl(header->version_be) >> 28 != 6)
+		return false;
+	ipv6_copy(header, flow);
+	return true;
+}
+
+/* Reads the header at @offset into @flow; extension headers are stepped over. */
+static __always_inline int ipv6_load(struct __sk_buff *ctx, u32 offset, struct flow *flow)
+{
+	struct ipv6_header header;
+
+	if (skb_load_bytes(ctx, offset, &header, sizeof(header)) || !ipv6_load_plain(&header, flow))
+		return DROP_INVALID_PACKET;
 	flow->l4_offset = offset + IPV6_HEADER_LEN;
-	if (likely(!ipv6_is_extension(flow->proto)))
-		return CTX_ACT_OK;
 	return ipv6_walk_extensions(ctx, flow);
 }

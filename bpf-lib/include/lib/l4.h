@@ -84,34 +84,29 @@ static __always_inline bool l4_is_echo_reply(const struct flow *flow)
  */
 static __always_inline int l4_load_head(struct __sk_buff *ctx, struct flow *flow)
 {
-	union l4_header copy;
-	const union l4_header *head = ctx_read(ctx, flow->l4_offset, sizeof(copy), &copy);
+	union l4_header head;
 
-	if (!head)
+	if (skb_load_bytes(ctx, flow->l4_offset, &head, sizeof(head)))
 		return DROP_INVALID_PACKET;
 	if (!flow_is_icmp(flow)) {
-		flow->source_port_be = head->port.source_be;
-		flow->destination_port_be = head->port.destination_be;
+		flow->source_port_be = head.port.source_be;
+		flow->destination_port_be = head.port.destination_be;
 		return CTX_ACT_OK;
 	}
-	flow->icmp_type = head->icmp.type;
-	flow->icmp_code = head->icmp.code;
+	flow->icmp_type = head.icmp.type;
+	flow->icmp_code = head.icmp.code;
 	if (l4_is_echo(flow))
-		flow->source_port_be = head->icmp.id_be;
+		flow->source_port_be = head.icmp.id_be;
 	else if (l4_is_echo_reply(flow))
-		flow->destination_port_be = head->icmp.id_be;
+		flow->destination_port_be = head.icmp.id_be;
 	return CTX_ACT_OK;
 }
 
 /* Reads the flags of a TCP header at flow->l4_offset. */
 static __always_inline int l4_load_flags(struct __sk_buff *ctx, struct flow *flow)
 {
-	u8 copy;
-	const u8 *flags = ctx_read(ctx, flow->l4_offset + TCP_FLAGS_OFFSET, sizeof(copy), &copy);
-
-	if (!flags)
+	if (skb_load_bytes(ctx, flow->l4_offset + TCP_FLAGS_OFFSET, &flow->tcp_flags, sizeof(flow->tcp_flags)))
 		return DROP_INVALID_PACKET;
-	flow->tcp_flags = *flags;
 	return CTX_ACT_OK;
 }
 

@@ -29,10 +29,12 @@ static __always_inline int handle_from_container(struct __sk_buff *ctx, const st
 	ret = packet_parse(ctx, protocol, flow);
 	if (ret < 0)
 		return ret;
-	if (icmp6_is_neighbour(flow) && source_is_on_link(flow, endpoint))
-		return ndp_handle(ctx, flow);
-	if (icmp6_is_listener(flow) && source_is_on_link(flow, endpoint))
-		return CTX_ACT_OK;
+	if (unlikely(flow->proto == PROTO_ICMP6) && source_is_on_link(flow, endpoint)) {
+		if (icmp6_is_neighbour(flow))
+			return ndp_handle(ctx, flow);
+		if (icmp6_is_listener(flow))
+			return CTX_ACT_OK;
+	}
 	if (!source_is_own(flow, endpoint))
 		return DROP_INVALID_SOURCE_IP;
 	return enforce(ctx, flow, DIRECTION_EGRESS, endpoint, decision);

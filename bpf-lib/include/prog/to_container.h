@@ -24,11 +24,13 @@ static __always_inline int handle_to_container(struct __sk_buff *ctx, const stru
 	ret = packet_parse(ctx, protocol, flow);
 	if (ret < 0)
 		return ret;
-	if (icmp6_is_neighbour(flow))
-		return CTX_ACT_OK;
-	/* The host's end of the link listens too. Nobody else can be it: no router forwards what bears these addresses. */
-	if (icmp6_is_listener(flow) && source_is_unrouted(flow))
-		return CTX_ACT_OK;
+	if (unlikely(flow->proto == PROTO_ICMP6)) {
+		if (icmp6_is_neighbour(flow))
+			return CTX_ACT_OK;
+		/* The host's end of the link listens too. Nobody else can be it: no router forwards such a source. */
+		if (icmp6_is_listener(flow) && source_is_unrouted(flow))
+			return CTX_ACT_OK;
+	}
 	return enforce(ctx, flow, DIRECTION_INGRESS, endpoint, decision);
 }
 

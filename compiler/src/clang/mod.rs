@@ -4,6 +4,7 @@
 //! number of threads or the environment.
 
 mod cache;
+mod frontend;
 mod strip;
 mod toolchain;
 
@@ -24,7 +25,7 @@ pub use toolchain::{Toolchain, Version};
 /// Assignment tracking serves variables in a debugger, which nobody will see. `-O1` without aliasing by type makes code
 /// that is as fast as that of `-O2`, in less time.
 ///
-/// Paths are relative and the folder is named `.`, because BTF repeats them.
+/// Paths are relative and the folder is named `.`, because BTF repeats them; the units' own do not get there.
 pub const FLAGS: [&str; 28] = [
     "-target",
     "bpf",
@@ -56,6 +57,12 @@ pub const FLAGS: [&str; 28] = [
     "-c",
 ];
 
+/// Where the headers are: below the folder in which clang runs.
+const INCLUDE: [&str; 2] = ["-I", "include"];
+
+/// Units that one process compiles, at most: it gives no memory back before its end.
+const GROUP_MAX: usize = 8;
+
 /// One object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Built {
@@ -85,7 +92,13 @@ pub enum ClangError {
         /// What the system said.
         source: io::Error,
     },
-    /// A program whose `--version` is not clang's.
+    /// A clang that we cannot ask how it compiles.
+    #[error("{} does not tell how it compiles (`-###`); name another clang in CILIUMC_CLANG", path.display())]
+    NoCall {
+        /// The program.
+        path: PathBuf,
+    },
+    /// A program that does not say it is clang.
     #[error("{} does not say that it is clang: `{said}`; name another one in CILIUMC_CLANG", path.display())]
     NotClang {
         /// The program.
@@ -155,6 +168,7 @@ impl ClangError {
             Self::NotFound { .. }
             | Self::Run { .. }
             | Self::NotClang { .. }
+            | Self::NoCall { .. }
             | Self::Version { .. }
             | Self::NoBpf { .. }
             | Self::Io { .. }
@@ -167,48 +181,63 @@ impl ClangError {
     }
 }
 
-/// Compiles units side by side, `jobs` at a time (0: as many as there are processors). The answer has the order of
-/// `units`. `cache` is a folder that may be shared with other runs; what it cannot give or take is compiled.
+/// Compiles units side by side, `jobs` processes at a time (0: as many as there are processors). The answer has the
+/// order of `units`. `cache` is a folder that may be shared with other runs; what it cannot give or take is compiled.
 pub fn compile_all(
     toolchain: &Toolchain,
     units: &[Unit],
     jobs: usize,
     cache: Option<&Path>,
 ) -> Result<Vec<Built>, ClangError> {
+    let keys: Vec<String> = units.iter().map(|unit| cache::key(toolchain, &codegen::digest(unit))).collect();
+    let mut built: Vec<Built> = keys
+        .iter()
+        .map(|key| cache.and_then(|folder| cache::get(folder, key)))
+        .map(|found| Built { cached: found.is_some(), object: found.unwrap_or_default() })
+        .collect();
+    let missing: Vec<usize> = (0..units.len()).filter(|&number| !built[number].cached).collect();
+    if missing.is_empty() {
+        return Ok(built);
+    }
+
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(jobs)
         .build()
         .map_err(|error| ClangError::Threads { jobs, reason: error.to_string() })?;
-    let keys: Vec<String> = units.iter().map(|unit| cache::key(toolchain, &codegen::digest(unit))).collect();
-    let found: Vec<Option<Vec<u8>>> = keys.iter().map(|key| cache.and_then(|folder| cache::get(folder, key))).collect();
-    if found.iter().all(Option::is_some) {
-        return Ok(found.into_iter().flatten().map(|object| Built { object, cached: true }).collect());
-    }
-
     let workspace = Workspace::new()?;
-    let built = pool.install(|| {
-        units
-            .par_iter()
-            .zip(&keys)
-            .zip(found)
-            .enumerate()
-            .map(|(number, ((unit, key), found))| {
-                if let Some(object) = found {
-                    return Ok(Built { object, cached: true });
-                }
-                let object = workspace.compile(toolchain, unit, number)?;
-                if let Some(folder) = cache {
-                    cache::put(folder, key, &object);
-                }
-                Ok(Built { object, cached: false })
-            })
+    let compiled = pool.install(|| {
+        groups(&missing, pool.current_num_threads())
+            .into_par_iter()
+            .map(|group| workspace.compile(toolchain, units, group))
             .collect::<Result<Vec<_>, _>>()
     });
-    if let Err(ClangError::Rejected { .. }) = &built {
+    if let Err(ClangError::Rejected { .. }) = &compiled {
         workspace.keep();
     }
-    built
+    for (number, object) in compiled?.into_iter().flatten() {
+        if let Some(folder) = cache {
+            cache::put(folder, &keys[number], &object);
+        }
+        built[number].object = object;
+    }
+    Ok(built)
 }
+
+/// Deals numbers of units to as many processes as may run at a time, or more when these would have too much.
+fn groups(numbers: &[usize], jobs: usize) -> Vec<Vec<usize>> {
+    let count = jobs.min(numbers.len()).max(numbers.len().div_ceil(GROUP_MAX));
+    let mut groups = vec![Vec::new(); count];
+    // Neighbours are alike and grow in length, so the second lap goes backwards.
+    for lap in numbers.chunks(2 * count) {
+        let (forth, back) = lap.split_at(count.min(lap.len()));
+        forth.iter().enumerate().for_each(|(place, number)| groups[place].push(*number));
+        back.iter().enumerate().for_each(|(place, number)| groups[count - 1 - place].push(*number));
+    }
+    groups
+}
+
+/// Stands among the headers where a unit has a file of its own, which it includes before any of them.
+const OWN: &str = "/* The unit has included its own. */\n";
 
 /// A temporary folder with the headers and one folder for each unit.
 struct Workspace {
@@ -219,7 +248,7 @@ impl Workspace {
     fn new() -> Result<Self, ClangError> {
         let folder =
             tempfile::Builder::new().prefix("ciliumc-").tempdir().map_err(ClangError::io(&std::env::temp_dir()))?;
-        for (path, text) in HEADERS {
+        for (path, text) in HEADERS.iter().chain(&[("ep_config.h", OWN), ("node_config.h", OWN)]) {
             write(&folder.path().join("include").join(path), text)?;
         }
         Ok(Self { folder })
@@ -230,29 +259,49 @@ impl Workspace {
         let _: PathBuf = self.folder.keep();
     }
 
-    fn compile(&self, toolchain: &Toolchain, unit: &Unit, number: usize) -> Result<Vec<u8>, ClangError> {
-        let folder = self.folder.path().join(format!("unit{number}"));
-        let source = format!("{}.c", codegen::program_name(unit.shape.program));
-        write(&folder.join("ep_config.h"), &unit.ep_config)?;
-        write(&folder.join("node_config.h"), &unit.node_config)?;
-        write(&folder.join(&source), &unit.source)?;
+    /// Folder of a unit.
+    fn unit(&self, number: usize) -> PathBuf {
+        self.folder.path().join(format!("unit{number}"))
+    }
 
-        let output = Command::new(toolchain.path())
-            .args(FLAGS)
-            .args(["-I", "../include", "-I", ".", "-o", "unit.o", &source])
-            .current_dir(&folder)
+    /// Compiles some units in one process: their numbers and objects.
+    fn compile(
+        &self,
+        toolchain: &Toolchain,
+        units: &[Unit],
+        numbers: Vec<usize>,
+    ) -> Result<Vec<(usize, Vec<u8>)>, ClangError> {
+        for &number in &numbers {
+            let folder = self.unit(number);
+            write(&folder.join("ep_config.h"), &units[number].ep_config)?;
+            write(&folder.join("node_config.h"), &units[number].node_config)?;
+            write(&folder.join("unit.c"), &units[number].source)?;
+        }
+        let frontend = toolchain.frontend();
+        let output = Command::new(&frontend.program)
+            .args(&frontend.arguments)
+            .args(numbers.iter().map(|number| format!("unit{number}/unit.c")))
+            .current_dir(self.folder.path())
             .env_clear()
             .env("LC_ALL", "C")
             // glibc: large pages for the heap, or a tenth of the time is spent on page faults.
             .env("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
             .output()
-            .map_err(|source| ClangError::Run { path: toolchain.path().to_owned(), source })?;
+            .map_err(|source| ClangError::Run { path: frontend.program.clone(), source })?;
+        let object = |number| self.unit(number).join("unit.o");
         if !output.status.success() {
-            return Err(rejected(toolchain, unit, folder, &output));
+            // The compiler goes on behind the first unit that it rejects, but writes no more objects.
+            let rejected = numbers.iter().find(|number| !object(**number).exists()).unwrap_or(&numbers[0]);
+            return Err(self::rejected(toolchain, &units[*rejected], self.unit(*rejected), &output));
         }
-        let object = folder.join("unit.o");
-        let bytes = fs::read(&object).map_err(ClangError::io(&object))?;
-        strip::strip(&bytes).map_err(|reason| ClangError::Object { unit: unit.name.clone(), reason })
+        let read = |number| {
+            let object = object(number);
+            let bytes = fs::read(&object).map_err(ClangError::io(&object))?;
+            let stripped = strip::strip(&bytes)
+                .map_err(|reason| ClangError::Object { unit: units[number].name.clone(), reason })?;
+            Ok((number, stripped))
+        };
+        numbers.into_iter().map(read).collect()
     }
 }
 
@@ -269,4 +318,18 @@ fn write(path: &Path, text: &str) -> Result<(), ClangError> {
     let folder = path.parent().unwrap_or(path);
     fs::create_dir_all(folder).map_err(ClangError::io(folder))?;
     fs::write(path, text).map_err(ClangError::io(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_are_dealt_to_all_processes() {
+        assert_eq!(groups(&[3, 4, 5, 6], 2), [[3, 6], [4, 5]]);
+        assert_eq!(groups(&[0, 1, 2, 3, 4], 2), [vec![0, 3, 4], vec![1, 2]]);
+        assert_eq!(groups(&[0, 1], 8), [[0], [1]]);
+        assert_eq!(groups(&(0..GROUP_MAX + 1).collect::<Vec<_>>(), 1).len(), 2);
+        assert!(groups(&[], 2).is_empty());
+    }
 }

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fmt, io, thread};
 
-use super::ClangError;
+use super::frontend::Frontend;
+use super::{ClangError, FLAGS, INCLUDE};
 
 /// First accepted major version.
 pub(super) const OLDEST: u32 = 16;
@@ -37,6 +38,7 @@ pub struct Toolchain {
     path: PathBuf,
     version: Version,
     banner: String,
+    frontend: Frontend,
 }
 
 impl Toolchain {
@@ -59,16 +61,19 @@ impl Toolchain {
         move || search.join().unwrap_or_else(|panic| resume_unwind(panic))
     }
 
-    /// The clang at a path, or of a name that PATH resolves.
+    /// The clang at a path, or of a name that PATH resolves. It says its version and how it compiles in one go.
     pub fn at(path: &Path) -> Result<Self, ClangError> {
         let output = Command::new(path)
-            .arg("--version")
+            .arg("-###")
+            .args(FLAGS)
+            .args(INCLUDE)
+            .args(["-x", "c", "/dev/null"])
             .env_clear()
             .envs(env::var_os("PATH").map(|path| ("PATH", path)))
             .env("LC_ALL", "C")
             .output()
             .map_err(|source| ClangError::Run { path: path.to_owned(), source })?;
-        let text = String::from_utf8_lossy(&output.stdout);
+        let text = String::from_utf8_lossy(&output.stderr);
         let banner = text.lines().next().unwrap_or_default().to_owned();
         let Some(version) = parse_version(&banner) else {
             return Err(ClangError::NotClang { path: path.to_owned(), said: banner });
@@ -76,7 +81,8 @@ impl Toolchain {
         if !(OLDEST..=NEWEST).contains(&version.major) {
             return Err(ClangError::Version { path: path.to_owned(), version });
         }
-        Ok(Self { path: path.to_owned(), version, banner })
+        let frontend = Frontend::parse(&text).ok_or_else(|| ClangError::NoCall { path: path.to_owned() })?;
+        Ok(Self { path: path.to_owned(), version, banner, frontend })
     }
 
     /// The best clang of some folders. A `clang` of another version does not hide a `clang-19`.
@@ -112,9 +118,14 @@ impl Toolchain {
         self.version
     }
 
-    /// First line of `--version`: tells builds of one version apart.
+    /// First line that it prints, as for `--version`: tells builds of one version apart.
     pub(super) fn banner(&self) -> &str {
         &self.banner
+    }
+
+    /// Its compiler.
+    pub(super) fn frontend(&self) -> &Frontend {
+        &self.frontend
     }
 }
 
