@@ -12,5 +12,7 @@ fn main() {
         let script = Path::new(&folder).join("static.ld");
         println!("cargo:rustc-link-arg-bins=-Wl,-T,{}", script.display());
         println!("cargo:rustc-link-arg-bins=-Wl,--no-eh-frame-hdr");
+        // Functions with the same instructions are one: generic code has many. No address of a function is compared.
+        println!("cargo:rustc-link-arg-bins=-Wl,--icf=all");
     }
 }
