@@ -31,6 +31,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diag::{Diagnostic, Span, Spanned};
 
+use super::cnp::kafka;
 use super::codes;
 use super::decode::{Ctx, Fields, spanned};
 use super::meta::{DEFAULT_NAMESPACE, labels};
@@ -267,17 +268,18 @@ fn port_list(ctx: &mut Ctx, node: &Node<'_>) -> Option<Vec<PortSpan>> {
 
 /// `None` when something is wrong with it.
 fn requests(ctx: &mut Ctx, fields: &Fields<'_, '_>) -> Option<Option<Requests>> {
-    match (fields.get("http"), fields.get("dns")) {
-        (None, None) => Some(None),
-        (Some(node), None) => http(ctx, node).map(|http| Some(Requests::Http(http))),
-        (None, Some(node)) => {
+    match (fields.get("http"), fields.get("dns"), fields.get("kafka")) {
+        (None, None, None) => Some(None),
+        (Some(node), None, None) => http(ctx, node).map(|http| Some(Requests::Http(http))),
+        (None, Some(node), None) => {
             let name = fqdn::name(ctx.text("dns", node)?);
             name.map(|name| Some(Requests::Dns(name)))
                 .map_err(|wrong| ctx.wrong(codes::FQDN, node, "name", &wrong))
                 .ok()
         }
-        (Some(_), Some(node)) => {
-            ctx.error(codes::TEST_SHAPE, node.span, "a test has either `http` or `dns`");
+        (None, None, Some(node)) => kafka::rule(ctx, node).map(|rule| Some(Requests::Kafka(rule))),
+        (Some(_), Some(node), _) | (Some(_) | None, _, Some(node)) => {
+            ctx.error(codes::TEST_SHAPE, node.span, "a test has one of `http`, `dns` and `kafka`");
             None
         }
     }
