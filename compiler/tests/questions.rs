@@ -60,7 +60,7 @@ fn counterexamples_are_what_list_says_and_the_tables_agree() {
         if analysis.has_errors() || analysis.cluster.endpoints.is_empty() {
             continue; // provider groups without their file
         }
-        let results = policy_test::run(&analysis, true).unwrap();
+        let results = policy_test::run(&analysis, true, 0).unwrap();
         let outcome = &results.tested[0].report.outcomes[0];
         if outcome.faults.iter().any(|fault| matches!(fault.what, What::Unknown(_))) {
             continue; // pods that may run on nodes that differ
