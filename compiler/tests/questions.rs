@@ -433,20 +433,3 @@ fn well_formed(xml: &str) {
     }
     assert!(open.is_empty());
 }
-
-/// The part of the README about one flow is what the program prints.
-#[test]
-fn the_readme_shows_what_a_trace_says() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let args = ["--from", "galaxy/xwing", "--to", "galaxy/deathstar", "--port", "tcp/80", "--suggest"];
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ciliumc"));
-    let output = command.current_dir(&root).args(["trace", "testdata/demo/star-wars"]).args(args).output().unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    let readme = fs::read_to_string(root.join("README.md")).unwrap();
-    let lines: Vec<&str> = text.lines().collect();
-    let near = lines.iter().find(|line| line.ends_with("(nearly)")).unwrap();
-    let shown = [lines[0], near].into_iter().chain(lines[lines.len() - 3..].iter().copied());
-    for line in shown {
-        assert!(readme.contains(line), "not in the README: {line}\n{text}");
-    }
-}
