@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use ciliumc::diag::{Code, FileId, Severity};
-use ciliumc::front::yaml::{self, ALIAS_NODES_MAX, DEPTH_MAX, Kind, Node};
+use ciliumc::front::yaml::{self, ALIAS_NODES_MAX, Arena, DEPTH_MAX, Kind, Node};
 use ciliumc::front::{self, FrontOptions};
 use ciliumc::source::SourceMap;
 
@@ -25,7 +25,8 @@ fn walk(node: &Node<'_>) -> (u64, usize) {
 
 /// The text is refused with this code, and little was built of it.
 fn refused(text: &str, code: Code) {
-    let parsed = yaml::parse(FileId(0), text);
+    let arena = Arena::new();
+    let parsed = yaml::parse(FileId(0), text, &arena);
     assert_eq!(parsed.fatal.map(|diagnostic| diagnostic.code), Some(code), "{:.60}", text);
     for document in &parsed.documents {
         bounded(text, &document.root);
@@ -82,7 +83,8 @@ fn merge_keys_are_counted_too() {
 #[test]
 fn a_few_aliases_are_fine() {
     let text = laughs(4);
-    let parsed = yaml::parse(FileId(0), &text);
+    let arena = Arena::new();
+    let parsed = yaml::parse(FileId(0), &text, &arena);
     assert!(parsed.fatal.is_none());
     let (nodes, _) = walk(&parsed.documents[0].root);
     assert!(nodes > 9 * 9 * 9);
@@ -98,7 +100,7 @@ fn depth_is_refused_however_it_is_written() {
         if !close.is_empty() {
             refused(&format!("{}x{}", open.repeat(levels + 1), close.repeat(levels + 1)), DEPTH);
             let fits = format!("{}x{}", open.repeat(levels), close.repeat(levels));
-            assert!(yaml::parse(FileId(0), &fits).fatal.is_none(), "{open}");
+            assert!(yaml::parse(FileId(0), &fits, &Arena::new()).fatal.is_none(), "{open}");
         }
     }
     let steps: String = (0..1000).map(|n| format!("{}a:\n", " ".repeat(n))).collect();

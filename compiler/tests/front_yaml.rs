@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use ciliumc::diag::{FileId, Severity, render};
-use ciliumc::front::yaml::{Kind, Node, Value, parse};
+use ciliumc::front::yaml::{Arena, Kind, Node, Value, parse};
 use ciliumc::front::{self, FrontOptions};
 use ciliumc::source::SourceMap;
 use proptest::prelude::*;
@@ -99,7 +99,8 @@ fn the_tree_is_what_serde_yaml_reads() {
         };
         let theirs: Result<Vec<Oracle>, _> =
             serde_yaml::Deserializer::from_str(&text).map(Oracle::deserialize).collect();
-        let ours = parse(FileId(0), &text);
+        let arena = Arena::new();
+        let ours = parse(FileId(0), &text, &arena);
         assert_eq!(
             ours.fatal.is_some(),
             theirs.is_err(),

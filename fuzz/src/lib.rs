@@ -7,7 +7,7 @@ use ciliumc::diag::{FileId, Span, render};
 use ciliumc::driver;
 use ciliumc::front::objects::FqdnSelector;
 use ciliumc::front::parse::{self, Wrong};
-use ciliumc::front::yaml::{self, ALIAS_NODES_MAX, DEPTH_MAX, Kind, Node};
+use ciliumc::front::yaml::{self, ALIAS_NODES_MAX, Arena, DEPTH_MAX, Kind, Node};
 use ciliumc::front::{self, FrontOptions};
 use ciliumc::ir::fqdn;
 use ciliumc::resolve::Lock;
@@ -16,7 +16,8 @@ use ciliumc::source::SourceMap;
 /// Text to tree: places are inside of the text, and a walk over the tree is no more than the text and its aliases allow.
 pub fn yaml(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
-    let parsed = yaml::parse(FileId(0), &text);
+    let arena = Arena::new();
+    let parsed = yaml::parse(FileId(0), &text, &arena);
     let problems = parsed.documents.iter().flat_map(|document| &document.problems);
     for diagnostic in problems.chain(&parsed.fatal) {
         let related = diagnostic.related.iter().map(|(span, _)| *span);

@@ -185,7 +185,7 @@ pub fn config(ctx: &mut Ctx, root: &Node<'_>, object: &ObjectRef) -> Option<Vec<
     Some(
         pairs
             .into_iter()
-            .map(|(key_node, key, node, value)| (spanned(key_node, key), spanned(node, value.to_owned())))
+            .map(|(key_node, key, node, value)| (spanned(key_node, key.into_owned()), spanned(node, value.to_owned())))
             .collect(),
     )
 }

@@ -1,6 +1,8 @@
 //! Typed access to nodes: what is missing or of the wrong type is reported, and reading goes on.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
+use std::fmt::Display;
 
 use crate::diag::{Code, Diagnostic, ObjectRef, Severity, Span};
 
@@ -76,7 +78,7 @@ impl Ctx {
     }
 
     /// A string.
-    pub fn text<'n>(&mut self, name: &str, node: &'n Node<'_>) -> Option<&'n str> {
+    pub fn text<'a>(&mut self, name: &str, node: &Node<'a>) -> Option<&'a str> {
         match node.str() {
             Some(text) => Some(text),
             None => self.type_error(name, node, "a string"),
@@ -92,7 +94,7 @@ impl Ctx {
     /// The strings of a list.
     pub fn texts(&mut self, name: &str, node: &Node<'_>) -> Vec<String> {
         let items = self.items(name, node).unwrap_or_default();
-        items.iter().filter_map(|item| self.text(name, item).map(str::to_owned)).collect()
+        each(items, |item| self.text(name, item).map(str::to_owned))
     }
 
     /// One of a few words; another one is reported with the nearest of them.
@@ -133,13 +135,13 @@ impl Ctx {
         &mut self,
         name: &str,
         node: &'n Node<'a>,
-    ) -> Vec<(&'n Node<'a>, String, &'n Node<'a>, &'n str)> {
+    ) -> Vec<(&'n Node<'a>, Cow<'a, str>, &'n Node<'a>, &'a str)> {
         let Some(fields) = self.fields(name, node) else {
             return Vec::new();
         };
         let mut pairs = Vec::with_capacity(fields.entries.len());
         for Entry { key, value } in fields.entries {
-            let text = key.key_text().into_owned();
+            let text = key.key_text();
             if value.is_null() {
                 // The API reads null as the empty string.
                 pairs.push((key, text, value, ""));
@@ -209,7 +211,7 @@ impl<'n, 'a> Fields<'n, 'a> {
     }
 
     /// Reports each field that nobody asked for.
-    pub fn finish(self, ctx: &mut Ctx, what: &str) {
+    pub fn finish(self, ctx: &mut Ctx, what: impl Display) {
         let asked = self.asked.into_inner();
         for Entry { key, .. } in self.entries {
             let name = key.key_text();
@@ -228,6 +230,14 @@ impl<'n, 'a> Fields<'n, 'a> {
             });
         }
     }
+}
+
+/// Reads each item; what could not be read was reported and is left out. There is room for no more than there are: most
+/// lists of a policy are short, and there are many.
+pub fn each<'n, 'a, T>(items: &'n [Node<'a>], read: impl FnMut(&'n Node<'a>) -> Option<T>) -> Vec<T> {
+    let mut all = Vec::with_capacity(items.len());
+    all.extend(items.iter().filter_map(read));
+    all
 }
 
 /// Keeps the value, for uses where the reason for its absence was reported.

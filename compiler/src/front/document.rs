@@ -253,15 +253,16 @@ impl<'d, 'a> Documents<'d, 'a, '_> {
             self.diagnostics.push(Diagnostic::info(codes::SKIPPED_KIND, spans.first().copied(), message));
         }
         let fates = fates(&self.candidates, &mut self.diagnostics);
-        // Objects do not know each other here, so each is read on whatever thread is free.
-        let decoded: Vec<_> =
-            self.candidates.par_iter().zip(fates).map(|(candidate, fate)| decode(candidate, fate)).collect();
+        // Objects do not know each other here, so they are read on whatever thread is free.
+        let decoded: Vec<_> = self.candidates.par_chunks(CHUNK).zip(fates.par_chunks(CHUNK)).map(decode_all).collect();
         let mut objects = Objects { custom: self.custom, ..Objects::default() };
-        for (decoded, candidate) in decoded.into_iter().zip(&self.candidates) {
+        for (decoded, candidates) in decoded.into_iter().zip(self.candidates.chunks(CHUNK)) {
             append(&mut objects, decoded.objects);
             self.diagnostics.extend(decoded.diagnostics);
-            if let Some(summary) = self.summaries.get_mut(candidate.summary) {
-                summary.outcome = decoded.outcome;
+            for (candidate, outcome) in candidates.iter().zip(decoded.outcomes) {
+                if let Some(summary) = self.summaries.get_mut(candidate.summary) {
+                    summary.outcome = outcome;
+                }
             }
         }
         (objects, self.diagnostics, self.summaries)
@@ -282,29 +283,44 @@ fn custom(item: &Item<'_, '_>, object: &ObjectRef) -> Option<Custom> {
 /// Namespace and name of the ConfigMap that holds the agent's options.
 const CONFIG: (&str, &str) = ("kube-system", "cilium-config");
 
-/// What one candidate gave.
+/// Objects that are read in one go.
+const CHUNK: usize = 64;
+
+/// What some candidates gave.
+#[derive(Default)]
 struct Decoded {
-    /// The object, or nothing.
+    /// The objects without an error.
     objects: Objects,
     diagnostics: Vec<Diagnostic>,
-    outcome: Outcome,
+    /// Of each candidate.
+    outcomes: Vec<Outcome>,
+}
+
+fn decode_all((candidates, fates): (&[Candidate<'_, '_>], &[Fate])) -> Decoded {
+    let mut decoded = Decoded::default();
+    for (candidate, fate) in candidates.iter().zip(fates) {
+        let outcome = decode(candidate, *fate, &mut decoded);
+        decoded.outcomes.push(outcome);
+    }
+    decoded
 }
 
 /// Reads one object and reports what is wrong with it, also when it is refused already.
-fn decode(candidate: &Candidate<'_, '_>, fate: Fate) -> Decoded {
+fn decode(candidate: &Candidate<'_, '_>, fate: Fate, decoded: &mut Decoded) -> Outcome {
+    if fate == Fate::Repeated {
+        return Outcome::Repeated;
+    }
     let mut ctx = Ctx::new(Some(candidate.object.clone()).filter(|_| candidate.reader != Reader::Tests));
     let mut objects = Objects::default();
-    if fate == Fate::Repeated {
-        return Decoded { objects, diagnostics: Vec::new(), outcome: Outcome::Repeated };
-    }
     candidate.problems.iter().cloned().for_each(|problem| ctx.report(problem));
     read_object(&mut ctx, candidate, &mut objects);
     let refused = fate == Fate::Conflict || ctx.failed();
+    decoded.diagnostics.extend(ctx.into_diagnostics());
     if refused {
-        objects = Objects::default();
+        return Outcome::Refused;
     }
-    let outcome = if refused { Outcome::Refused } else { Outcome::Read };
-    Decoded { objects, diagnostics: ctx.into_diagnostics(), outcome }
+    append(&mut decoded.objects, objects);
+    Outcome::Read
 }
 
 fn read_object(ctx: &mut Ctx, candidate: &Candidate<'_, '_>, objects: &mut Objects) {

@@ -24,7 +24,8 @@ use super::yaml::{self, Node};
 /// Reads the file. With an error in it, it answers nothing.
 pub fn read(file: FileId, text: &str, diagnostics: &mut Vec<Diagnostic>) -> Answers {
     let mut ctx = Ctx::new(None);
-    let parsed = yaml::parse(file, text);
+    let arena = yaml::Arena::new();
+    let parsed = yaml::parse(file, text, &arena);
     parsed.fatal.into_iter().for_each(|problem| ctx.report(problem));
     let mut answers = Answers::default();
     for document in &parsed.documents {

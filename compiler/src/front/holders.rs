@@ -40,10 +40,11 @@ impl Holders {
 mod tests {
     use super::*;
     use crate::diag::FileId;
-    use crate::front::yaml::parse;
+    use crate::front::yaml::{Arena, parse};
 
     fn holders(text: &str, part: &str) -> Vec<usize> {
-        let parsed = parse(FileId(0), text);
+        let arena = Arena::new();
+        let parsed = parse(FileId(0), text, &arena);
         let start = text.find(part).unwrap() as u32;
         let place = Span { file: FileId(0), start, end: start + part.len() as u32 };
         let mut found: Vec<_> = Holders::new(parsed.documents[0].root.items().unwrap()).of(place).collect();

@@ -74,7 +74,7 @@ pub fn meta(ctx: &mut Ctx, root: &Node<'_>, object: &ObjectRef, policy: bool) ->
         .map(|node| ctx.string_map("annotations", node))
         .unwrap_or_default()
         .into_iter()
-        .map(|(_, key, _, value)| (key, value.to_owned()))
+        .map(|(_, key, _, value)| (key.into_owned(), value.to_owned()))
         .collect();
     annotations.sort();
     let text = |node: &Node<'_>, name| node.get(name).and_then(Node::str).unwrap_or_default().to_owned();
@@ -110,7 +110,7 @@ pub fn labels(ctx: &mut Ctx, name: &str, node: &Node<'_>) -> Vec<(String, String
         } else if let Err(wrong) = parse::label_value(value) {
             ctx.wrong(codes::BAD_NAME, value_node, "label value", &wrong);
         } else {
-            labels.push((key, value.to_owned()));
+            labels.push((key.into_owned(), value.to_owned()));
         }
     }
     labels.sort();

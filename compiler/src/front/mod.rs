@@ -32,6 +32,7 @@ use crate::source::SourceMap;
 pub use document::{DocumentSummary, Outcome};
 
 use objects::{Choices, Objects};
+use yaml::Arena;
 
 /// What the command line says about reading.
 #[derive(Debug, Clone, Default)]
@@ -57,7 +58,9 @@ pub struct FrontOutput {
 pub fn read(sources: &SourceMap, options: &FrontOptions) -> FrontOutput {
     let files: Vec<_> = sources.files().filter(|(id, _)| Some(*id) != sources.groups()).collect();
     // Each file on whatever thread is free; the order of the results is that of the files.
-    let parsed: Vec<_> = files.par_iter().map(|(id, file)| yaml::parse(*id, &file.text)).collect();
+    let mut arenas: Vec<_> = files.iter().map(|_| Arena::new()).collect();
+    let parsed: Vec<_> =
+        files.par_iter().zip(&mut arenas).map(|((id, file), arena)| yaml::parse(*id, &file.text, arena)).collect();
     let mut documents = Vec::new();
     let mut fatal = Vec::new();
     for parsed in parsed {

@@ -5,7 +5,7 @@ use ipnet::IpNet;
 use crate::diag::{Diagnostic, ObjectRef, Spanned};
 
 use super::codes;
-use super::decode::{Ctx, Fields, spanned};
+use super::decode::{Ctx, Fields, each, spanned};
 use super::meta::meta;
 use super::objects::{IpBlock, NetworkPolicy, NpPeer, NpRule, Operator, PortSpec, Protocol, Selector};
 use super::parse::{self, Cidr};
@@ -85,7 +85,7 @@ fn policy_types(ctx: &mut Ctx, node: &Node<'_>) -> Option<Types> {
 
 fn rules(ctx: &mut Ctx, name: &str, peers: &'static str, node: &Node<'_>) -> Option<Vec<NpRule>> {
     let items = ctx.items(name, node)?;
-    Some(items.iter().filter_map(|item| rule(ctx, name, peers, item)).collect())
+    Some(each(items, |item| rule(ctx, name, peers, item)))
 }
 
 fn rule(ctx: &mut Ctx, name: &str, peers: &'static str, node: &Node<'_>) -> Option<NpRule> {
@@ -93,11 +93,11 @@ fn rule(ctx: &mut Ctx, name: &str, peers: &'static str, node: &Node<'_>) -> Opti
     let peer_items = fields.get(peers).and_then(|node| ctx.items(peers, node)).unwrap_or_default();
     let port_items = fields.get("ports").and_then(|node| ctx.items("ports", node)).unwrap_or_default();
     let read = NpRule {
-        peers: peer_items.iter().filter_map(|item| peer(ctx, peers, item)).collect(),
-        ports: port_items.iter().filter_map(|item| port(ctx, item)).collect(),
+        peers: each(peer_items, |item| peer(ctx, peers, item)),
+        ports: each(port_items, |item| port(ctx, item)),
         span: node.span,
     };
-    fields.finish(ctx, &format!("an {name} rule"));
+    fields.finish(ctx, format_args!("an {name} rule"));
     Some(read)
 }
 

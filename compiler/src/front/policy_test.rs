@@ -301,7 +301,7 @@ fn http(ctx: &mut Ctx, node: &Node<'_>) -> Option<HttpRequests> {
     let method = expression("method").filter(|method| method != "ANY");
     let (path, host) = (expression("path"), expression("host"));
     let headers = fields.get("headers").map(|node| ctx.string_map("headers", node)).unwrap_or_default();
-    let headers = headers.into_iter().map(|(_, name, _, value)| (name, value.to_owned())).collect();
+    let headers = headers.into_iter().map(|(_, name, _, value)| (name.into_owned(), value.to_owned())).collect();
     fields.finish(ctx, "an HTTP request");
     (!failed).then_some(HttpRequests { method, path, host, headers })
 }

@@ -3,7 +3,7 @@
 use crate::diag::{Diagnostic, Span};
 
 use super::codes;
-use super::decode::{Ctx, Fields};
+use super::decode::{Ctx, Fields, each};
 use super::names::nearest;
 use super::objects::{KeySource, Operator, Requirement, Selector};
 use super::parse::{self, Wrong};
@@ -25,14 +25,11 @@ pub enum Keys {
 /// Reads a selector. Requirements that are wrong are reported and left out.
 pub fn selector(ctx: &mut Ctx, name: &str, node: &Node<'_>, keys: Keys) -> Option<Selector> {
     let fields = ctx.fields(name, node)?;
-    let mut requirements = Vec::new();
-    if let Some(labels) = fields.get("matchLabels") {
-        match_labels(ctx, labels, keys, &mut requirements);
-    }
+    let labels = fields.get("matchLabels");
+    let mut requirements = labels.map(|labels| match_labels(ctx, labels, keys)).unwrap_or_default();
     if let Some(expressions) = fields.get("matchExpressions") {
-        for item in ctx.items("matchExpressions", expressions).unwrap_or_default() {
-            requirements.extend(expression(ctx, item, keys));
-        }
+        let items = ctx.items("matchExpressions", expressions).unwrap_or_default();
+        requirements.extend(each(items, |item| expression(ctx, item, keys)));
     }
     match keys {
         Keys::Cilium | Keys::Policy | Keys::Source(_) => fields.finish(ctx, "a label selector"),
@@ -42,8 +39,10 @@ pub fn selector(ctx: &mut Ctx, name: &str, node: &Node<'_>, keys: Keys) -> Optio
 }
 
 /// Reads a mapping of labels as requirements.
-pub fn match_labels(ctx: &mut Ctx, node: &Node<'_>, keys: Keys, requirements: &mut Vec<Requirement>) {
-    for (key_node, key_text, value_node, value) in ctx.string_map("matchLabels", node) {
+pub fn match_labels(ctx: &mut Ctx, node: &Node<'_>, keys: Keys) -> Vec<Requirement> {
+    let labels = ctx.string_map("matchLabels", node);
+    let mut requirements = Vec::with_capacity(labels.len());
+    for (key_node, key_text, value_node, value) in labels {
         let key = key(ctx, key_node, &key_text, keys);
         if let Err(wrong) = parse::label_value(value) {
             ctx.wrong(codes::SELECTOR, value_node, "label value", &wrong);
@@ -53,6 +52,7 @@ pub fn match_labels(ctx: &mut Ctx, node: &Node<'_>, keys: Keys, requirements: &m
             requirements.push(Requirement { source, key, operator: Operator::In, values, match_labels: true, span });
         }
     }
+    requirements
 }
 
 fn expression(ctx: &mut Ctx, node: &Node<'_>, keys: Keys) -> Option<Requirement> {
@@ -114,7 +114,7 @@ fn values(ctx: &mut Ctx, fields: &Fields<'_, '_>, operator: Operator) -> Option<
         }
         Operator::In | Operator::NotIn | Operator::Exists | Operator::DoesNotExist => {}
     }
-    let read: Vec<String> = items.iter().filter_map(|item| value(ctx, item)).collect();
+    let read = each(items, |item| value(ctx, item));
     (read.len() == items.len()).then_some(read)
 }
 
@@ -130,7 +130,7 @@ fn value(ctx: &mut Ctx, node: &Node<'_>) -> Option<String> {
 }
 
 fn key(ctx: &mut Ctx, node: &Node<'_>, text: &str, keys: Keys) -> Option<(KeySource, String)> {
-    let plain = |source: &str| (KeySource::Only(source.to_owned()), text.to_owned());
+    let plain = |source: &'static str| (KeySource::Only(source.into()), text.to_owned());
     let read: Result<(KeySource, String), Wrong> = match keys {
         Keys::Cilium => parse::cilium_key(text),
         Keys::Policy => parse::qualified_name("k8s", text).map(|()| plain("k8s")),

@@ -51,8 +51,7 @@ pub fn workload(ctx: &mut Ctx, root: &Node<'_>, object: &ObjectRef, kind: Worklo
         WorkloadKind::Controller => {
             zero_replicas = is_zero(ctx, &spec, "replicas");
             own_selector = spec.get("selector").map(|node| {
-                let mut requirements = Vec::new();
-                match_labels(ctx, node, Keys::Workload, &mut requirements);
+                let requirements = match_labels(ctx, node, Keys::Workload);
                 Selector { requirements, span: node.span }
             });
             Some(template(ctx, &spec)?)

@@ -1,5 +1,6 @@
 //! Labels and selectors (spec §0.6).
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -138,7 +139,7 @@ pub enum Test {
 #[derive(Debug, Clone)]
 pub struct Requirement {
     /// Source that the label must have; `None` is any.
-    pub source: Option<String>,
+    pub source: Option<Cow<'static, str>>,
     /// Key.
     pub key: String,
     /// What must hold.
@@ -275,7 +276,7 @@ mod tests {
         [Label::k8s("app", "web"), Label::cidr("10.1.0.0/16".parse().unwrap())].into_iter().collect()
     }
 
-    fn requirement(source: Option<&str>, key: &str, test: Test) -> Requirement {
+    fn requirement(source: Option<&'static str>, key: &str, test: Test) -> Requirement {
         Requirement { source: source.map(Into::into), key: key.into(), test, span: None }
     }
 

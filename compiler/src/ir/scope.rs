@@ -49,7 +49,7 @@ pub fn namespace_labels(written: &objects::Selector) -> Selector {
 }
 
 /// A selector over labels of one source: keys that name none have this one.
-pub fn of_source(written: &objects::Selector, source: &str) -> Selector {
+pub fn of_source(written: &objects::Selector, source: &'static str) -> Selector {
     let mut out = selector(written);
     for requirement in &mut out.requirements {
         requirement.source.get_or_insert_with(|| source.into());

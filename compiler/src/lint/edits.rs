@@ -39,7 +39,7 @@ fn part(span: Span, at: usize, from: &str, to: &str) -> Option<Edit> {
 
 /// Whether it is text when nothing quotes it: `on` and `1.20` are not.
 fn is_text(word: &str) -> bool {
-    let plain = Scalar { text: word.into(), plain: true, tag: None, verbatim: None };
+    let plain = Scalar { text: word, plain: true, tag: None, verbatim: None };
     matches!(plain.value(), Value::Str(_))
 }
 

@@ -15,7 +15,7 @@ use crate::diag::{FileId, Span};
 use crate::eval::flow::Side;
 use crate::eval::near::Examined;
 use crate::eval::{L4, Reason};
-use crate::front::yaml::{Kind, Node, parse};
+use crate::front::yaml::{Arena, Kind, Node, parse};
 use crate::ir::{Cluster, Direction, NAMESPACE_KEY, NAMESPACE_LABELS, Policy, Protocol, Rule, RuleAction, RuleId};
 use crate::resolve::Resolved;
 use crate::source::SourceMap;
@@ -260,7 +260,8 @@ impl Ctx<'_> {
     /// Inserts an item in front of the one that is found in the element of a rule.
     fn insert(&self, what: What, rule: &Rule, find: impl FnOnce(&Node<'_>) -> Option<(Span, Flow)>) -> Option<Edit> {
         let file = self.sources.file(rule.span.file)?;
-        let parsed = parse(rule.span.file, &file.text);
+        let arena = Arena::new();
+        let parsed = parse(rule.span.file, &file.text, &arena);
         let element = parsed.documents.iter().find_map(|document| at(&document.root, rule.span))?;
         let (before, item) = find(element)?;
         let text = yaml::before(&file.text, before.start as usize, &item)?;

@@ -120,7 +120,7 @@ pub fn admin_policy(ctx: &mut Ctx, root: &Node<'_>, object: &ObjectRef, kind: Ad
     };
     let ingress = fields.get("ingress").map(|node| rules(ctx, node, kind, Side::Ingress)).unwrap_or_default();
     let egress = fields.get("egress").map(|node| rules(ctx, node, kind, Side::Egress)).unwrap_or_default();
-    fields.finish(ctx, &format!("the spec of {}", kind.words()));
+    fields.finish(ctx, format_args!("the spec of {}", kind.words()));
     Some(AdminPolicy { meta: meta?, tier: tier?, priority: priority?, subject: subject?, ingress, egress })
 }
 
@@ -169,7 +169,7 @@ fn rule(ctx: &mut Ctx, node: &Node<'_>, kind: AdminKind, side: Side) -> Option<A
     let action = action(ctx, &fields, kind);
     let peers = peers(ctx, &fields, kind, side);
     let ports = ports::ports(ctx, &fields, kind);
-    fields.finish(ctx, &format!("an {} rule", side.rules()));
+    fields.finish(ctx, format_args!("an {} rule", side.rules()));
     if let Some(ports) = &ports {
         named_ports_have_pods(ctx, &peers, ports);
     }

@@ -72,7 +72,7 @@ fn protocol_item(ctx: &mut Ctx, node: &Node<'_>) -> Option<AdminPort> {
 fn destination(ctx: &mut Ctx, name: &str, protocol: Protocol, node: &Node<'_>) -> Option<AdminPort> {
     let fields = ctx.fields(name, node)?;
     let port = fields.get("destinationPort");
-    fields.finish(ctx, &format!("`{name}`"));
+    fields.finish(ctx, format_args!("`{name}`"));
     let Some(node) = port else {
         return ctx.missing(codes::TIER_PORT, "destinationPort", node.span);
     };

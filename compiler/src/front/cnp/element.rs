@@ -83,7 +83,7 @@ fn element(ctx: &mut Ctx, name: &str, node: &Node<'_>, place: Place<'_>) -> Opti
     }
     let authentication = if place.deny { None } else { fields.get("authentication") };
     let authentication = authentication.and_then(|node| self::authentication(ctx, node));
-    fields.finish(ctx, &format!("an {name} element"));
+    fields.finish(ctx, format_args!("an {name} element"));
     Some(Element {
         endpoints,
         requires: requires.unwrap_or_default(),

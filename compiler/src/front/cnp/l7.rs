@@ -87,5 +87,5 @@ fn pairs(ctx: &mut Ctx, node: &Node<'_>) -> Option<BTreeMap<String, String>> {
             ctx.error(codes::L7_EMPTY_KEY, key_node.span, "a key of `l7` is empty");
         }
     }
-    Some(pairs.into_iter().map(|(_, key, _, value)| (key, value.to_owned())).collect())
+    Some(pairs.into_iter().map(|(_, key, _, value)| (key.into_owned(), value.to_owned())).collect())
 }

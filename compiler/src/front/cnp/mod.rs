@@ -65,7 +65,7 @@ pub fn cilium_policy(ctx: &mut Ctx, root: &Node<'_>, object: &ObjectRef, scope: 
     let top = ctx.fields(&object.kind, root)?;
     top.ignore(&["apiVersion", "kind", "metadata", "status"]);
     let (spec, specs) = (top.get("spec"), top.get("specs"));
-    top.finish(ctx, &format!("a {}", object.kind));
+    top.finish(ctx, format_args!("a {}", object.kind));
     let meta = meta(ctx, root, object, true);
     if scope == Scope::Cluster {
         no_namespace(ctx, root, &format!("a {}", object.kind), Some("CiliumNetworkPolicy"));

@@ -78,7 +78,7 @@ pub fn fqdns(ctx: &mut Ctx, node: &Node<'_>) -> Vec<Spanned<FqdnSelector>> {
 pub fn fqdn_selector(ctx: &mut Ctx, list: &str, node: &Node<'_>) -> Option<FqdnSelector> {
     let fields = ctx.fields(list, node)?;
     let (name, pattern) = (fields.get("matchName"), fields.get("matchPattern"));
-    fields.finish(ctx, &format!("a {list} item"));
+    fields.finish(ctx, format_args!("a {list} item"));
     if name.is_some() == pattern.is_some() {
         let has = if name.is_some() { "both" } else { "neither" };
         let message = format!("an item of `{list}` has one of `matchName` and `matchPattern`, this one has {has}");
@@ -109,7 +109,7 @@ pub fn groups(ctx: &mut Ctx, name: &str, node: &Node<'_>) -> Vec<Spanned<Group>>
 fn group(ctx: &mut Ctx, list: &str, node: &Node<'_>) -> Option<Group> {
     let fields = ctx.fields(list, node)?;
     let aws = fields.get("aws");
-    fields.finish(ctx, &format!("a {list} item"));
+    fields.finish(ctx, format_args!("a {list} item"));
     match aws {
         Some(node) => aws_group(ctx, node),
         None => ctx.missing(codes::MISSING, "aws", node.span),
@@ -124,7 +124,7 @@ pub fn aws_group(ctx: &mut Ctx, node: &Node<'_>) -> Option<Group> {
         .map(|node| ctx.string_map("labels", node))
         .unwrap_or_default()
         .into_iter()
-        .map(|(_, key, _, value)| (key, value.to_owned()))
+        .map(|(_, key, _, value)| (key.into_owned(), value.to_owned()))
         .collect();
     labels.sort();
     let security_group_ids = sorted(ctx, &fields, "securityGroupsIds");

@@ -100,7 +100,7 @@ fn subject(ctx: &mut Ctx, fields: &Fields<'_, '_>, scope: Scope) -> Option<Subje
 }
 
 fn refuse_init(ctx: &mut Ctx, subject: &Selector) {
-    let is_init = |source: &KeySource, key: &str| *source == KeySource::Only("reserved".to_owned()) && key == "init";
+    let is_init = |source: &KeySource, key: &str| *source == KeySource::Only("reserved".into()) && key == "init";
     for requirement in &subject.requirements {
         if is_init(&requirement.source, &requirement.key) {
             ctx.report(

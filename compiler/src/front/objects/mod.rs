@@ -7,6 +7,7 @@ mod l7;
 mod network_policy;
 mod policy;
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -231,7 +232,7 @@ pub enum KeySource {
     /// `any:` or no prefix: every source.
     Any,
     /// Only labels of this source (`k8s`, `reserved`, `cidr`, ...).
-    Only(String),
+    Only(Cow<'static, str>),
 }
 
 /// A label selector: all requirements must hold.

@@ -27,7 +27,7 @@ pub fn cilium_key(text: &str) -> Result<(KeySource, String), Wrong> {
     }
     let (source, dotted) = match source {
         "" | "any" => (KeySource::Any, "any"),
-        source => (KeySource::Only(source.to_owned()), source),
+        source => (KeySource::Only(source.to_owned().into()), source),
     };
     qualified_name(dotted, key).map_err(|wrong| Wrong { offset: wrong.offset + offset, ..wrong })?;
     Ok((source, key.to_owned()))
@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn keys_have_sources() {
-        let only = |source: &str, key: &str| Ok((KeySource::Only(source.into()), key.into()));
+        let only = |source: &'static str, key: &str| Ok((KeySource::Only(source.into()), key.into()));
         assert_eq!(cilium_key("app"), Ok((KeySource::Any, "app".into())));
         assert_eq!(cilium_key("any:app"), Ok((KeySource::Any, "app".into())));
         assert_eq!(cilium_key("k8s:a.b/c"), only("k8s", "a.b/c"));

@@ -1,21 +1,22 @@
 //! Parser events to trees.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span as EventSpan, StrInput, Tag};
 
-use super::{ALIAS_NODES_MAX, DEPTH_MAX, Document, Entry, Kind, Node, Parsed, Scalar};
+use super::{ALIAS_NODES_MAX, Arena, DEPTH_MAX, Document, Entry, Kind, Node, Parsed, Scalar};
 use crate::diag::{Diagnostic, FileId, Span};
 use crate::front::codes;
 
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// Reads a text; stops at the first place that cannot be parsed and keeps the documents before it.
-pub(super) fn build(file: FileId, text: &str) -> Parsed<'_> {
+pub(super) fn build<'a>(file: FileId, text: &'a str, arena: &'a Arena) -> Parsed<'a> {
     let body = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
     let mut ctx = Ctx {
         file,
+        arena,
         body,
         base: text.len() - body.len(),
         offsets: Offsets::new(body),
@@ -34,6 +35,7 @@ pub(super) fn build(file: FileId, text: &str) -> Parsed<'_> {
 
 struct Ctx<'a> {
     file: FileId,
+    arena: &'a Arena,
     body: &'a str,
     /// Bytes of the text before `body`.
     base: usize,
@@ -51,7 +53,7 @@ struct Ctx<'a> {
 }
 
 /// A finished node and what a walk over it costs.
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 struct Built<'a> {
     node: Node<'a>,
     nodes: u64,
@@ -124,7 +126,7 @@ impl<'a> Ctx<'a> {
                 | Event::DocumentEnd => {}
                 Event::Alias(anchor) => self.alias(anchor, at)?,
                 Event::Scalar(text, style, anchor, tag) => {
-                    let scalar = self.scalar(text, style, tag.as_deref(), at);
+                    let scalar = self.scalar(&text, style, tag.as_deref(), at);
                     self.add(Built { node: scalar, nodes: 1, height: 0 }, anchor);
                 }
                 Event::SequenceStart(anchor, _) => self.open(false, anchor, at)?,
@@ -154,20 +156,17 @@ impl<'a> Ctx<'a> {
             .hint("nothing behind this place in the file was read; mend it and run again")
     }
 
-    fn scalar(
-        &self,
-        text: std::borrow::Cow<'a, str>,
-        style: ScalarStyle,
-        tag: Option<&Tag>,
-        at: EventSpan,
-    ) -> Node<'a> {
+    fn scalar(&self, text: &str, style: ScalarStyle, tag: Option<&Tag>, at: EventSpan) -> Node<'a> {
         let mut span = self.span(at);
         let start = (span.start as usize).saturating_sub(self.base);
         let source = self.body.get(start..).unwrap_or_default();
         let plain = matches!(style, ScalarStyle::Plain);
         let quoted = matches!(style, ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted);
         let skip = u8::from(!plain);
-        let verbatim = source.get(usize::from(skip)..).is_some_and(|source| source.starts_with(text.as_ref()));
+        // The parser makes a copy of most texts; the source has them as well.
+        let copy = source.get(usize::from(skip)..).and_then(|source| source.get(..text.len()));
+        let borrowed = copy.filter(|source| *source == text);
+        let verbatim = borrowed.is_some();
         // The parser's end may lie behind blanks or a comment.
         let len = if quoted {
             quoted_len(source)
@@ -179,14 +178,15 @@ impl<'a> Ctx<'a> {
             written.map_or(0, |written| written.trim_end().len())
         };
         span.end = span.start.saturating_add(u32::try_from(len).unwrap_or(u32::MAX));
-        let tag = tag.map(|tag| format!("{}{}", tag.handle, tag.suffix).into_boxed_str());
+        let text = borrowed.unwrap_or_else(|| self.arena.alloc_str(text));
+        let tag = tag.map(|tag| &*self.arena.alloc_str(&format!("{}{}", tag.handle, tag.suffix)));
         let verbatim = (verbatim && (plain || quoted)).then_some(skip);
         Node { span, kind: Kind::Scalar(Scalar { text, plain, tag, verbatim }) }
     }
 
     fn alias(&mut self, anchor: usize, at: EventSpan) -> Step {
         let span = self.span(at);
-        let Some(built) = self.anchors.get(&anchor).cloned() else {
+        let Some(built) = self.anchors.get(&anchor).copied() else {
             return Err(Box::new(
                 Diagnostic::error(codes::ALIAS, span, "this alias is inside of what it refers to")
                     .hint("write the value out"),
@@ -227,7 +227,9 @@ impl<'a> Ctx<'a> {
         let kind = if frame.mapping {
             Kind::Mapping(self.mapping(frame.first))
         } else {
-            Kind::Sequence(self.items.drain(frame.first..).collect())
+            let items = self.arena.alloc_slice_copy(self.items.get(frame.first..).unwrap_or_default());
+            self.items.truncate(frame.first);
+            Kind::Sequence(items)
         };
         self.add(Built { node: Node { span, kind }, nodes: frame.nodes, height: frame.height + 1 }, frame.anchor);
     }
@@ -235,7 +237,7 @@ impl<'a> Ctx<'a> {
     /// Puts a finished node into its parent, or makes it a document.
     fn add(&mut self, built: Built<'a>, anchor: usize) {
         if anchor != 0 {
-            self.anchors.insert(anchor, built.clone());
+            self.anchors.insert(anchor, built);
         }
         match self.stack.last_mut() {
             Some(frame) => {
@@ -251,7 +253,7 @@ impl<'a> Ctx<'a> {
     }
 
     /// Pairs keys with values, refuses equal keys, expands merge keys.
-    fn mapping(&mut self, first: usize) -> Arc<[Entry<'a>]> {
+    fn mapping(&mut self, first: usize) -> &'a [Entry<'a>] {
         let mut entries = std::mem::take(&mut self.entries);
         let mut keys = Keys::default();
         let mut merges = Vec::new();
@@ -275,22 +277,23 @@ impl<'a> Ctx<'a> {
         for merge in merges {
             self.merge(&merge, &mut entries, &mut keys);
         }
-        let mapping = entries.drain(..).collect();
+        let mapping = self.arena.alloc_slice_copy(&entries);
+        entries.clear();
         self.entries = entries;
         mapping
     }
 
-    fn merge(&mut self, from: &Node<'a>, entries: &mut Vec<Entry<'a>>, keys: &mut Keys) {
-        match &from.kind {
+    fn merge(&mut self, from: &Node<'a>, entries: &mut Vec<Entry<'a>>, keys: &mut Keys<'a>) {
+        match from.kind {
             Kind::Mapping(fields) => {
-                for field in fields.iter() {
+                for field in fields {
                     if keys.add(&field.key, entries.len(), entries).is_none() {
-                        entries.push(field.clone());
+                        entries.push(*field);
                     }
                 }
             }
             Kind::Sequence(sources) if sources.iter().all(|source| source.entries().is_some()) => {
-                for source in sources.iter() {
+                for source in sources {
                     self.merge(source, entries, keys);
                 }
             }
@@ -328,9 +331,7 @@ fn too_deep(span: Span) -> Diagnostic {
 fn is_merge(key: &Node<'_>) -> bool {
     match &key.kind {
         Kind::Scalar(scalar) => {
-            scalar.plain
-                && scalar.text == "<<"
-                && scalar.tag.as_deref().is_none_or(|tag| tag == "tag:yaml.org,2002:merge")
+            scalar.plain && scalar.text == "<<" && scalar.tag.is_none_or(|tag| tag == "tag:yaml.org,2002:merge")
         }
         Kind::Sequence(_) | Kind::Mapping(_) => false,
     }
@@ -338,23 +339,23 @@ fn is_merge(key: &Node<'_>) -> bool {
 
 /// The keys of a mapping so far: a scan while there are few, a hash table from then on.
 #[derive(Default)]
-struct Keys {
-    table: Option<HashMap<String, usize>>,
+struct Keys<'a> {
+    table: Option<HashMap<Cow<'a, str>, usize>>,
 }
 
-impl Keys {
+impl<'a> Keys<'a> {
     const SCAN_MAX: usize = 16;
 
     /// Index of the entry that has this key already; else remembers it for `index`.
-    fn add(&mut self, key: &Node<'_>, index: usize, entries: &[Entry<'_>]) -> Option<usize> {
+    fn add(&mut self, key: &Node<'a>, index: usize, entries: &[Entry<'a>]) -> Option<usize> {
         let text = key.key_text();
         if entries.len() < Self::SCAN_MAX && self.table.is_none() {
             return entries.iter().position(|entry| entry.key.key_text() == text);
         }
         let table = self.table.get_or_insert_with(|| {
-            entries.iter().zip(0..).map(|(entry, index)| (entry.key.key_text().into_owned(), index)).collect()
+            entries.iter().zip(0..).map(|(entry, index)| (entry.key.key_text(), index)).collect()
         });
-        match table.entry(text.into_owned()) {
+        match table.entry(text) {
             std::collections::hash_map::Entry::Occupied(entry) => Some(*entry.get()),
             std::collections::hash_map::Entry::Vacant(entry) => {
                 entry.insert(index);
@@ -371,11 +372,15 @@ mod tests {
     use super::super::{Value, parse};
     use super::*;
 
+    fn read(text: &str) -> Parsed<'_> {
+        parse(FileId(0), text, Box::leak(Box::default()))
+    }
+
     fn one(text: &str) -> Node<'_> {
-        let parsed = parse(FileId(0), text);
+        let parsed = read(text);
         assert!(parsed.fatal.is_none(), "{:?}", parsed.fatal);
         assert!(parsed.documents[0].problems.is_empty(), "{:?}", parsed.documents[0].problems);
-        parsed.documents[0].root.clone()
+        parsed.documents[0].root
     }
 
     fn written<'a>(text: &'a str, node: &Node<'_>) -> &'a str {
@@ -400,7 +405,7 @@ mod tests {
     fn a_directive_moves_nothing() {
         for head in ["%YAML 1.2 # ü\n", "%Fü\u{1f600} ßß x\n", "%F ü\r\n%G \u{1f600}\r", "# ü\n%É é # é\n"] {
             let text = format!("{head}---\nä: é # ü\nb: [c, 'ö']\n...\n{head}---\nd: |\n  ü\n  %ü\ne: x\n");
-            let parsed = parse(FileId(0), &text);
+            let parsed = read(&text);
             assert!(parsed.fatal.is_none(), "{head:?}: {:?}", parsed.fatal);
             let [one, other] = parsed.documents.as_slice() else { panic!("{head:?}: {}", parsed.documents.len()) };
             assert_eq!(written(&text, one.root.get("ä").unwrap()), "é", "{head:?}");
@@ -408,7 +413,7 @@ mod tests {
             assert_eq!(written(&text, other.root.get("e").unwrap()), "x", "{head:?}");
         }
         let text = "%F üüü\n---\na: 1\nb: [\n";
-        let span = parse(FileId(0), text).fatal.unwrap().span.unwrap();
+        let span = read(text).fatal.unwrap().span.unwrap();
         assert_eq!(span.start as usize, text.len());
     }
 
@@ -461,7 +466,7 @@ mod tests {
         for text in
             ["{a: 1, 'a': 2}", "1: a\n\"1\": b\n", &(0..40).map(|n| format!("k{}: 1\n", n % 39)).collect::<String>()]
         {
-            let parsed = parse(FileId(0), text);
+            let parsed = read(text);
             let problems = &parsed.documents[0].problems;
             assert_eq!(problems.len(), 1, "{text}");
             assert_eq!(problems[0].code, codes::DUPLICATE_KEY);
@@ -484,7 +489,7 @@ mod tests {
 
     #[test]
     fn documents_before_an_error_are_kept() {
-        let parsed = parse(FileId(0), "a: 1\n---\nb: 2\n---\nc: [1, 2\nd: 3\n");
+        let parsed = read("a: 1\n---\nb: 2\n---\nc: [1, 2\nd: 3\n");
         assert_eq!(parsed.documents.len(), 2);
         assert_eq!(parsed.fatal.unwrap().code, codes::YAML);
     }
@@ -493,7 +498,7 @@ mod tests {
     fn fatal_fast(text: &str) -> crate::diag::Code {
         let timed = || {
             let start = Instant::now();
-            let parsed = parse(FileId(0), text);
+            let parsed = read(text);
             (start.elapsed(), parsed.fatal.unwrap().code)
         };
         let (elapsed, code) = (0..3).map(|_| timed()).min().unwrap();
@@ -523,6 +528,6 @@ mod tests {
     #[test]
     fn as_deep_as_allowed_is_fine() {
         let text = format!("{}{}", "[".repeat(DEPTH_MAX), "]".repeat(DEPTH_MAX));
-        assert!(parse(FileId(0), &text).fatal.is_none());
+        assert!(read(&text).fatal.is_none());
     }
 }

@@ -46,12 +46,12 @@ fn feed_text(hash: &mut Sha256, text: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::parse;
+    use super::super::{Arena, parse};
     use super::*;
     use crate::diag::FileId;
 
     fn digest_of(text: &str) -> String {
-        digest(&parse(FileId(0), text).documents[0].root)
+        digest(&parse(FileId(0), text, &Arena::new()).documents[0].root)
     }
 
     #[test]

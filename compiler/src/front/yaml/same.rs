@@ -27,13 +27,14 @@ pub fn same(left: &Node<'_>, right: &Node<'_>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::parse;
+    use super::super::{Arena, parse};
     use super::*;
     use crate::diag::FileId;
 
     fn same_text(left: &str, right: &str) -> bool {
-        let left = parse(FileId(0), left);
-        let right = parse(FileId(1), right);
+        let arena = Arena::new();
+        let left = parse(FileId(0), left, &arena);
+        let right = parse(FileId(1), right, &arena);
         same(&left.documents[0].root, &right.documents[0].root)
     }
 

@@ -17,11 +17,11 @@ pub enum Value<'n> {
     Str(&'n str),
 }
 
-impl Scalar<'_> {
+impl<'a> Scalar<'a> {
     /// The value by tag, quotes and spelling.
-    pub fn value(&self) -> Value<'_> {
-        let text = self.text.as_ref();
-        match self.tag.as_deref() {
+    pub fn value(&self) -> Value<'a> {
+        let text = self.text;
+        match self.tag {
             // A bare `!` forces a string too.
             Some("!" | "tag:yaml.org,2002:str" | "tag:yaml.org,2002:binary") => Value::Str(text),
             Some(

@@ -62,7 +62,7 @@ fn problem(requirement: &Requirement) -> Option<(String, String)> {
             };
             Some((message, format!("reserved are {}; write the value as \"\"", RESERVED.join(", "))))
         }
-        KeySource::Only(source) if !SOURCES.contains(&source.as_str()) => {
+        KeySource::Only(source) if !SOURCES.contains(&source.as_ref()) => {
             let message = format!("no label has the source `{source}`: the selector matches nothing");
             Some((message, format!("labels of pods have source `k8s`: write `k8s:{key}` or `{key}`")))
         }
