@@ -21,7 +21,7 @@ use crate::conntrack;
 use crate::deny;
 use crate::entry;
 use crate::error::{Context, Error};
-use crate::ipcache::{self, Live};
+use crate::ipcache::Live;
 use crate::maps::{self, Writable};
 use crate::names::Hook;
 use crate::pins::{JUMP, Pins, aside};

@@ -136,7 +136,8 @@ mod tests {
         assert_eq!(ask(&rules, &rule(&[0], "other")), Admission::None);
         let versioned = KafkaRule { api_version: Some(1), ..rule(&[0], "orders") };
         assert_eq!(ask(std::slice::from_ref(&versioned), &versioned), Admission::All);
-        assert_eq!(ask(&[versioned.clone()], &KafkaRule { api_version: Some(2), ..versioned }), Admission::None);
+        let newer = KafkaRule { api_version: Some(2), ..versioned.clone() };
+        assert_eq!(ask(&[versioned], &newer), Admission::None);
         assert_eq!(ask(&[rule(&[], "")], &rule(&[7], "x")), Admission::All);
         assert_eq!(ask(&[], &rule(&[7], "x")), Admission::None);
     }

@@ -22,6 +22,11 @@
 //!   ports: [tcp/80]
 //!   http: {method: ANY, path: "/admin/.*"}   # regular expressions, as in policies
 //!   expect: deny
+//! - name: only orders are produced          # `dns: NAME` and `kafka` (the fields of a rule) ask the proxy too
+//!   to: shop/broker
+//!   ports: [tcp/9092]
+//!   kafka: {role: produce, topic: orders}
+//!   expect: allow
 //! - name: what reaches the cart, and nothing else
 //!   to: shop/cart
 //!   expectExactly: ["deploy/shop/web tcp/7070", "cidr:10.0.0.0/8 tcp/443"]
