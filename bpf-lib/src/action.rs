@@ -10,6 +10,34 @@ pub const VERDICT_REDIRECT: u8 = 2;
 /// Bit of [`Action::flags`]: the packet would have been dropped, but `policy-audit-mode` lets it pass.
 pub const FLAG_AUDITED: u8 = 1;
 
+/// Cilium's match kinds: what the key of the policy map's entry said that let a packet pass. No entry, or none that allows.
+pub const MATCH_NONE: u8 = 0;
+/// The peer.
+pub const MATCH_L3_ONLY: u8 = 1;
+/// The peer and a port.
+pub const MATCH_L3_L4: u8 = 2;
+/// A port.
+pub const MATCH_L4_ONLY: u8 = 3;
+/// Nothing: everything passes.
+pub const MATCH_ALL: u8 = 4;
+/// The peer and a protocol.
+pub const MATCH_L3_PROTO: u8 = 5;
+/// A protocol.
+pub const MATCH_PROTO_ONLY: u8 = 6;
+
+/// Cilium's word for a match kind, as `cilium monitor` prints it.
+pub fn match_word(match_type: u8) -> &'static str {
+    match match_type {
+        MATCH_L3_ONLY => "L3-Only",
+        MATCH_L3_L4 => "L3-L4",
+        MATCH_L4_ONLY => "L4-Only",
+        MATCH_ALL => "all",
+        MATCH_L3_PROTO => "L3-Proto",
+        MATCH_PROTO_ONLY => "Proto-Only",
+        _ => "none",
+    }
+}
+
 /// What is done with a packet of one (row, class) cell. All fields zero means "deny".
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -22,7 +50,7 @@ pub struct Action {
     pub auth: u8,
     /// Bits `FLAG_*`.
     pub flags: u8,
-    /// Cilium's match kind, 0-6 (spec §4.1).
+    /// One of `MATCH_*` (spec §4.1).
     pub match_type: u8,
     /// Always zero: the struct has no holes.
     pub pad: [u8; 3],

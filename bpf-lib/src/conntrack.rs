@@ -50,6 +50,10 @@ pub const CT_CLOSING_REPLY: u8 = 4;
 /// which may go on for as long as the other side sends.
 pub const CT_CLOSING: u8 = CT_CLOSING_FORWARD | CT_CLOSING_REPLY;
 
+/// [`CtEntry::generation`] of a flow that policy has refused since it began. Its entry stays until it expires, so that none
+/// of its packets passes for the first one of another flow.
+pub const CT_GENERATION_ENDED: u32 = 0;
+
 /// Value of both conntrack maps.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -60,7 +64,7 @@ pub struct CtEntry {
     pub packets: u64,
     /// Bytes of both directions, from the IP header on.
     pub bytes: u64,
-    /// Bundle generation whose policy admitted the connection.
+    /// Bundle generation whose policy allowed the connection last, or [`CT_GENERATION_ENDED`].
     pub generation: u32,
     /// Direction of the first packet: [`crate::names::DIRECTION_INGRESS`] or [`crate::names::DIRECTION_EGRESS`].
     pub initiator: u8,

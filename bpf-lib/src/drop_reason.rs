@@ -1,6 +1,6 @@
 //! Drop reasons: Cilium's numbers and words (flow.proto `DropReason`), and ours from 210 on.
 
-/// Source address is not the endpoint's own.
+/// Source address, IP or MAC, is not the endpoint's own.
 pub const INVALID_SOURCE_IP: u8 = 132;
 /// No allow rule matches and the direction is isolated.
 pub const POLICY_DENIED: u8 = 133;
@@ -10,7 +10,7 @@ pub const INVALID_PACKET: u8 = 134;
 pub const CT_UNKNOWN_PROTO: u8 = 137;
 /// L3 protocol that is neither ARP nor an enabled IP version.
 pub const UNKNOWN_L3: u8 = 139;
-/// The entry program of an endpoint found no program of its policy to jump to.
+/// The entry program of an endpoint found no program of its policy to jump to, or one of its programs not the other.
 pub const MISSED_TAIL_CALL: u8 = 140;
 /// The conntrack map is full (or refused the entry for another reason).
 pub const CT_MAP_INSERT_FAILED: u8 = 155;

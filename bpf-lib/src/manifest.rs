@@ -140,7 +140,7 @@ pub enum Scope {
 /// Layout of a map, as the objects declare it and the loader creates it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Map {
-    /// Kernel map type: 1 hash, 2 array, 6 per-CPU array, 27 ring buffer.
+    /// Kernel map type: 1 hash, 2 array, 3 program array, 6 per-CPU array, 27 ring buffer.
     pub map_type: u32,
     /// Bytes of a key.
     pub key_size: u32,

@@ -16,6 +16,8 @@ pub const CLASS_TABLES: [&str; 4] = [ID_ROW, PORT_CLASS, VERDICT, ACTIONS];
 
 /// Program map: [`crate::endpoint::Endpoint`] by slot.
 pub const ENDPOINTS: &str = "endpoints";
+/// Program map: by slot, the program of the endpoint's other direction.
+pub const OPPOSITES: &str = "opposites";
 /// Program map: per-CPU [`crate::counter::Counter`] by slot and action index.
 pub const COUNTERS: &str = "counters";
 

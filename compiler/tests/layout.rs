@@ -210,7 +210,8 @@ fn structs_are_their_mirrors() {
     same!(seen, "event_bucket", event::EventBucket, { filled_ns: filled_ns, tokens: tokens });
     same!(seen, "endpoint", endpoint::Endpoint, {
         id: id, identity: identity, ipv4_be: ipv4_be, first_counter: first_counter, ipv6_hi_be: ipv6_hi_be,
-        ipv6_lo_be: ipv6_lo_be,
+        ipv6_lo_be: ipv6_lo_be, mac: mac, opposite_slot: opposite_slot, gateway_ipv4_be: gateway_ipv4_be,
+        gateway_ipv6_hi_be: gateway_ipv6_hi_be, gateway_ipv6_lo_be: gateway_ipv6_lo_be, gateway_mac: gateway_mac,
     });
     same!(seen, "event_header", event::EventHeader, {
         kind: kind, subtype: subtype, source: source, hash: hash, len_orig: len_orig, len_cap: len_cap,
@@ -244,6 +245,7 @@ fn constants_are_their_mirrors() {
         ("DROP_INVALID_PACKET", drop_reason::INVALID_PACKET),
         ("DROP_CT_UNKNOWN_PROTO", drop_reason::CT_UNKNOWN_PROTO),
         ("DROP_UNKNOWN_L3", drop_reason::UNKNOWN_L3),
+        ("DROP_MISSED_TAIL_CALL", drop_reason::MISSED_TAIL_CALL),
         ("DROP_CT_MAP_INSERT_FAILED", drop_reason::CT_MAP_INSERT_FAILED),
         ("DROP_INVALID_EXTHDR", drop_reason::INVALID_EXTHDR),
         ("DROP_FRAG_NOT_FOUND", drop_reason::FRAG_NOT_FOUND),
@@ -260,12 +262,20 @@ fn constants_are_their_mirrors() {
         ("ACTION_VERDICT_DENY", action::VERDICT_DENY.into()),
         ("ACTION_VERDICT_ALLOW", action::VERDICT_ALLOW.into()),
         ("ACTION_VERDICT_REDIRECT", action::VERDICT_REDIRECT.into()),
+        ("POLICY_MATCH_NONE", action::MATCH_NONE.into()),
+        ("POLICY_MATCH_L3_ONLY", action::MATCH_L3_ONLY.into()),
+        ("POLICY_MATCH_L3_L4", action::MATCH_L3_L4.into()),
+        ("POLICY_MATCH_L4_ONLY", action::MATCH_L4_ONLY.into()),
+        ("POLICY_MATCH_ALL", action::MATCH_ALL.into()),
+        ("POLICY_MATCH_L3_PROTO", action::MATCH_L3_PROTO.into()),
+        ("POLICY_MATCH_PROTO_ONLY", action::MATCH_PROTO_ONLY.into()),
         ("ACTION_FLAG_AUDITED", action::FLAG_AUDITED.into()),
         ("METRICS_ENTRIES", counter::METRICS_ENTRIES.into()),
         ("CT_CLOSING_FORWARD", conntrack::CT_CLOSING_FORWARD.into()),
         ("CT_SEEN_NON_SYN", conntrack::CT_SEEN_NON_SYN.into()),
         ("CT_CLOSING_REPLY", conntrack::CT_CLOSING_REPLY.into()),
         ("CT_CLOSING", conntrack::CT_CLOSING.into()),
+        ("CT_GENERATION_ENDED", conntrack::CT_GENERATION_ENDED.into()),
         ("FRAGMENTS_MAX", fragment::FRAGMENTS_MAX.into()),
         ("EVENT_RATE_PER_SEC", event::EVENT_RATE_PER_SEC.into()),
         ("EVENT_BURST", event::EVENT_BURST.into()),

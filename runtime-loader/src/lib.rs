@@ -24,6 +24,7 @@ pub mod events;
 pub mod gather;
 pub mod ipcache;
 pub mod labels;
+pub mod mac;
 pub mod maps;
 pub mod names;
 pub mod observe;

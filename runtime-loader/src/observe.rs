@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-use ciliumc_abi::endpoint::Endpoint as Value;
+use ciliumc_abi::endpoint::{self, Endpoint as Value};
 use ciliumc_abi::names as abi;
 
 use crate::attach::{self, Mechanism};
 use crate::error::{Context, Error};
 use crate::gather::gather;
 use crate::names::Hook;
-use crate::pins::{ASIDE, Pins};
+use crate::pins::{ASIDE, PROGRAM, Pins};
 use crate::plan::Step;
 use crate::state::{self, Current, Documents, Endpoint, Remotes};
 use crate::sys::bpf::{self, Layout, Link};
@@ -52,6 +52,8 @@ pub struct Program {
     pub maps: Maps,
     /// Numbers of the endpoints that its slots belong to; 0 for a free one.
     pub slots: Vec<u16>,
+    /// Slots from which it may ask the endpoint's other program.
+    pub asks: BTreeSet<u32>,
 }
 
 impl Program {
@@ -199,6 +201,8 @@ pub fn refresh(pins: &Pins, seen: &mut Snapshot, steps: &[Step]) -> Result<(), E
                 seen.programs.insert(load.name.clone(), program(pins, &load.name)?);
             }
             Step::Load(load) => drop(filled.insert(load.slot.program.as_str())),
+            Step::Part { slots, .. } => filled.extend(slots.iter().map(|slot| slot.program.as_str())),
+            Step::Meet { slots, .. } => filled.extend(slots.values().map(|slot| slot.program.as_str())),
             Step::FreeSlots { program, .. } => drop(filled.insert(program.as_str())),
             Step::RemoveProgram(name) => drop(seen.programs.remove(name)),
             Step::RecordEndpoint(record) => drop(touched.insert(record.id)),
@@ -238,15 +242,27 @@ pub fn refresh(pins: &Pins, seen: &mut Snapshot, steps: &[Step]) -> Result<(), E
 
 fn program(pins: &Pins, name: &str) -> Result<Program, Error> {
     let maps = maps_in(&pins.program(name))?;
-    if !maps.contains_key(abi::ENDPOINTS) {
-        // Somebody took the pin away: whoever is in it gets another one.
-        return Ok(Program { maps, slots: Vec::new() });
+    if maps.get(abi::ENDPOINTS).is_none_or(|map| map.value_size as usize != endpoint::ENDPOINT_BYTES) {
+        // Somebody took the pin away, or another loader made it: whoever is in it gets another one.
+        return Ok(Program { maps, ..Program::default() });
     }
     let path = pins.program(name).join(abi::ENDPOINTS);
     let map = crate::maps::open(&path)?;
     let bytes = bpf::array_values(map.as_fd()).context(|| format!("cannot read `{}`", path.display()))?;
-    let (slots, _) = bytes.as_chunks::<{ size_of::<Value>() }>();
-    Ok(Program { maps, slots: slots.iter().map(|slot| Value::id_of(slot) as u16).collect() })
+    let (slots, _) = bytes.as_chunks::<{ endpoint::ENDPOINT_BYTES }>();
+    let slots: Vec<u16> = slots.iter().map(|slot| Value::id_of(slot) as u16).collect();
+    let mut asks = BTreeSet::new();
+    if maps.contains_key(abi::OPPOSITES) {
+        let path = pins.program(name).join(abi::OPPOSITES);
+        let map = crate::maps::open(&path)?;
+        for (number, _) in (0..).zip(&slots).filter(|(_, id)| **id != 0) {
+            let has = bpf::prog_array_has(map.as_fd(), number);
+            if has.context(|| format!("cannot read `{}`", path.display()))? {
+                asks.insert(number);
+            }
+        }
+    }
+    Ok(Program { maps, slots, asks })
 }
 
 fn generation(pins: &Pins, number: u32) -> Result<Generation, Error> {
@@ -285,7 +301,7 @@ fn leftovers(folder: &Path, into: &mut Vec<PathBuf>) -> Result<(), Error> {
 
 fn maps_in(folder: &Path) -> Result<Maps, Error> {
     let mut maps = Maps::new();
-    for name in names(folder)? {
+    for name in names(folder)?.into_iter().filter(|name| name != PROGRAM) {
         let path = folder.join(&name);
         let map = crate::maps::open(&path)?;
         let layout = bpf::map_layout(map.as_fd()).context(|| format!("cannot look at `{}`", path.display()))?;

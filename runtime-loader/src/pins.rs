@@ -4,7 +4,7 @@
 //! ROOT/node/{conntrack4,conntrack6,events,metrics}       once per node
 //! ROOT/classes/DIGEST/{id_row,port_class,verdict,actions} once per table file
 //! ROOT/generations/N/{ipcache4,ipcache6,identities}      once per published bundle
-//! ROOT/programs/NAME/{endpoints,counters,jump}           once per program of a generation
+//! ROOT/programs/NAME/{endpoints,opposites,counters,jump,program} once per program of a generation
 //! ROOT/endpoints/ID/{from_container,to_container}        links
 //! ROOT/endpoints/ID/{from_container,to_container}_counters while they drop everything
 //! STATE/lock  STATE/current.json  STATE/ipcache.json  STATE/endpoints/ID.json  STATE/rcu_expedited
@@ -23,6 +23,9 @@ pub const ASIDE: &str = "_tmp";
 
 /// What entries jump through, in the folder of a program.
 pub const JUMP: &str = "jump";
+
+/// The program itself, beside its maps: others are told of it by this pin.
+pub const PROGRAM: &str = "program";
 
 /// The two folders of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -24,7 +24,7 @@ use crate::error::{Context, Error};
 use crate::ipcache::Live;
 use crate::maps::{self, Writable};
 use crate::names::Hook;
-use crate::pins::{JUMP, Pins, aside};
+use crate::pins::{JUMP, PROGRAM, Pins, aside};
 use crate::plan::{Load, Plan, ProgramLoad, Publication, Step};
 use crate::program::Loader;
 use crate::state::{self, Slot};
@@ -82,6 +82,8 @@ enum Undo {
     Address { generation: u32, address: IpAddr, base: u32 },
     /// Free a slot.
     Slot(Slot),
+    /// Let two programs ask each other again.
+    Part(Vec<Slot>),
     /// What was said of other nodes' addresses.
     Remotes(Option<Vec<u8>>),
 }
@@ -142,6 +144,13 @@ impl<'a> Ctx<'a> {
                 self.undo.push(Undo::Remotes(old));
                 state::write(&path, remotes)
             }
+            Step::Part { slots, .. } => {
+                self.undo.push(Undo::Part(slots.clone()));
+                // Of an older loader, or taken away by somebody: then there is nothing to part.
+                let there = |slot: &&Slot| pins.program(&slot.program).join(names::OPPOSITES).exists();
+                slots.iter().filter(there).try_for_each(|slot| self.part(&slot.program, slot.number))
+            }
+            Step::Meet { slots, .. } => self.meet(slots.values()),
             Step::Verify(endpoints) => endpoints.iter().try_for_each(|id| self.verify(*id)),
             Step::ForgetConnections(address) => self.forget_connections(*address),
             Step::SetCurrent(current) => {
@@ -163,9 +172,7 @@ impl<'a> Ctx<'a> {
                 rcu::synchronize();
                 Ok(())
             }
-            Step::FreeSlots { program, slots } => {
-                slots.iter().try_for_each(|slot| self.set_slot(program, *slot, Value::default()))
-            }
+            Step::FreeSlots { program, slots } => slots.iter().try_for_each(|slot| self.free_slot(program, *slot)),
             Step::RemoveProgram(name) => remove_whole(&pins.program(name)),
             Step::RemoveClass(digest) => remove_whole(&pins.class(digest)),
             Step::RemoveGeneration(number) => {
@@ -293,6 +300,8 @@ impl<'a> Ctx<'a> {
         let jump = maps::create(&folder.join(JUMP), JUMP, &entry::JUMP, &[], Writable::Later)?;
         let set = bpf::prog_array_set(jump.as_fd(), 0, program.as_fd());
         set.context(|| format!("cannot set what leads to `{}`", load.name))?;
+        bpf::obj_pin(program.as_fd(), &folder.join(PROGRAM))
+            .context(|| format!("cannot pin the program `{}`", load.name))?;
         self.commit(&path)
     }
 
@@ -327,6 +336,38 @@ impl<'a> Ctx<'a> {
         let map = maps::open(&path)?;
         let set = bpf::array_write(map.as_fd(), number, &value.to_bytes());
         set.context(|| format!("cannot write slot {number} of `{}`", path.display()))
+    }
+
+    /// Lets each of an endpoint's programs ask the other one.
+    fn meet<'s>(&self, slots: impl Iterator<Item = &'s Slot>) -> Result<(), Error> {
+        let slots: Vec<_> = slots.collect();
+        let [one, other] = slots[..] else { return Ok(()) };
+        for (slot, other) in [(one, other), (other, one)] {
+            let path = self.pins.program(&slot.program).join(names::OPPOSITES);
+            let program = self.pins.program(&other.program).join(PROGRAM);
+            let program =
+                bpf::obj_get(&program).context(|| format!("cannot open the program `{}`", program.display()))?;
+            let set = bpf::prog_array_set(maps::open(&path)?.as_fd(), slot.number, program.as_fd());
+            set.context(|| format!("cannot write slot {} of `{}`", slot.number, path.display()))?;
+        }
+        Ok(())
+    }
+
+    /// Frees a slot, and lets go of the program that it could ask.
+    fn free_slot(&self, program: &str, number: u32) -> Result<(), Error> {
+        self.set_slot(program, number, Value::default())?;
+        self.part(program, number)
+    }
+
+    /// Makes the endpoint's other program unknown to a slot.
+    fn part(&self, program: &str, number: u32) -> Result<(), Error> {
+        let path = self.pins.program(program).join(names::OPPOSITES);
+        match bpf::map_delete(maps::open(&path)?.as_fd(), &number.to_ne_bytes()) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).context(|| format!("cannot write slot {number} of `{}`", path.display()))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn attach(&mut self, place: &Place, hook: Hook) -> Result<(), Error> {
@@ -419,7 +460,8 @@ impl<'a> Ctx<'a> {
             let _ = match undo {
                 Undo::Remove(path) => remove(&path),
                 Undo::Detach(place, hook) => attach::detach(self.pins, &place, hook),
-                Undo::Slot(slot) => self.set_slot(&slot.program, slot.number, Value::default()),
+                Undo::Part(slots) => self.meet(slots.iter()),
+                Undo::Slot(slot) => self.free_slot(&slot.program, slot.number),
                 Undo::Address { generation, address, base } => self.set_address(generation, address, base),
                 Undo::Remotes(None) => remove(&self.pins.remotes()),
                 Undo::Remotes(Some(old)) => {

@@ -14,6 +14,7 @@ use crate::attach::{Mechanism, Place};
 use crate::bundle;
 use crate::error::{Context, Error};
 use crate::labels::Labels;
+use crate::mac::Mac;
 use crate::names::Hook;
 use crate::pins::Pins;
 use crate::sys::files;
@@ -31,6 +32,20 @@ pub enum KnownBy {
     Name(String),
     /// By labels.
     Labels(Labels),
+}
+
+/// What was said of an endpoint's link.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// MAC address of its interface, which its frames must have. `None`: not checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac: Option<Mac>,
+    /// Addresses, at most one of each family, whose place on the link its program tells it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gateways: Vec<IpAddr>,
+    /// MAC address that it tells: that of the host side of the veth. `None` without gateways.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway_mac: Option<Mac>,
 }
 
 /// The place of an endpoint in a program.
@@ -63,6 +78,9 @@ pub struct Endpoint {
     pub attached_by: Mechanism,
     /// Its addresses, at most one of each family.
     pub addresses: Vec<IpAddr>,
+    /// Its link.
+    #[serde(default)]
+    pub link: Link,
     /// Identity in Cilium's encoding; 0 (unknown) when the bundle knows none.
     pub identity: u32,
     /// Class in the bundle. `None`: the bundle has none for it, so every packet of it is dropped.

@@ -223,6 +223,11 @@ impl Lab {
         command
     }
 
+    /// The node's end of a place's cable; empty for the node.
+    pub fn interface(&self, place: &Place) -> Result<&str> {
+        Ok(&self.site(place)?.interface)
+    }
+
     /// The namespace of a place.
     pub fn netns(&self, place: &Place) -> Result<&Netns> {
         Ok(&self.site(place)?.netns)

@@ -14,13 +14,24 @@ enum {
 	ACTION_FLAG_AUDITED = 1,
 };
 
+/* Cilium's match kinds: what the policy that lets a packet pass is about. */
+enum {
+	POLICY_MATCH_NONE = 0,
+	POLICY_MATCH_L3_ONLY = 1,
+	POLICY_MATCH_L3_L4 = 2,
+	POLICY_MATCH_L4_ONLY = 3,
+	POLICY_MATCH_ALL = 4,
+	POLICY_MATCH_L3_PROTO = 5,
+	POLICY_MATCH_PROTO_ONLY = 6,
+};
+
 /* Value of `actions`. All fields zero means deny. */
 struct action {
 	u8 verdict;	/* ACTION_VERDICT_* */
 	u8 reason;	/* drop reason when the verdict is deny */
 	u8 auth;	/* authentication type, 0 none */
 	u8 flags;	/* ACTION_FLAG_* */
-	u8 match_type;	/* Cilium's match kind */
+	u8 match_type;	/* POLICY_MATCH_* */
 	u8 pad[3];
 	u32 l7_ruleset;	/* of a redirect */
 	u32 cause;	/* index into the causes of the provenance */

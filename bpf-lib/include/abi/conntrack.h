@@ -31,12 +31,16 @@ enum {
 	CT_CLOSING = CT_CLOSING_FORWARD | CT_CLOSING_REPLY,
 };
 
+enum {
+	CT_GENERATION_ENDED = 0,	/* `generation` of a flow that policy has refused since it began */
+};
+
 /* Value of both maps. */
 struct ct_entry {
 	u64 expires_ns;	/* monotonic time after which the entry counts as absent */
 	u64 packets;	/* of both directions */
 	u64 bytes;	/* of both directions, from the IP header on */
-	u32 generation;	/* of the bundle whose policy allowed the flow last */
+	u32 generation;	/* of the bundle whose policy allowed the flow last, or CT_GENERATION_ENDED */
 	u8 initiator;	/* direction of the first packet */
 	u8 flags;	/* CT_* */
 	u16 pad;

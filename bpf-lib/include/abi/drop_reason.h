@@ -8,6 +8,7 @@ enum {
 	DROP_INVALID_PACKET = -134,
 	DROP_CT_UNKNOWN_PROTO = -137,	/* L4 protocol that policy does not know */
 	DROP_UNKNOWN_L3 = -139,
+	DROP_MISSED_TAIL_CALL = -140,	/* the endpoint's other program cannot be asked now */
 	DROP_CT_MAP_INSERT_FAILED = -155,
 	DROP_INVALID_EXTHDR = -156,
 	DROP_FRAG_NOT_FOUND = -175,	/* the first fragment did not come by */

@@ -48,6 +48,7 @@ struct __sk_buff {
  */
 enum {
 	CTX_ACT_OK = 0,
+	CTX_ACT_REDIRECT = 7,	/* TC_ACT_REDIRECT: the frame was answered and goes back */
 };
 
 enum {

@@ -135,8 +135,8 @@ static __always_inline bool ct_opens(const struct flow *flow)
 }
 
 /*
- * What @entry says about a packet. A SYN on a connection that both sides closed begins another one, from whichever
- * side it comes: as a reply it would open a port behind policy's back.
+ * What @entry says about a packet. A SYN on a connection that both sides closed, or that policy ended, begins another one,
+ * from whichever side it comes: as a reply it would open a port behind policy's back.
  */
 static __always_inline enum ct_state ct_classify(const struct ct_entry *entry, const struct flow *flow, u8 direction,
 						 u64 now)
@@ -145,7 +145,7 @@ static __always_inline enum ct_state ct_classify(const struct ct_entry *entry, c
 		return CT_NEW;
 	if (entry->expires_ns <= now)
 		return CT_STALE;
-	if ((entry->flags & CT_CLOSING) == CT_CLOSING && ct_opens(flow))
+	if (ct_opens(flow) && ((entry->flags & CT_CLOSING) == CT_CLOSING || entry->generation == CT_GENERATION_ENDED))
 		return CT_STALE;
 	return entry->initiator == direction ? CT_FORWARD : CT_REPLY;
 }
@@ -287,15 +287,11 @@ static __always_inline int ct_create(const union ct_key *key, const struct flow 
 	return DROP_CT_MAP_INSERT_FAILED;
 }
 
-/* Forgets a flow that policy allows no longer: its replies stop with it. */
-static __always_inline void ct_delete(u8 family, const union ct_key *key)
+/*
+ * Ends a flow that policy allows no longer. The entry stays for as long as it would have anyway: were it gone, the next
+ * packet of the other side would pass for the first one of a flow of its own, which its policy may allow.
+ */
+static __always_inline void ct_end(struct ct_entry *entry)
 {
-#if ENABLE_IPV4
-	if (family == 4)
-		map_delete_elem(&conntrack4, &key->ipv4);
-#endif
-#if ENABLE_IPV6
-	if (family == 6)
-		map_delete_elem(&conntrack6, &key->ipv6);
-#endif
+	entry->generation = CT_GENERATION_ENDED;
 }

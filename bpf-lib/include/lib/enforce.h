@@ -3,6 +3,7 @@
 #pragma once
 
 #include "lib/conntrack.h"
+#include "lib/consult.h"
 #include "lib/event.h"
 #include "lib/fragment.h"
 #include "lib/identity.h"
@@ -37,8 +38,28 @@ static __always_inline int enforce_begin(struct __sk_buff *ctx, const struct flo
 }
 
 /*
- * Verdict of a packet. Replies pass; every packet of the side that began is held against policy again, so a flow ends
- * with the permission for it. @decision is what policy said, when it was asked.
+ * Verdict of a reply whose flow no policy of this generation has judged yet. While the loader replaces one program of the
+ * endpoint behind the other they are strangers, and the reply passes for what it is: either policy is whole then, in its own
+ * direction. What policy has refused does not pass even so.
+ */
+static __always_inline int enforce_again(struct __sk_buff *ctx, struct flow *flow, u8 direction, struct ct_entry *entry,
+					 struct decision *decision)
+{
+	decision->verdict = consult(ctx, flow, direction);
+	if (decision->verdict == DROP_MISSED_TAIL_CALL && entry->generation != CT_GENERATION_ENDED)
+		return CTX_ACT_OK;
+	decision->cause = ctx->cb[CONSULT_CB_CAUSE];
+	if (decision->verdict < 0)
+		ct_end(entry);
+	else
+		entry->generation = generation;
+	return decision->verdict;
+}
+
+/*
+ * Verdict of a packet. Every packet of the side that began is held against policy, and the first reply under each
+ * generation, so a flow ends with the permission for it; other replies pass. @decision is what policy said, when it was
+ * asked.
  */
 static __always_inline int enforce(struct __sk_buff *ctx, struct flow *flow, u8 direction,
 				   const struct endpoint *endpoint, struct decision *decision)
@@ -61,11 +82,16 @@ static __always_inline int enforce(struct __sk_buff *ctx, struct flow *flow, u8 
 		*decision = policy_decide(flow, endpoint);
 		if (decision->verdict < 0) {
 			if (state == CT_FORWARD)
-				ct_delete(flow->family, &key);
+				ct_end(entry);
 			return decision->verdict;
 		}
 		if (state != CT_FORWARD)
 			return enforce_begin(ctx, flow, direction, &key, state == CT_STALE, now, decision);
+	} else if (unlikely(entry->generation != generation)) {
+		int ret = enforce_again(ctx, flow, direction, entry, decision);
+
+		if (ret < 0)
+			return ret;
 	}
 	ct_refresh(entry, flow, state == CT_REPLY, now);
 	return CTX_ACT_OK;

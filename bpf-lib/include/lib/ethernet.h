@@ -26,18 +26,32 @@ struct eth_header {
 
 _Static_assert(sizeof(struct eth_header) == ETH_HEADER_LEN, "struct eth_header");
 
-/* L3 protocol of the frame in host order, or DROP_*. A VLAN tag is refused, wherever it stands. */
-static __always_inline int eth_protocol(struct __sk_buff *ctx)
+/*
+ * L3 protocol of the frame in host order, or DROP_*. A VLAN tag is refused, wherever it stands. The frame's source address
+ * stands in the lower six bytes of @source, the first one lowest; what stands above it means nothing.
+ */
+static __always_inline int eth_protocol(struct __sk_buff *ctx, u64 *source)
 {
-	const struct eth_header *header;
-	struct eth_header copy;
+	const u64 *tail;
 	int protocol;
+	u64 copy;
 
 	if (ctx->vlan_present)
 		return DROP_VLAN_FILTERED;
-	header = ctx_read(ctx, 0, sizeof(copy), &copy);
-	if (!header)
+	/* One read for both. With the two bytes in front of it that a network driver leaves the header is aligned to this. */
+	tail = ctx_read(ctx, __builtin_offsetof(struct eth_header, source), sizeof(copy), &copy);
+	if (!tail)
 		return DROP_INVALID_PACKET;
-	protocol = ntohs(header->protocol_be);
+	*source = *tail;
+	protocol = ntohs((be16)(*tail >> 48));
 	return protocol == ETH_VLAN || protocol == ETH_VLAN_OUTER ? DROP_VLAN_FILTERED : protocol;
+}
+
+/* A MAC address as a number, the first byte lowest. */
+static __always_inline u64 eth_mac(const u8 *bytes)
+{
+	u64 mac = 0;
+
+	__builtin_memcpy(&mac, bytes, 6);
+	return mac;
 }

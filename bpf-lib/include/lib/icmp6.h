@@ -18,7 +18,6 @@ enum {
 };
 
 enum {
-	ICMP6_TARGET_OFFSET = 8,	/* of a solicitation or advertisement, behind the ICMP header */
 	NDP_HOP_LIMIT = 255,	/* what a packet from the link has, and a routed one has not (RFC 4861) */
 	MLD_HOP_LIMIT = 1,
 };
@@ -56,19 +55,4 @@ static __always_inline bool icmp6_is_listener(const struct flow *flow)
 	return flow->hop_limit == MLD_HOP_LIMIT &&
 	       (flow->icmp_type == ICMP6_MLD_REPORT || flow->icmp_type == ICMP6_MLD_DONE ||
 		flow->icmp_type == ICMP6_MLD2_REPORT);
-}
-
-/* Whether an advertisement of the endpoint tells the place of its own address. */
-static __always_inline int icmp6_check_target(struct __sk_buff *ctx, const struct flow *flow,
-					      const struct endpoint *endpoint)
-{
-	union address target;
-
-	if (flow->icmp_type != ICMP6_NEIGHBOUR_ADVERTISEMENT)
-		return CTX_ACT_OK;
-	if (skb_load_bytes(ctx, flow->l4_offset + ICMP6_TARGET_OFFSET, &target, sizeof(target)))
-		return DROP_INVALID_PACKET;
-	if (ipv6_is_own(&target, endpoint) || ipv6_is_link_local(&target))
-		return CTX_ACT_OK;
-	return DROP_INVALID_SOURCE_IP;
 }

@@ -2,6 +2,7 @@
 /* What policy says about a packet in the forward direction. */
 #pragma once
 
+#include "abi/action.h"
 #include "abi/drop_reason.h"
 #include "bpf/ctx.h"
 #include "config/ep.h"
@@ -73,7 +74,7 @@ static __always_inline struct decision policy_tables(const struct flow *flow, co
 static __always_inline struct decision policy_decide(const struct flow *flow, const struct endpoint *endpoint)
 {
 #if POLICY_MODE == POLICY_MODE_ALLOW_ALL
-	struct decision decision = { .verdict = CTX_ACT_OK };
+	struct decision decision = { .verdict = CTX_ACT_OK, .match_type = POLICY_MATCH_ALL };
 #elif POLICY_MODE == POLICY_MODE_DENY_ALL
 	struct decision decision = { .verdict = DROP_POLICY_DENIED, .cause = default_cause };
 #elif POLICY_MODE == POLICY_MODE_L3_ONLY || POLICY_MODE == POLICY_MODE_TABLES

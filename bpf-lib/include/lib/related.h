@@ -32,5 +32,5 @@ __global_function bool related_passes(struct __sk_buff *ctx, const struct flow *
 	if (local->hi != own->hi || local->lo != own->lo || !ct_is_tracked(&inner))
 		return false;
 	entry = ct_find(&inner, opposite, &key);
-	return entry && entry->expires_ns > ktime_get_coarse_ns();
+	return entry && entry->generation != CT_GENERATION_ENDED && entry->expires_ns > ktime_get_coarse_ns();
 }

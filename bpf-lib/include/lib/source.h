@@ -4,6 +4,15 @@
 
 #include "lib/icmp6.h"
 
+/*
+ * Whether a frame has the endpoint's MAC address as its source, or nobody said which that is. @mac is what
+ * eth_protocol() read.
+ */
+static __always_inline bool source_is_own_mac(u64 mac, const struct endpoint *endpoint)
+{
+	return !endpoint->mac || !((mac ^ endpoint->mac) << 16);
+}
+
 /* An IPv4 source that is not the endpoint's own is a lie; an endpoint without an IPv4 address may not use one. */
 static __always_inline bool source_is_own(const struct flow *flow, const struct endpoint *endpoint)
 {

@@ -6,6 +6,7 @@
 #include "lib/arp.h"
 #include "lib/enforce.h"
 #include "lib/mark.h"
+#include "lib/ndp.h"
 #include "lib/outcome.h"
 #include "lib/packet.h"
 #include "lib/source.h"
@@ -13,20 +14,23 @@
 static __always_inline int handle_from_container(struct __sk_buff *ctx, const struct endpoint *endpoint, struct flow *flow,
 						struct decision *decision)
 {
-	int protocol = eth_protocol(ctx);
+	u64 mac;
+	int protocol = eth_protocol(ctx, &mac);
 	int ret;
 
 	if (protocol < 0)
 		return protocol;
+	if (!source_is_own_mac(mac, endpoint))
+		return DROP_INVALID_SOURCE_IP;
 #if ENABLE_IPV4
 	if (protocol == ETH_ARP)
-		return arp_check_sender(ctx, endpoint);
+		return arp_handle(ctx);
 #endif
 	ret = packet_parse(ctx, protocol, flow);
 	if (ret < 0)
 		return ret;
 	if (icmp6_is_neighbour(flow) && source_is_on_link(flow, endpoint))
-		return icmp6_check_target(ctx, flow, endpoint);
+		return ndp_handle(ctx, flow);
 	if (icmp6_is_listener(flow) && source_is_on_link(flow, endpoint))
 		return CTX_ACT_OK;
 	if (!source_is_own(flow, endpoint))
@@ -44,7 +48,11 @@ int from_container(struct __sk_buff *ctx)
 
 	if (endpoint)
 		ret = handle_from_container(ctx, endpoint, &flow, &decision);
+	else if (consult_is_asked(ctx))
+		return consult_answer(ctx);
 	if (endpoint && ret == CTX_ACT_OK)
 		mark_source(ctx, endpoint->identity);
+	else if (ret == CTX_ACT_REDIRECT)
+		return ret;
 	return outcome(ctx, &flow, DIRECTION_EGRESS, ret, &decision);
 }

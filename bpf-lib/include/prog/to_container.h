@@ -11,7 +11,8 @@
 static __always_inline int handle_to_container(struct __sk_buff *ctx, const struct endpoint *endpoint, struct flow *flow,
 					      struct decision *decision)
 {
-	int protocol = eth_protocol(ctx);
+	u64 mac;
+	int protocol = eth_protocol(ctx, &mac);
 	int ret;
 
 	if (protocol < 0)
@@ -41,5 +42,7 @@ int to_container(struct __sk_buff *ctx)
 
 	if (endpoint)
 		ret = handle_to_container(ctx, endpoint, &flow, &decision);
+	else if (consult_is_asked(ctx))
+		return consult_answer(ctx);
 	return outcome(ctx, &flow, DIRECTION_INGRESS, ret, &decision);
 }

@@ -211,6 +211,7 @@ impl Ctx<'_> {
             ruleset: ruleset.cloned(),
             // A number that nobody gave is no way around authentication.
             auth: AuthType::of_number(action.auth).unwrap_or(AuthType::AlwaysFail),
+            match_type: action.match_type,
             ..ActionKey::plain(action.verdict, action.reason, self.cause(action.cause))
         }
     }

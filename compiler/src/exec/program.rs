@@ -6,7 +6,7 @@ use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray};
 use aya::programs::{ProgramError, SchedClassifier, TestRun, TestRunOptions};
 use aya::{Ebpf, EbpfLoader};
 use ciliumc_abi::counter::metric_index;
-use ciliumc_abi::endpoint::{ENTRY_CB_ENDPOINT, ENTRY_CB_SLOT};
+use ciliumc_abi::endpoint::{ENDPOINT_BYTES, ENTRY_CB_ENDPOINT, ENTRY_CB_SLOT};
 use ciliumc_abi::names::{self, rodata};
 
 use super::error::{LoadError, load_patiently};
@@ -125,6 +125,7 @@ impl Loaded {
             8 => fill::<8>(map, bytes),
             16 => fill::<16>(map, bytes),
             32 => fill::<32>(map, bytes),
+            ENDPOINT_BYTES => fill::<ENDPOINT_BYTES>(map, bytes),
             256 => fill::<256>(map, bytes),
             512 => fill::<512>(map, bytes),
             1024 => fill::<1024>(map, bytes),

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ciliumc_abi::action::{VERDICT_ALLOW, VERDICT_DENY, VERDICT_REDIRECT};
+use ciliumc_abi::action::{
+    MATCH_ALL, MATCH_L3_L4, MATCH_L3_ONLY, MATCH_L3_PROTO, MATCH_L4_ONLY, MATCH_PROTO_ONLY, VERDICT_DENY,
+    VERDICT_REDIRECT,
+};
 use ciliumc_abi::drop_reason::POLICY_DENY;
 
 use super::factor::{ActionKey, Matching};
@@ -25,14 +28,11 @@ pub fn decide(policy: &DirectionPolicy, default_action: &ActionKey, matching: &[
     }
     let all_pass = policy.enforcement == Enforcement::DefaultAllow;
     if of(RuleAction::Allow).next().is_none() {
-        return if all_pass { ActionKey::plain(VERDICT_ALLOW, 0, Vec::new()) } else { default_action.clone() };
-    }
-    let plain = ActionKey::plain(VERDICT_ALLOW, 0, rules_of(RuleAction::Allow));
-    if of(RuleAction::Allow).all(|m| filter(m).attributes.is_none()) {
-        return plain;
+        return if all_pass { ActionKey::allow(Vec::new(), MATCH_ALL) } else { default_action.clone() };
     }
     let allows = of(RuleAction::Allow).map(|m| (filter(m), m.prefix));
-    let (redirect, auth) = Map::build(allows).lookup();
+    let Found { redirect, auth, match_type } = Map::build(allows).lookup();
+    let plain = ActionKey::allow(rules_of(RuleAction::Allow), match_type);
     let Some(redirect) = redirect else {
         return ActionKey { auth, ..plain };
     };
@@ -95,22 +95,42 @@ impl<'a> Map<'a> {
     }
 
     /// Spec §4.1.
-    fn lookup(&self) -> (Option<&'a Redirect>, AuthType) {
+    fn lookup(&self) -> Found<'a> {
         let (e3, e4) = (self.identity.last_key_value(), self.any.last_key_value());
-        let (winner, own, other) = match (e3, e4) {
-            (None, None) => return (None, AuthType::None),
-            (Some((_, e3)), None) => (e3, &self.identity, None),
-            (None, Some((_, e4))) => (e4, &self.any, None),
-            (Some((p3, e3)), Some((p4, e4))) => {
-                let any_wins = (e4.priority(), p4) > (e3.priority(), p3);
-                if any_wins { (e4, &self.any, Some(&self.identity)) } else { (e3, &self.identity, Some(&self.any)) }
-            }
+        let (any_wins, both) = match (e3, e4) {
+            (None, None) => return Found::default(),
+            (Some(_), None) => (false, false),
+            (None, Some(_)) => (true, false),
+            (Some((p3, e3)), Some((p4, e4))) => ((e4.priority(), p4) > (e3.priority(), p3), true),
         };
+        let (own, other) = if any_wins { (&self.any, &self.identity) } else { (&self.identity, &self.any) };
+        let other = both.then_some(other);
+        let Some((prefix, winner)) = own.last_key_value() else { return Found::default() };
         let auth = match (winner.explicit, other) {
             (None, Some(other)) => stored_auth(own).max(stored_auth(other)),
             (Some(_), _) | (None, None) => stored_auth(own),
         };
-        (winner.redirect, auth)
+        Found { redirect: winner.redirect, auth, match_type: match_type(!any_wins, *prefix) }
+    }
+}
+
+/// What the map says of one packet.
+#[derive(Debug, Default)]
+struct Found<'a> {
+    redirect: Option<&'a Redirect>,
+    auth: AuthType,
+    match_type: u8,
+}
+
+/// The kind of an entry, by what its key says: of this peer or of any, and so many bits of protocol and port.
+pub fn match_type(of_peer: bool, prefix: u8) -> u8 {
+    match (of_peer, prefix) {
+        (true, 0) => MATCH_L3_ONLY,
+        (true, 1..=8) => MATCH_L3_PROTO,
+        (true, 9..) => MATCH_L3_L4,
+        (false, 0) => MATCH_ALL,
+        (false, 1..=8) => MATCH_PROTO_ONLY,
+        (false, 9..) => MATCH_L4_ONLY,
     }
 }
 
@@ -135,4 +155,108 @@ fn pruned<'a>(trie: &Trie<'a>, covering: &[&Trie<'a>]) -> Trie<'a> {
 /// Authentication that the longest entry carries: its own, or that of the most specific explicit entry that covers it.
 fn stored_auth(trie: &Trie<'_>) -> AuthType {
     trie.values().rev().find_map(|entry| entry.explicit).map_or(AuthType::None, AuthType::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use ciliumc_abi::action::MATCH_NONE;
+    use ciliumc_abi::table::{DIR_SCTP, DIR_TCP, DIR_UDP};
+
+    use super::*;
+    use crate::driver;
+    use crate::front::FrontOptions;
+    use crate::lower::factor::factor;
+    use crate::resolve::Lock;
+    use crate::source::SourceMap;
+
+    const PODS: &str = "
+apiVersion: v1
+kind: Pod
+metadata: {name: a, namespace: ns, labels: {app: a}}
+spec: {containers: [{name: c, image: x}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: b, namespace: ns, labels: {app: b}}
+spec: {containers: [{name: c, image: x}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: c, namespace: ns, labels: {app: c}}
+spec: {containers: [{name: c, image: x}]}
+---
+apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: {name: p, namespace: ns}
+spec:
+  endpointSelector: {matchLabels: {app: a}}
+";
+
+    /// The match kind of what `a` gets from the pod with a label, at a port of a directory.
+    fn kinds(rules: &str, asked: &[(&str, u32, u16)]) -> Vec<u8> {
+        let text = format!("{PODS}{rules}");
+        let sources = SourceMap::from_texts([("a.yaml", text.as_str())]);
+        let analysis = driver::analyse(&sources, &FrontOptions::default(), Lock::default()).unwrap();
+        let resolved = &analysis.resolved;
+        let known: Vec<_> = resolved.identities.keys().copied().collect();
+        let index = |app: &str| {
+            let has = |label: String| label.ends_with(&format!(":app={app}"));
+            let of = resolved.identities.iter().find(|(_, one)| one.labels.iter().any(|label| has(label.to_string())));
+            *of.unwrap().0
+        };
+        let own = index("a");
+        let class = resolved.classes.iter().find(|class| class.identity == own).unwrap();
+        let factored = factor(&class.ingress, &known);
+        let kind = |&(app, directory, port): &(&str, u32, u16)| {
+            let row = factored.rows_of.iter().find(|(one, _)| *one == index(app)).unwrap().1;
+            let segments = &factored.directories[directory as usize];
+            let segment = segments.iter().find(|segment| (segment.first..=segment.last).contains(&port)).unwrap();
+            factored.cells[row][segment.class].match_type
+        };
+        asked.iter().map(kind).collect()
+    }
+
+    #[test]
+    fn the_entry_that_lets_a_packet_pass_says_what_it_is_about() {
+        let rules = "
+  ingress:
+  - fromEndpoints: [{matchLabels: {app: b}}]
+    toPorts: [{ports: [{port: '80', protocol: TCP}, {port: '440', endPort: 450, protocol: TCP}, {port: '0', protocol: SCTP}]}]
+  - toPorts: [{ports: [{port: '443', protocol: TCP}, {port: '0', protocol: UDP}]}]
+  - fromEndpoints: [{matchLabels: {app: c}}]
+";
+        let asked = [
+            ("b", DIR_TCP, 80),
+            ("b", DIR_TCP, 81),
+            ("b", DIR_TCP, 441),
+            // Of two entries the longer one speaks, and of two as long the peer's own.
+            ("b", DIR_TCP, 443),
+            ("b", DIR_UDP, 9),
+            ("b", DIR_SCTP, 9),
+            ("c", DIR_TCP, 80),
+            ("c", DIR_TCP, 443),
+            ("c", DIR_UDP, 9),
+        ];
+        let expected = [
+            MATCH_L3_L4,
+            MATCH_NONE,
+            MATCH_L3_L4,
+            MATCH_L4_ONLY,
+            MATCH_PROTO_ONLY,
+            MATCH_L3_PROTO,
+            MATCH_L3_ONLY,
+            MATCH_L4_ONLY,
+            MATCH_PROTO_ONLY,
+        ];
+        assert_eq!(kinds(rules, &asked), expected);
+    }
+
+    #[test]
+    fn what_nothing_isolates_passes_for_everything() {
+        let rules = "
+  enableDefaultDeny: {ingress: false}
+  ingressDeny: [{fromEndpoints: [{matchLabels: {app: c}}]}]
+";
+        assert_eq!(kinds(rules, &[("b", DIR_TCP, 80), ("c", DIR_TCP, 80)]), [MATCH_ALL, MATCH_NONE]);
+    }
 }

@@ -7,15 +7,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ciliumc_abi::action::VERDICT_DENY;
+use ciliumc_abi::action::{MATCH_NONE, VERDICT_ALLOW, VERDICT_DENY};
 use ciliumc_abi::drop_reason::POLICY_DENIED;
 use ciliumc_abi::identity::IdentityIndex;
 use ciliumc_abi::table::{DIR_ICMP, DIR_ICMP6, DIR_SCTP, DIR_TCP, DIR_UDP, DIRECTORIES};
 
 use super::shape::PolicyMode;
 use super::tiers::Matchers;
-use crate::ir::{Protocol, RuleId};
-use crate::resolve::{AuthType, DirectionPolicy, Enforcement, L4Match, PeerSet, Ruleset};
+use crate::ir::{Protocol, RuleAction, RuleId};
+use crate::resolve::{AuthType, DirectionPolicy, Enforcement, L4Filter, L4Match, PeerSet, Ruleset};
 
 /// An action before causes have numbers.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,17 +30,25 @@ pub struct ActionKey {
     pub ruleset: Option<Arc<Ruleset>>,
     /// Authentication that comes first.
     pub auth: AuthType,
+    /// `ciliumc_abi::action::MATCH_*` of what lets a packet pass.
+    pub match_type: u8,
 }
 
 impl ActionKey {
     /// Without proxy or authentication.
     pub fn plain(verdict: u8, reason: u8, rules: Vec<RuleId>) -> Self {
-        Self { verdict, reason, rules, ruleset: None, auth: AuthType::None }
+        Self { verdict, reason, rules, ruleset: None, auth: AuthType::None, match_type: MATCH_NONE }
+    }
+
+    /// Passes without proxy or authentication.
+    pub fn allow(rules: Vec<RuleId>, match_type: u8) -> Self {
+        Self { match_type, ..Self::plain(VERDICT_ALLOW, 0, rules) }
     }
 }
 
-/// A matcher of a cell, with the bits of protocol and port that its entry fixes there (spec §4.3). The bits
-/// are 0 where no filter has attributes: they make no difference then.
+/// A matcher of a cell, with the bits of protocol and port that its entry fixes there (spec §4.3): 0 for everything, 8
+/// for a protocol, 24 for a port. Of a range they are those of its longest block, unless [`by_block`] says that it matters
+/// which one it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Matching {
     /// Position in the policy's [`Matchers`].
@@ -92,8 +100,7 @@ pub fn factor(policy: &DirectionPolicy, known: &[IdentityIndex]) -> Factored {
 
     let matchers = Matchers::new(policy);
     let (row_filters, mut rows_of) = rows(&matchers, known);
-    let by_block = policy.filters.iter().any(|filter| filter.attributes.is_some());
-    let (class_filters, mut directories) = classes(&matchers, by_block);
+    let (class_filters, mut directories) = classes(&matchers, by_block(policy));
     let mut cells: Vec<Vec<ActionKey>> = Vec::with_capacity(row_filters.len() + 1);
     // Row 0: an index that nobody knows is denied wherever anything is enforced.
     cells.push(vec![default_action.clone(); class_filters.len()]);
@@ -114,6 +121,27 @@ pub fn factor(policy: &DirectionPolicy, known: &[IdentityIndex]) -> Factored {
         Enforcement::Open | Enforcement::DefaultDeny(_) | Enforcement::DefaultAllow => PolicyMode::Tables,
     };
     Factored { mode, default_action, rows_of, directories, cells }
+}
+
+/// Whether a port range has to be cut into its blocks: where the prefix length decides which of two entries speaks for a
+/// packet, one of any peer and one of the peer's identity, or which of one peer's entries with attributes.
+fn by_block(policy: &DirectionPolicy) -> bool {
+    let is_range = |l4: L4Match| matches!(l4, L4Match::Ports { first, last, .. } if first != last && (first, last) != (0, u16::MAX));
+    let allows = || policy.filters.iter().filter(|filter| filter.action == RuleAction::Allow);
+    let beside = |filter: &L4Filter| {
+        let for_all = filter.peers == PeerSet::Everyone;
+        allows().any(|other| (other.peers == PeerSet::Everyone) != for_all && same_protocol(filter.l4, other.l4))
+    };
+    policy.filters.iter().any(|filter| filter.attributes.is_some())
+        || allows().any(|filter| is_range(filter.l4) && beside(filter))
+}
+
+/// Whether both are about ports of one protocol.
+fn same_protocol(one: L4Match, other: L4Match) -> bool {
+    match (one, other) {
+        (L4Match::Ports { protocol: one, .. }, L4Match::Ports { protocol: other, .. }) => one == other,
+        _ => false,
+    }
 }
 
 /// Rows from 1 on: the filters that match a peer of the row. The first is that of peers no filter names.
@@ -177,7 +205,7 @@ fn classes(matchers: &Matchers<'_>, by_block: bool) -> (Vec<Vec<Matching>>, Vec<
     let whole = matchers.iter().filter(|(_, matcher)| range(matcher.l4).is_none());
     let whole: BTreeMap<usize, u8> = whole.map(|(n, _)| (n, 0)).collect();
     for directory in 0..DIRECTORIES {
-        let end: u32 = if directory == DIR_ICMP || directory == DIR_ICMP6 { 256 } else { 65536 };
+        let ports: u32 = if directory == DIR_ICMP || directory == DIR_ICMP6 { 256 } else { 65536 };
         // Where a block of a filter begins, with its prefix length, or has ended.
         let mut edges: BTreeMap<u32, Vec<(usize, Option<u8>)>> = BTreeMap::from([(0, Vec::new())]);
         for (n, matcher) in matchers.iter() {
@@ -185,8 +213,11 @@ fn classes(matchers: &Matchers<'_>, by_block: bool) -> (Vec<Vec<Matching>>, Vec<
                 && own == directory
             {
                 let blocks = match by_block && matcher.is_filter {
-                    true => blocks(u32::from(first), u32::from(last), end),
-                    false => vec![Block { first: u32::from(first), end: u32::from(last) + 1, prefix: 0 }],
+                    true => blocks(u32::from(first), u32::from(last), ports),
+                    false => {
+                        let (first, end) = (u32::from(first), u32::from(last) + 1);
+                        vec![Block { first, end, prefix: if end - first == ports { 8 } else { 24 } }]
+                    }
                 };
                 for block in blocks {
                     edges.entry(block.first).or_default().push((n, Some(block.prefix)));
@@ -195,7 +226,7 @@ fn classes(matchers: &Matchers<'_>, by_block: bool) -> (Vec<Vec<Matching>>, Vec<
                 }
             }
         }
-        let starts: Vec<u32> = edges.keys().copied().filter(|&at| at < end).collect();
+        let starts: Vec<u32> = edges.keys().copied().filter(|&at| at < ports).collect();
         let mut active = whole.clone();
         let mut segments = Vec::with_capacity(starts.len());
         for (n, &start) in starts.iter().enumerate() {
@@ -211,7 +242,7 @@ fn classes(matchers: &Matchers<'_>, by_block: bool) -> (Vec<Vec<Matching>>, Vec<
                 filters.push(signature.clone());
                 filters.len() - 1
             });
-            let stop = starts.get(n + 1).copied().unwrap_or(end) - 1;
+            let stop = starts.get(n + 1).copied().unwrap_or(ports) - 1;
             segments.push(Segment { first: start as u16, last: stop as u16, class });
         }
         directories.push(segments);

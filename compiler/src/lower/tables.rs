@@ -149,6 +149,7 @@ pub fn layout(factored: &Factored, index_end: u32, numbers: &Numbers<'_>) -> Res
         verdict: key.verdict,
         reason: key.reason,
         auth: key.auth.number(),
+        match_type: key.match_type,
         l7_ruleset: numbers.ruleset(key),
         cause: numbers.cause(key),
         ..Action::default()

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use ciliumc_abi::action::{Action, VERDICT_ALLOW, VERDICT_DENY, VERDICT_REDIRECT};
+use ciliumc_abi::action::{self, Action, VERDICT_ALLOW, VERDICT_DENY, VERDICT_REDIRECT};
 use ciliumc_abi::table::{CLASS_SHIFTS, PAGE_CELLS};
 
 use super::shape::{PolicyMode, Shape};
@@ -101,7 +101,7 @@ pub fn action(action: &Action) -> String {
     let auth = AuthType::of_number(action.auth).and_then(AuthType::word);
     let auth = auth.map_or(String::new(), |word| format!(" after {word}"));
     match action.verdict {
-        VERDICT_ALLOW => format!("allow{auth} cause {}", action.cause),
+        VERDICT_ALLOW => format!("allow {}{auth} cause {}", action::match_word(action.match_type), action.cause),
         VERDICT_DENY => format!("deny {} cause {}", action.reason, action.cause),
         VERDICT_REDIRECT => format!("redirect to ruleset {}{auth} cause {}", action.l7_ruleset, action.cause),
         other => format!("verdict {other} cause {}", action.cause),

@@ -4,7 +4,7 @@
 //! then the admin tier in its order, then the baseline. In a cell the order is resolved for good, so the tables know
 //! verdicts alone and no tier.
 
-use ciliumc_abi::action::{VERDICT_ALLOW, VERDICT_DENY};
+use ciliumc_abi::action::{MATCH_ALL, VERDICT_DENY};
 use ciliumc_abi::drop_reason::POLICY_DENY;
 
 use super::decide;
@@ -70,14 +70,16 @@ impl<'a> Matchers<'a> {
         if isolated || !regular.is_empty() {
             return decide::decide(self.policy, default_action, regular);
         }
-        self.first(baseline).unwrap_or_else(|| ActionKey::plain(VERDICT_ALLOW, 0, Vec::new()))
+        self.first(baseline).unwrap_or_else(|| ActionKey::allow(Vec::new(), MATCH_ALL))
     }
 
     /// What the first match of a tier says; a pass says nothing, whatever comes behind it.
     fn first(&self, tier: &[Matching]) -> Option<ActionKey> {
-        let (rule, action) = self.tiers[tier.first()?.filter - self.policy.filters.len()];
+        let first = tier.first()?;
+        let (rule, action) = self.tiers[first.filter - self.policy.filters.len()];
+        let of_peer = *self.list[first.filter].peers != PeerSet::Everyone;
         match action {
-            RuleAction::Allow => Some(ActionKey::plain(VERDICT_ALLOW, 0, vec![rule])),
+            RuleAction::Allow => Some(ActionKey::allow(vec![rule], decide::match_type(of_peer, first.prefix))),
             RuleAction::Deny => Some(ActionKey::plain(VERDICT_DENY, POLICY_DENY, vec![rule])),
             RuleAction::Pass => None,
         }

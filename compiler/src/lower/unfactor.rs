@@ -111,7 +111,8 @@ spec:
             let numbers = Numbers { causes: &causes, rulesets: &[] };
             let tables = layout(&made, known.last().unwrap().0 + 1, &numbers).unwrap();
             let read = factored(&tables, &known, |action| {
-                ActionKey::plain(action.verdict, action.reason, causes[action.cause as usize].clone())
+                let plain = ActionKey::plain(action.verdict, action.reason, causes[action.cause as usize].clone());
+                ActionKey { match_type: action.match_type, ..plain }
             });
             let read = read.unwrap();
             assert_eq!((&read.rows_of, &read.directories), (&made.rows_of, &made.directories));

@@ -19,11 +19,15 @@ const PSEUDO_MAP_VALUE: u8 = 2;
 const PSEUDO_FUNC: u8 = 4;
 
 /// The helpers that the datapath may call, by their number.
-const HELPERS: [(i32, &str); 8] = [
+const HELPERS: [(i32, &str); 12] = [
     (1, "map_lookup_elem"),
     (2, "map_update_elem"),
     (3, "map_delete_elem"),
+    (9, "skb_store_bytes"),
+    (12, "tail_call"),
+    (23, "redirect"),
     (26, "skb_load_bytes"),
+    (28, "csum_diff"),
     (131, "ringbuf_reserve"),
     (132, "ringbuf_submit"),
     (160, "ktime_get_coarse_ns"),

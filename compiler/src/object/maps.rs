@@ -17,6 +17,7 @@ use crate::lower::shape::{CellWidth, NodeConfig, PolicyMode, Shape};
 
 const HASH: u32 = 1;
 const ARRAY: u32 = 2;
+const PROG_ARRAY: u32 = 3;
 const PERCPU_ARRAY: u32 = 6;
 const LRU_HASH: u32 = 9;
 const RINGBUF: u32 = 27;
@@ -55,6 +56,7 @@ pub fn expected_maps(node: &NodeConfig) -> BTreeMap<String, Map> {
     add(names::VERDICT, map(ARRAY, index, 0, 0, 0, Scope::Class));
     add(names::ACTIONS, map(ARRAY, index, size_of::<Action>(), 0, 0, Scope::Class));
     add(names::ENDPOINTS, map(ARRAY, index, size_of::<Endpoint>(), 0, 0, Scope::Program));
+    add(names::OPPOSITES, map(PROG_ARRAY, index, size_of::<u32>(), 0, 0, Scope::Program));
     add(names::COUNTERS, map(PERCPU_ARRAY, index, size_of::<Counter>(), 0, 0, Scope::Program));
     add(names::IDENTITIES, map(ARRAY, index, size_of::<u32>(), 0, 0, Scope::Generation));
     if node.ipv4 {

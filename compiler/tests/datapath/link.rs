@@ -31,6 +31,101 @@ fn an_endpoint_has_its_own_address_only() {
 }
 
 #[test]
+fn an_endpoint_has_its_own_mac_address_where_it_is_known() {
+    let known = Setup { mac: Some([2, 0, 0, 0, 0, 2]), ..open() };
+    let Some(mut machine) = Machine::new(&known) else { return };
+    for [pod, peer, ..] in FAMILIES {
+        let honest = udp_frame(pod, 1, peer, 1);
+        assert_eq!(machine.sends(&honest), 0);
+        for byte in 6..12 {
+            let mut liar = honest.clone();
+            liar[byte] ^= 4;
+            assert_eq!(machine.sends(&liar), INVALID_SOURCE_IP, "byte {byte}");
+            assert_eq!(machine.gets(&liar), 0, "who sends to it is not its business");
+        }
+    }
+    let (own, peer) = (Ipv4Addr::new(10, 1, 0, 5), Ipv4Addr::new(10, 1, 0, 9));
+    assert_eq!(machine.sends(&arp(own, peer)), 0);
+    // In the header, and in the packet.
+    for byte in [11, 27] {
+        let mut liar = arp(own, peer);
+        liar[byte] ^= 4;
+        assert_eq!(machine.sends(&liar), INVALID_SOURCE_IP, "byte {byte}");
+    }
+    let mut solicitation = icmp6_frame(POD6, ALL_NODES, 135, 255, PEER6);
+    assert_eq!(machine.sends(&solicitation), 0);
+    solicitation[6] ^= 4;
+    assert_eq!(machine.sends(&solicitation), INVALID_SOURCE_IP);
+}
+
+const GATEWAY4: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 1);
+const GATEWAY6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1);
+const GATEWAY_MAC: [u8; 6] = [2, 0, 0, 0, 0, 0xfe];
+
+fn behind_a_gateway() -> Setup {
+    let gateway = Some(([IpAddr::V4(GATEWAY4), IpAddr::V6(GATEWAY6)], GATEWAY_MAC));
+    Setup { gateway, ..Setup::new(Policy::DenyAll, Policy::DenyAll) }
+}
+
+#[test]
+fn the_gateway_answers_arp() {
+    let Some(mut machine) = Machine::new(&behind_a_gateway()) else { return };
+    let (own, peer) = (Ipv4Addr::new(10, 1, 0, 5), Ipv4Addr::new(10, 1, 0, 9));
+    let answer = machine.answered(&arp(own, GATEWAY4)).expect("an answer");
+    let mac = [2, 0, 0, 0, 0, 2];
+    assert_eq!((&answer[..6], &answer[6..12]), (&mac[..], &GATEWAY_MAC[..]));
+    assert_eq!(answer[12..22], [8, 6, 0, 1, 8, 0, 6, 4, 0, 2]);
+    assert_eq!((&answer[22..28], &answer[28..32]), (&GATEWAY_MAC[..], &GATEWAY4.octets()[..]));
+    assert_eq!((&answer[32..38], &answer[38..42]), (&mac[..], &own.octets()[..]));
+    assert_eq!(machine.forwarded(ciliumc_abi::names::DIRECTION_EGRESS)[0], 1);
+    // What is no question for it goes on to the host, and a lie goes nowhere.
+    let mut reply = arp(own, GATEWAY4);
+    reply[21] = 2;
+    for other in [arp(own, peer), arp(Ipv4Addr::UNSPECIFIED, GATEWAY4), reply] {
+        assert_eq!(machine.answered(&other), None);
+        assert_eq!(machine.sends(&other), 0);
+    }
+    assert_eq!(machine.answered(&arp(peer, GATEWAY4)), None);
+    assert_eq!(machine.sends(&arp(peer, GATEWAY4)), INVALID_SOURCE_IP);
+    let Some(mut plain) = Machine::new(&open()) else { return };
+    assert_eq!(plain.answered(&arp(own, GATEWAY4)), None);
+    assert_eq!(plain.answered(&arp(own, Ipv4Addr::UNSPECIFIED)), None, "no gateway is no address");
+}
+
+/// A solicitation as Linux sends it.
+fn solicitation(source: Ipv6Addr, target: Ipv6Addr) -> Vec<u8> {
+    let message = [&icmp(135, 0, 0, &target.octets())[..], &[1, 1, 2, 0, 0, 0, 0, 2]].concat();
+    frame(&ipv6(source, target, ICMP6, 255, &message))
+}
+
+#[test]
+fn the_gateway_answers_solicitations() {
+    let Some(mut machine) = Machine::new(&behind_a_gateway()) else { return };
+    let (IpAddr::V6(own), IpAddr::V6(peer), IpAddr::V6(on_link)) = (POD6, PEER6, LINK_LOCAL) else { unreachable!() };
+    for source in [own, on_link] {
+        let answer = machine.answered(&solicitation(source, GATEWAY6)).expect("an answer");
+        assert_eq!((&answer[..6], &answer[6..12]), (&[2, 0, 0, 0, 0, 2][..], &GATEWAY_MAC[..]));
+        assert_eq!((&answer[12..14], &answer[18..22]), (&[0x86, 0xdd][..], &[0, 32, ICMP6, 255][..]));
+        assert_eq!((&answer[22..38], &answer[38..54]), (&GATEWAY6.octets()[..], &source.octets()[..]));
+        assert_eq!((&answer[54..56], &answer[58..62]), (&[136, 0][..], &[0xe0, 0, 0, 0][..]));
+        assert_eq!((&answer[62..78], &answer[78..86]), (&GATEWAY6.octets()[..], &[2, 1, 2, 0, 0, 0, 0, 0xfe][..]));
+        let pseudo = [&answer[22..54], &[0, 0, 0, 32, 0, 0, 0, ICMP6], &answer[54..]].concat();
+        let sum: u32 = pseudo.chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]]))).sum();
+        assert_eq!((sum & 0xffff) + (sum >> 16), 0xffff, "its checksum");
+    }
+    // Without the option, for another address, of who has no address yet, or behind another header: the host's.
+    let bare = icmp6_frame(POD6, IpAddr::V6(GATEWAY6), 135, 255, IpAddr::V6(GATEWAY6));
+    for other in [bare, solicitation(own, peer), solicitation(Ipv6Addr::UNSPECIFIED, GATEWAY6)] {
+        assert_eq!(machine.answered(&other), None);
+        assert_eq!(machine.sends(&other), 0);
+    }
+    assert_eq!(machine.answered(&solicitation(peer, GATEWAY6)), None);
+    assert_eq!(machine.sends(&solicitation(peer, GATEWAY6)), INVALID_SOURCE_IP);
+    let Some(mut plain) = Machine::new(&open()) else { return };
+    assert_eq!(plain.answered(&solicitation(own, GATEWAY6)), None);
+}
+
+#[test]
 fn an_endpoint_without_an_address_has_none() {
     let Some(mut machine) = Machine::new(&Setup { addresses: false, ..open() }) else { return };
     for [pod, peer, ..] in FAMILIES {

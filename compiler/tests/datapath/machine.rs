@@ -5,21 +5,24 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use aya::maps::{HashMap, Map, RingBuf};
-use aya::programs::{SchedClassifier, TestRun, TestRunOptions};
+use aya::maps::{HashMap, Map, ProgramArray, RingBuf};
+use aya::programs::{ProgramFd, SchedClassifier, TestRun, TestRunOptions};
 use ciliumc::clang::{Toolchain, compile_all};
 use ciliumc::codegen;
 use ciliumc::exec::{self, Loaded, Loader, Table, context};
 use ciliumc::lower::shape::{CellWidth, NodeConfig, PolicyMode, Program, Shape};
 use ciliumc_abi::conntrack::CtEntry;
 use ciliumc_abi::counter::metric_index;
-use ciliumc_abi::endpoint::Endpoint;
+use ciliumc_abi::endpoint::{self, ENDPOINT_BYTES, Endpoint};
 use ciliumc_abi::ipcache::{Trie4, Trie6};
 use ciliumc_abi::names::{self, DIRECTION_EGRESS, DIRECTION_INGRESS};
 
 use crate::frames::{BEYOND4, BEYOND6, OTHER4, OTHER6, PEER4, PEER6, POD4, POD6, STRANGER4, STRANGER6};
 use crate::policy::{self, Rule};
 use crate::shapes::{NODE, verified};
+
+/// What a program answers to the kernel that sends a frame back.
+const REDIRECT: u32 = 7;
 
 pub const ENDPOINT_ID: u32 = 77;
 pub const ENDPOINT_IDENTITY: u32 = 5000;
@@ -73,13 +76,22 @@ pub struct Setup {
     pub node: NodeConfig,
     pub audit: bool,
     pub addresses: bool,
+    pub mac: Option<[u8; 6]>,
+    /// Addresses of the gateway, and its MAC address.
+    pub gateway: Option<([IpAddr; 2], [u8; 6])>,
     pub ct_entries: u32,
 }
 
 impl Setup {
     pub fn new(egress: Policy, ingress: Policy) -> Self {
-        Self { egress, ingress, node: NODE, audit: false, addresses: true, ct_entries: 64 }
+        Self { egress, ingress, node: NODE, audit: false, addresses: true, mac: None, gateway: None, ct_entries: 64 }
     }
+}
+
+/// The two programs of a generation, which know each other.
+pub struct Programs {
+    from: Loaded,
+    to: Loaded,
 }
 
 /// The endpoint.
@@ -102,24 +114,34 @@ impl Machine {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let pins = PathBuf::from(format!("/sys/fs/bpf/ciliumc-datapath-{}-{number}", std::process::id()));
-        let shape = |program, policy: &Policy| {
-            let (mode, width) = (policy.mode(), CellWidth::U8);
-            let class_shift = policy.class_shift();
-            Shape { program, mode, row: width, class: width, action: width, class_shift, audit: setup.audit }
-        };
-        let shapes = [shape(Program::FromContainer, &setup.egress), shape(Program::ToContainer, &setup.ingress)];
-        let units = shapes.map(|shape| codegen::unit(&shape, &setup.node));
-        let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("objects");
-        let built = compile_all(&Toolchain::find().unwrap(), &units, 0, Some(&cache)).unwrap();
+        let built = build(setup);
         static PERMITTED: OnceLock<bool> = OnceLock::new();
-        let ask = || verified(&built[0].object, names::FROM_CONTAINER).is_some();
+        let ask = || verified(&built[0], names::FROM_CONTAINER).is_some();
         if !PERMITTED.get_or_init(ask) {
             return None;
         }
         std::fs::create_dir(&pins).unwrap();
-        let from = load(&built[0].object, DIRECTION_EGRESS, &setup.egress, setup, &pins);
-        let to = load(&built[1].object, DIRECTION_INGRESS, &setup.ingress, setup, &pins);
+        let Programs { from, to } = programs(&built, setup, GENERATION, &pins);
         Some(Self { pins, from, to })
+    }
+
+    /// The programs of another generation for the same endpoint.
+    pub fn next(&self, setup: &Setup, generation: u32) -> Programs {
+        programs(&build(setup), setup, generation, &self.pins)
+    }
+
+    /// Puts other programs in the place of those that run.
+    pub fn switch(&mut self, programs: &mut Programs) {
+        std::mem::swap(&mut self.from, &mut programs.from);
+        std::mem::swap(&mut self.to, &mut programs.to);
+    }
+
+    /// The same for one direction.
+    pub fn switch_one(&mut self, direction: u8, programs: &mut Programs) {
+        match direction {
+            DIRECTION_EGRESS => std::mem::swap(&mut self.from, &mut programs.from),
+            _ => std::mem::swap(&mut self.to, &mut programs.to),
+        }
     }
 
     /// The endpoint sends: drop reason, 0 when it passes.
@@ -194,7 +216,7 @@ impl Machine {
     /// Takes the endpoint out of both programs.
     pub fn free_slot(&mut self) {
         for program in [&mut self.from, &mut self.to] {
-            program.fill(names::ENDPOINTS, 32, &Endpoint::default().to_bytes()).unwrap();
+            program.fill(names::ENDPOINTS, ENDPOINT_BYTES, &Endpoint::default().to_bytes()).unwrap();
         }
     }
 
@@ -216,6 +238,39 @@ impl Machine {
         entries.extend(self.conntrack6().into_iter().map(|(_, entry)| entry));
         assert_eq!(entries.len(), 1, "{entries:?}");
         entries[0]
+    }
+
+    /// The generations of all connections.
+    pub fn generations(&mut self) -> Vec<u32> {
+        let mut entries: Vec<CtEntry> = self.conntrack4().into_iter().map(|(_, entry)| entry).collect();
+        entries.extend(self.conntrack6().into_iter().map(|(_, entry)| entry));
+        entries.iter().map(|entry| entry.generation).collect()
+    }
+
+    /// Makes the two programs strangers to each other.
+    pub fn part(&mut self) {
+        part(&mut self.from);
+        part(&mut self.to);
+    }
+
+    /// Makes them known to each other again.
+    pub fn meet(&mut self) {
+        meet(&mut self.from, self.to.classifier().unwrap().fd().unwrap());
+        meet(&mut self.to, self.from.classifier().unwrap().fd().unwrap());
+    }
+
+    /// The endpoint sends a frame that is answered in its place: the answer.
+    pub fn answered(&mut self, frame: &[u8]) -> Option<Vec<u8>> {
+        let context = context(ENTRY);
+        let mut out = vec![0; frame.len()];
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            data_out: Some(&mut out),
+            ctx_in: Some(&context),
+            ..TestRunOptions::default()
+        };
+        let result = self.program(DIRECTION_EGRESS).test_run(options).unwrap();
+        (result.return_value == REDIRECT).then_some(out)
     }
 
     /// Seconds that the only connection has left.
@@ -306,9 +361,53 @@ impl Machine {
 /// The entry program says slot 0 and the endpoint.
 const ENTRY: (u32, u32) = (0, ENDPOINT_ID);
 
-fn load(object: &[u8], direction: u8, policy: &Policy, setup: &Setup, pins: &Path) -> Loaded {
+/// The objects of both directions.
+fn build(setup: &Setup) -> [Vec<u8>; 2] {
+    let shape = |program, policy: &Policy| {
+        let (mode, width) = (policy.mode(), CellWidth::U8);
+        let class_shift = policy.class_shift();
+        Shape { program, mode, row: width, class: width, action: width, class_shift, audit: setup.audit }
+    };
+    let shapes = [shape(Program::FromContainer, &setup.egress), shape(Program::ToContainer, &setup.ingress)];
+    let units = shapes.map(|shape| codegen::unit(&shape, &setup.node));
+    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("objects");
+    let built = compile_all(&Toolchain::find().unwrap(), &units, 0, Some(&cache)).unwrap();
+    [0, 1].map(|at: usize| built[at].object.clone())
+}
+
+/// Loads both and makes them known to each other.
+fn programs(built: &[Vec<u8>; 2], setup: &Setup, generation: u32, pins: &Path) -> Programs {
+    let mut from = load(&built[0], DIRECTION_EGRESS, &setup.egress, setup, generation, pins);
+    let mut to = load(&built[1], DIRECTION_INGRESS, &setup.ingress, setup, generation, pins);
+    meet(&mut from, to.classifier().unwrap().fd().unwrap());
+    meet(&mut to, from.classifier().unwrap().fd().unwrap());
+    Programs { from, to }
+}
+
+impl Programs {
+    /// Makes the two programs strangers to each other.
+    pub fn part(&mut self) {
+        part(&mut self.from);
+        part(&mut self.to);
+    }
+}
+
+fn part(program: &mut Loaded) {
+    ProgramArray::try_from(program.ebpf.map_mut(names::OPPOSITES).unwrap()).unwrap().clear_index(&0).unwrap();
+}
+
+fn meet(program: &mut Loaded, other: &ProgramFd) {
+    ProgramArray::try_from(program.ebpf.map_mut(names::OPPOSITES).unwrap()).unwrap().set(0, other, 0).unwrap();
+}
+
+fn load(object: &[u8], direction: u8, policy: &Policy, setup: &Setup, generation: u32, pins: &Path) -> Loaded {
     let addresses = if setup.addresses { &[POD4, POD6][..] } else { &[] };
-    let endpoint = Endpoint { id: ENDPOINT_ID, identity: ENDPOINT_IDENTITY, first_counter: 0, ..Endpoint::default() };
+    let mac = setup.mac.map_or(0, endpoint::mac);
+    let endpoint = Endpoint { id: ENDPOINT_ID, identity: ENDPOINT_IDENTITY, mac, ..Endpoint::default() };
+    let endpoint = match setup.gateway {
+        Some((addresses, mac)) => endpoint.with_gateways(&addresses, endpoint::mac(mac)),
+        None => endpoint,
+    };
     let world = (policy::OUTSIDE4, policy::OUTSIDE6);
     let known4 =
         [(PEER4, policy::PEER), (OTHER4, policy::OTHER), (STRANGER4, policy::STRANGER), (BEYOND4, policy::BEYOND)];
@@ -320,7 +419,7 @@ fn load(object: &[u8], direction: u8, policy: &Policy, setup: &Setup, pins: &Pat
 
     let table = |name, value_size, bytes| Table { name, value_size, bytes };
     let mut tables = vec![
-        table(names::ENDPOINTS, 32, endpoint.with_addresses(addresses).to_bytes().to_vec()),
+        table(names::ENDPOINTS, ENDPOINT_BYTES, endpoint.with_addresses(addresses).to_bytes().to_vec()),
         table(names::IDENTITIES, 4, identities.collect()),
         table(names::IPCACHE4, 1024, trie4.to_bytes()),
         table(names::IPCACHE6, 1064, trie6.to_bytes()),
@@ -335,7 +434,7 @@ fn load(object: &[u8], direction: u8, policy: &Policy, setup: &Setup, pins: &Pat
         }
         tables.push(table(names::ACTIONS, 16, own.actions.into_flattened()));
     }
-    let (generation, default_cause, ct_entries) = (&GENERATION, &DEFAULT_CAUSE, setup.ct_entries);
+    let (generation, default_cause, ct_entries) = (&generation, &DEFAULT_CAUSE, setup.ct_entries);
     let setup = exec::Setup { generation, default_cause, ct_entries, counters, tables, pins: Some(pins) };
     let program = if direction == DIRECTION_EGRESS { names::FROM_CONTAINER } else { names::TO_CONTAINER };
     Loader::default().load(object, program, direction, &setup).unwrap()

@@ -13,6 +13,7 @@ mod entry;
 mod events;
 mod fragments;
 mod frames;
+mod generations;
 mod icmp_errors;
 mod link;
 mod machine;

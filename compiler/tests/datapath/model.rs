@@ -55,11 +55,17 @@ type Key = (IpAddr, u16, IpAddr, u16, u8);
 struct Entry {
     initiator: u8,
     closing: [bool; 2],
+    /// Under whose policy it passed last; none when policy has refused it since.
+    generation: Option<u32>,
 }
 
 /// An endpoint with its connections.
 pub struct Model<'a> {
     pub resolved: &'a Resolved,
+    /// Number of the bundle that `resolved` stands for.
+    pub generation: u32,
+    /// MAC address of the endpoint.
+    pub mac: [u8; 6],
     pub own: [IpAddr; 2],
     pub identity: fn(IpAddr) -> u32,
     connections: HashMap<Key, Entry>,
@@ -108,9 +114,22 @@ impl Head {
     }
 }
 
+/// The packet that a reply is one to, as far as policy looks at it.
+fn answered(reply: &Packet) -> Packet {
+    let head = reply.l4;
+    let kind = match head.proto {
+        ICMP => 8,
+        ICMP6 => 128,
+        _ => head.kind,
+    };
+    let l4 = Head { sport: head.dport, dport: head.sport, kind, ..head };
+    Packet { source: reply.destination, destination: reply.source, l4, ..*reply }
+}
+
 impl<'a> Model<'a> {
-    pub fn new(resolved: &'a Resolved, own: [IpAddr; 2], identity: fn(IpAddr) -> u32) -> Self {
-        Self { resolved, own, identity, connections: HashMap::new(), datagrams: HashMap::new() }
+    pub fn new(resolved: &'a Resolved, mac: [u8; 6], own: [IpAddr; 2], identity: fn(IpAddr) -> u32) -> Self {
+        let (connections, datagrams) = (HashMap::new(), HashMap::new());
+        Self { resolved, generation: 1, mac, own, identity, connections, datagrams }
     }
 
     pub fn forget(&mut self) {
@@ -249,6 +268,10 @@ impl<'a> Model<'a> {
 
     fn pass(&mut self, direction: u8, frame: &[u8]) -> Result<(), u8> {
         let sent = direction == DIRECTION_EGRESS;
+        let tagged = matches!(word(frame, 12), Some(0x8100 | 0x88a8));
+        if sent && !tagged && frame[6..12] != self.mac {
+            return Err(INVALID_SOURCE_IP);
+        }
         if word(frame, 12) == Some(ETH_ARP) {
             return if sent { self.arp(frame) } else { Ok(()) };
         }
@@ -283,6 +306,9 @@ impl<'a> Model<'a> {
         let body = frame.get(14..14 + 28).ok_or(INVALID_PACKET)?;
         if body[2..6] != [8, 0, 6, 4] {
             return Err(INVALID_PACKET);
+        }
+        if body[8..14] != self.mac {
+            return Err(INVALID_SOURCE_IP);
         }
         let sender = IpAddr::V4(Ipv4Addr::new(body[14], body[15], body[16], body[17]));
         if sender.is_unspecified() || self.own.contains(&sender) { Ok(()) } else { Err(INVALID_SOURCE_IP) }
@@ -320,20 +346,25 @@ impl<'a> Model<'a> {
         let key = Self::key(direction, packet);
         let opens = head.proto == TCP && head.flags & (SYN | ACK) == SYN;
         let known = self.connections.get(&key).copied().filter(|_| head.is_tracked());
-        let living = known.filter(|entry| !(entry.closing == [true; 2] && opens));
+        let over = |entry: &Entry| entry.closing == [true; 2] || entry.generation.is_none();
+        let living = known.filter(|entry| !(over(entry) && opens));
         let reply = living.is_some_and(|entry| entry.initiator != direction);
-        if !reply {
-            if let Err(reason) = self.policy(direction, packet) {
-                if living.is_some() {
-                    self.connections.remove(&key);
-                }
-                return Err(reason);
+        let judged = match living {
+            Some(entry) if reply && entry.generation == Some(self.generation) => Ok(()),
+            Some(_) if reply => self.policy(1 - direction, &answered(packet)),
+            _ => self.policy(direction, packet),
+        };
+        if let Err(reason) = judged {
+            if let Some(entry) = living {
+                self.connections.insert(key, Entry { generation: None, ..entry });
             }
-            if living.is_none() && (head.is_icmp() && !head.is_request()) {
-                return Ok(());
-            }
+            return Err(reason);
         }
-        let mut entry = living.unwrap_or(Entry { initiator: direction, closing: [false; 2] });
+        if living.is_none() && (head.is_icmp() && !head.is_request()) {
+            return Ok(());
+        }
+        let fresh = Entry { initiator: direction, closing: [false; 2], generation: None };
+        let mut entry = Entry { generation: Some(self.generation), ..living.unwrap_or(fresh) };
         if head.proto == TCP {
             entry.closing[usize::from(reply)] |= head.flags & FIN != 0;
             if head.flags & RST != 0 {
@@ -351,7 +382,8 @@ impl<'a> Model<'a> {
             DIRECTION_EGRESS => (DIRECTION_INGRESS, packet.source, inner.destination),
             _ => (DIRECTION_EGRESS, packet.destination, inner.source),
         };
-        own == local && inner.l4.is_tracked() && self.connections.contains_key(&Self::key(opposite, &inner))
+        let known = self.connections.get(&Self::key(opposite, &inner));
+        own == local && inner.l4.is_tracked() && known.is_some_and(|entry| entry.generation.is_some())
     }
 
     fn policy(&self, direction: u8, packet: &Packet) -> Result<(), u8> {

@@ -99,7 +99,7 @@ fn check_map(name: &str, map: &Map) -> Check {
         Scope::Node | Scope::Generation | Scope::Program if is_class_table => {
             refuse(format!("class table `{name}` has another scope"))
         }
-        Scope::Program if ![names::ENDPOINTS, names::COUNTERS].contains(&name) => {
+        Scope::Program if ![names::ENDPOINTS, names::OPPOSITES, names::COUNTERS].contains(&name) => {
             refuse(format!("unknown program map `{name}`"))
         }
         Scope::Program if (map.key_size, map.value_size) != program_layout(name) => {
@@ -115,7 +115,11 @@ fn check_map(name: &str, map: &Map) -> Check {
 
 /// Bytes of keys and values of a map that the loader itself writes.
 fn program_layout(name: &str) -> (u32, u32) {
-    let value = if name == names::ENDPOINTS { size_of::<Endpoint>() } else { size_of::<Counter>() };
+    let value = match name {
+        names::ENDPOINTS => size_of::<Endpoint>(),
+        names::OPPOSITES => size_of::<u32>(),
+        _ => size_of::<Counter>(),
+    };
     (size_of::<u32>() as u32, value as u32)
 }
 

@@ -11,11 +11,12 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::args::{Format, Global};
-use super::change::{Target, no_interface};
+use super::change::{self, Target, no_interface};
 use super::print;
 use crate::attach::Mechanism;
 use crate::error::{Context, Error};
 use crate::labels::Labels;
+use crate::mac::Mac;
 use crate::observe;
 use crate::pins::Pins;
 use crate::plan::{self, AddRequest, Scene};
@@ -35,6 +36,9 @@ struct Line {
     netns: Option<String>,
     #[serde(default)]
     addresses: Vec<IpAddr>,
+    mac: Option<Mac>,
+    #[serde(default)]
+    gateways: Vec<IpAddr>,
 }
 
 /// Labels as a list of `key=value`, or as Kubernetes writes them.
@@ -117,7 +121,11 @@ fn request(line: &str, attach_by: Mechanism) -> Result<AddRequest, Error> {
             .context(|| format!("cannot look into the network namespace `{path}`"))?,
     };
     let ifindex = ifindex.ok_or_else(|| no_interface(&interface))?;
-    Ok(AddRequest { name, known_by, interface, ifindex, netns: line.netns, attach_by, addresses: line.addresses })
+    let link = change::link(line.mac, &line.gateways, &interface, || match &line.netns {
+        None => net::mac(&interface),
+        Some(path) => net::in_netns(Path::new(path), || net::mac(&interface))?,
+    })?;
+    Ok(AddRequest { name, known_by, interface, ifindex, netns: line.netns, attach_by, addresses: line.addresses, link })
 }
 
 fn answer(

@@ -1,6 +1,7 @@
 //! The commands that change something: describe, compare, act under one lock.
 
 use std::io::{self, Write};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use serde_json::json;
@@ -11,10 +12,11 @@ use crate::attach::Mechanism;
 use crate::bundle::Bundle;
 use crate::error::{Context, Error};
 use crate::labels::Labels;
+use crate::mac::Mac;
 use crate::observe::Snapshot;
 use crate::pins::Pins;
 use crate::plan::{self, AddRequest, Plan, Scene, Step};
-use crate::state::KnownBy;
+use crate::state::{KnownBy, Link};
 use crate::sys::lock::{self, Lock, LockError};
 use crate::sys::{files, net, rcu};
 use crate::{observe, reconcile};
@@ -78,10 +80,29 @@ pub fn add(global: &Global, pins: &Pins, args: &Add, out: &mut dyn Write) -> Res
         netns: args.netns.as_ref().map(|path| path.display().to_string()),
         attach_by,
         addresses: args.addresses.clone(),
+        link: link(args.mac, &args.gateways, interface, || net::mac(interface))?,
     };
     let plan = plan::add(&target.scene(pins), &request)?;
     let done = format!("{name} on {interface} is under policy");
     finish(global, pins, Some(&target.bundle), &plan, args.dry_run, &done, out)
+}
+
+/// What was said of a link; the host's MAC address on it is looked up when there is somebody to tell it to.
+pub fn link(
+    mac: Option<Mac>,
+    gateways: &[IpAddr],
+    interface: &str,
+    own_mac: impl FnOnce() -> io::Result<Option<[u8; 6]>>,
+) -> Result<Link, Error> {
+    let mut link = Link { mac, gateways: gateways.to_vec(), gateway_mac: None };
+    if !gateways.is_empty() {
+        let found = own_mac().context(|| format!("cannot ask for the MAC address of `{interface}`"))?;
+        let none = || {
+            Error::Machine(format!("interface {interface} has no MAC address, so there is none to tell for --gateway"))
+        };
+        link.gateway_mac = Some(Mac(found.ok_or_else(none)?));
+    }
+    Ok(link)
 }
 
 /// How to attach programs here.

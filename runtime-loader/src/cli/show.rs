@@ -4,7 +4,7 @@ use std::io::Write;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 
-use ciliumc_abi::conntrack::{CT_CLOSING, CT_SEEN_NON_SYN};
+use ciliumc_abi::conntrack::{CT_CLOSING, CT_GENERATION_ENDED, CT_SEEN_NON_SYN};
 use ciliumc_abi::ipcache::Record;
 use ciliumc_abi::names;
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ use crate::conntrack::{self, Connection};
 use crate::error::{Context, Error};
 use crate::events::protocol_name;
 use crate::observe::{self, Snapshot};
-use crate::pins::Pins;
+use crate::pins::{PROGRAM, Pins};
 use crate::sys::{bpf, files, probe};
 
 pub fn identities(global: &Global, pins: &Pins, out: &mut dyn Write) -> Result<(), Error> {
@@ -107,8 +107,11 @@ pub fn connections(global: &Global, pins: &Pins, args: &CtList, out: &mut dyn Wr
     table::print(out, &head, rows.collect())
 }
 
-/// What the flags of a connection say of its life.
+/// What the entry of a connection says of its life.
 fn state(one: &Connection) -> &'static str {
+    if one.entry.generation == CT_GENERATION_ENDED {
+        return "revoked";
+    }
     match (one.proto, one.entry.flags) {
         (6, flags) if flags & CT_CLOSING == CT_CLOSING => "closing",
         (6, flags) if flags & CT_CLOSING != 0 => "half-closed",
@@ -156,8 +159,9 @@ pub fn pinned_maps(pins: &Pins, snapshot: &Snapshot) -> Result<Vec<PinnedMap>, E
     let mut found = Vec::new();
     for folder in folders {
         let names = files::names(&folder).context(|| format!("cannot list `{}`", folder.display()))?;
-        // Links are pinned beside the counters of an endpoint.
-        let is_map = |name: &&String| !folder.starts_with(pins.endpoints()) || name.ends_with("_counters");
+        // Links are pinned beside the counters of an endpoint, and a program beside its maps.
+        let is_map =
+            |name: &&String| *name != PROGRAM && (!folder.starts_with(pins.endpoints()) || name.ends_with("_counters"));
         for name in names.iter().filter(is_map) {
             found.push(pinned_map(pins, folder.join(name))?);
         }

@@ -94,6 +94,12 @@ pub fn get(global: &Global, pins: &Pins, args: &Which, out: &mut dyn Write) -> R
     }
     show(pins, id, seen, out)?;
     let Some(record) = &seen.record else { return Ok(()) };
+    let mac = record.link.mac.map_or("any (not checked; see endpoint add --mac)".to_owned(), |mac| mac.to_string());
+    print(out, format_args!("    MAC address {mac}"))?;
+    if let Some(mac) = record.link.gateway_mac {
+        let gateways: Vec<_> = record.link.gateways.iter().map(ToString::to_string).collect();
+        print(out, format_args!("    gateway {} at {mac}", gateways.join(", ")))?;
+    }
     let documents = snapshot.generations.get(&record.generation).and_then(|seen| seen.documents.as_ref());
     let identity = documents.and_then(|d| d.manifest.identities.iter().find(|i| i.identity.0 == record.identity));
     identity

@@ -35,6 +35,8 @@ pub enum What {
         verdict: i32,
         /// It passes only because policy is audited.
         audited: bool,
+        /// What the policy that lets it pass is about (`ciliumc_abi::action::MATCH_*`).
+        match_type: u8,
     },
 }
 
@@ -86,7 +88,11 @@ pub fn decode(bytes: &[u8]) -> Option<Event> {
             let remote = Some(u32_at(16));
             let (source, destination) = if ingress { (remote, None) } else { (None, remote) };
             let audited = bytes[27] & 1 << 6 != 0;
-            (What::Verdict { verdict: u32_at(20).cast_signed(), audited }, source, destination)
+            (
+                What::Verdict { verdict: u32_at(20).cast_signed(), audited, match_type: bytes[27] >> 3 & 7 },
+                source,
+                destination,
+            )
         }
         _ => return None,
     };

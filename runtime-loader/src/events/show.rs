@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use ciliumc_abi::drop_reason;
 use ciliumc_abi::provenance::Rule;
+use ciliumc_abi::{action, drop_reason};
 use serde_json::{Value, json};
 
 use super::{Book, End, Event, What};
@@ -16,6 +16,9 @@ pub fn line(event: &Event, book: &Book, with_labels: bool) -> String {
     let mut line = format!("{word}  {}  {source} -> {destination} {}", direction(event), protocol(event));
     if let Some(reason) = reason {
         line.push_str(&format!("  {} ({reason})", drop_reason::text(reason)));
+    }
+    if let What::Verdict { match_type, .. } = event.what {
+        line.push_str(&format!("  match {}", action::match_word(match_type)));
     }
     match book.rules(event) {
         Some(rules) if rules.is_empty() => {}
@@ -50,6 +53,10 @@ pub fn json(event: &Event, book: &Book) -> Value {
         "protocol": protocol_name(event.proto),
         "icmp_type": event.icmp_type,
         "length": event.length,
+        "policy_match_type": match event.what {
+            What::Drop { .. } => None,
+            What::Verdict { match_type, .. } => Some(match_type),
+        },
         "reason": reason,
         "reason_text": reason.map(drop_reason::text),
         "generation": event.generation,

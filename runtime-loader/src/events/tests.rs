@@ -18,6 +18,7 @@ fn book() -> Book {
         netns: None,
         attached_by: Mechanism::Tcx,
         addresses: vec!["10.77.0.1".parse().unwrap()],
+        link: Default::default(),
         identity: handmade::DEATHSTAR.1,
         class: Some(1),
         generation: 3,
@@ -64,15 +65,18 @@ fn a_drop_names_both_ends_and_the_rule() {
 
 #[test]
 fn a_verdict_takes_the_endpoint_s_own_identity_from_its_record() {
-    let event = decode(&record(EVENT_POLICY_VERDICT)).unwrap();
+    let mut bytes = record(EVENT_POLICY_VERDICT);
+    bytes[27] = 1 | 2 << 3;
+    let event = decode(&bytes).unwrap();
     assert_eq!(
         line(&event, &book(), false),
         "allow  ingress  default/xwing (id 1256, 10.77.0.3:40000) -> default/deathstar (id 1257, 10.77.0.1:81) tcp  \
-         by CiliumNetworkPolicy default/rule80 spec.ingress[0] policies.yaml:12"
+         match L3-L4  by CiliumNetworkPolicy default/rule80 spec.ingress[0] policies.yaml:12"
     );
     let json = json(&event, &book());
     assert_eq!(json["destination"]["labels"][0], "k8s:app=deathstar");
     assert_eq!(json["rules"][0]["line"], 12);
+    assert_eq!(json["policy_match_type"], 2);
 }
 
 #[test]

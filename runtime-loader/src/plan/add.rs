@@ -13,7 +13,7 @@ use crate::attach::Mechanism;
 use crate::error::Error;
 use crate::names::Hook;
 use crate::observe::{Seen, Snapshot};
-use crate::state::{Current, Endpoint, KnownBy};
+use crate::state::{Current, Endpoint, KnownBy, Link};
 
 /// What `endpoint add` was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +32,8 @@ pub struct AddRequest {
     pub attach_by: Mechanism,
     /// Its addresses; empty: those of the bundle.
     pub addresses: Vec<IpAddr>,
+    /// What was said of its link.
+    pub link: Link,
 }
 
 /// Puts one endpoint under policy, or renews it.
@@ -61,6 +63,7 @@ pub fn add(scene: &Scene<'_>, request: &AddRequest) -> Result<Plan, Error> {
         _ => &request.addresses,
     };
     check_addresses(name, own, class.is_ok())?;
+    check_gateways(name, &request.link.gateways, own)?;
     // Of a workload there may be several; of all else one.
     let alone = entry.is_none_or(|entry| entry.kind == "Pod");
     let (id, seen) = place(snapshot, request, alone, own)?;
@@ -84,6 +87,7 @@ pub fn add(scene: &Scene<'_>, request: &AddRequest) -> Result<Plan, Error> {
         netns: request.netns.clone(),
         attached_by: attach_by(seen, request),
         addresses: own.clone(),
+        link: request.link.clone(),
         identity: publish::numeric(scene, index),
         class: class.as_ref().ok().map(|class| class.id),
         generation: number,
@@ -181,11 +185,10 @@ fn place<'a>(
 
 /// `needed`: an endpoint that is cut off anyway needs no address.
 fn check_addresses(name: &str, addresses: &[IpAddr], needed: bool) -> Result<(), Error> {
-    let of_family = |v4: bool| addresses.iter().filter(|address| address.is_ipv4() == v4).count();
     if addresses.is_empty() && needed {
         return Err(Error::Usage(format!("the bundle has no address for `{name}`; give it with --address")));
     }
-    if of_family(true) > 1 || of_family(false) > 1 {
+    if more_of_a_family(addresses) {
         return Err(Error::Usage(format!(
             "`{name}` has more than one address of a family; an endpoint has at most one"
         )));
@@ -194,6 +197,23 @@ fn check_addresses(name: &str, addresses: &[IpAddr], needed: bool) -> Result<(),
         Some(address) => Err(Error::Usage(format!("{address} cannot be the address of an endpoint"))),
         None => Ok(()),
     }
+}
+
+/// A gateway is somebody else on the link.
+fn check_gateways(name: &str, gateways: &[IpAddr], own: &[IpAddr]) -> Result<(), Error> {
+    if more_of_a_family(gateways) {
+        return Err(Error::Usage(format!("`{name}` has more than one gateway of a family; give one of each")));
+    }
+    let cannot = |one: &&IpAddr| one.is_unspecified() || one.is_multicast() || own.contains(one);
+    match gateways.iter().find(cannot) {
+        Some(address) => Err(Error::Usage(format!("{address} cannot be the gateway of `{name}`"))),
+        None => Ok(()),
+    }
+}
+
+fn more_of_a_family(addresses: &[IpAddr]) -> bool {
+    let of_family = |v4: bool| addresses.iter().filter(|address| address.is_ipv4() == v4).count();
+    of_family(true) > 1 || of_family(false) > 1
 }
 
 /// Addresses of the endpoints that run, but for `id`, with their identity indices in this bundle. A published

@@ -112,14 +112,24 @@ fn stays(id: u16, record: &Endpoint) -> String {
     }
 }
 
-/// Attaching where nothing runs, replacing where something does.
+/// Attaching where nothing runs, replacing where something does. Between the two replacements replies pass as they are.
 pub fn in_force(seen: &Seen, record: &Endpoint) -> Vec<Step> {
-    let step = |hook| {
+    let endpoint = record.id;
+    let old = seen.record.iter().filter(|_| seen.any_attached()).flat_map(|old| old.slots.values());
+    let old: Vec<_> = gather(old.cloned());
+    let mut steps = Vec::new();
+    if !old.is_empty() {
+        steps.push(Step::Part { endpoint, slots: old });
+    }
+    steps.extend(Hook::ALL.into_iter().map(|hook| {
         let place = record.place();
         match seen.links.get(&hook) {
             Some(link) if link.ifindex != 0 => Step::Switch { place, hook, from: link.prog_id },
             _ => Step::Attach { place, hook },
         }
-    };
-    Hook::ALL.into_iter().map(step).collect()
+    }));
+    if !record.slots.is_empty() {
+        steps.push(Step::Meet { endpoint, slots: record.slots.clone() });
+    }
+    steps
 }

@@ -43,9 +43,12 @@ fn generation_of(name: &str) -> Option<u32> {
     name.split_once('-')?.0.parse().ok()
 }
 
-/// Whether the slots of a record are still its own.
+/// Whether the slots of a record are still its own, and its programs know each other.
 pub fn are_there(snapshot: &Snapshot, record: &Endpoint) -> bool {
-    let has = |slot: &Slot| snapshot.programs.get(&slot.program).is_some_and(|found| found.has(slot.number, record.id));
+    let has = |slot: &Slot| {
+        let program = snapshot.programs.get(&slot.program);
+        program.is_some_and(|found| found.has(slot.number, record.id) && found.asks.contains(&slot.number))
+    };
     Hook::ALL.iter().all(|hook| record.slots.get(hook).is_some_and(has))
 }
 
@@ -155,7 +158,10 @@ fn program_load(
             Scope::Generation => scene.pins.generation(record.generation),
             Scope::Class => scene.pins.class(record.tables.get(&hook).ok_or_else(bug)?),
             Scope::Program => {
-                let each = if name == names::ENDPOINTS { 1 } else { scene.bundle.counters(direction) };
+                let each = match name.as_str() {
+                    names::ENDPOINTS | names::OPPOSITES => 1,
+                    _ => scene.bundle.counters(direction),
+                };
                 let max_entries = slots.checked_mul(each).ok_or_else(too_many)?;
                 load.maps.push((name.clone(), Layout { max_entries, ..maps::layout(map) }));
                 aside(&scene.pins.program(program))
@@ -170,14 +176,23 @@ fn program_load(
 pub fn entries(scene: &Scene<'_>, class: &Class, record: &Endpoint) -> Vec<Step> {
     let entry = |(hook, slot): (&Hook, &Slot)| {
         let counters = scene.bundle.counters(hook.direction(class));
+        let opposite = record.slots.iter().find(|(other, _)| *other != hook).map(|(_, slot)| slot.number);
+        let link = &record.link;
         let value = endpoint::Endpoint {
             id: u32::from(record.id),
             identity: record.identity,
             first_counter: slot.number.saturating_mul(counters),
+            mac: link.mac.map_or(0, |mac| endpoint::mac(mac.0)),
+            opposite_slot: opposite.unwrap_or(0),
             ..endpoint::Endpoint::default()
         };
-        let (name, value) = (record.name.clone(), value.with_addresses(&record.addresses));
-        Step::Load(Box::new(Load { endpoint: record.id, name, hook: *hook, slot: slot.clone(), value, counters }))
+        let value = value.with_addresses(&record.addresses);
+        let value = match link.gateway_mac {
+            Some(mac) => value.with_gateways(&link.gateways, endpoint::mac(mac.0)),
+            None => value,
+        };
+        let (name, slot) = (record.name.clone(), slot.clone());
+        Step::Load(Box::new(Load { endpoint: record.id, name, hook: *hook, slot, value, counters }))
     };
     record.slots.iter().map(entry).collect()
 }

@@ -1,5 +1,6 @@
 //! The steps of a plan, each with the line that `--dry-run` prints for it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -74,6 +75,21 @@ pub enum Step {
         hook: Hook,
         /// The program that must run until then.
         from: u32,
+    },
+    /// Make the programs of an endpoint strangers, since they are about to be replaced: one by the other would judge by a
+    /// policy that is half in force.
+    Part {
+        /// Endpoint.
+        endpoint: u16,
+        /// Its slots until then.
+        slots: Vec<Slot>,
+    },
+    /// Let the programs of an endpoint ask each other about replies to older flows: both are in force.
+    Meet {
+        /// Endpoint.
+        endpoint: u16,
+        /// Its slots.
+        slots: BTreeMap<Hook, Slot>,
     },
     /// See that both programs of these endpoints are the ones that were just put there.
     Verify(Vec<u16>),
@@ -221,6 +237,10 @@ impl fmt::Display for Step {
             Self::Switch { place, hook, from } => {
                 write!(f, "replace {hook} of endpoint {} (program {from})", place.endpoint)
             }
+            Self::Part { endpoint, .. } => {
+                write!(f, "let replies of endpoint {endpoint} pass while its programs change")
+            }
+            Self::Meet { endpoint, .. } => write!(f, "judge replies of endpoint {endpoint} by its new programs"),
             Self::Verify(endpoints) => write!(f, "verify the programs of {} endpoints", endpoints.len()),
             Self::SetRemotes(remotes) => write!(f, "record {} addresses of other nodes", remotes.len()),
             Self::SetAddress { generation, address, index, base: _ } => {

@@ -24,7 +24,16 @@ fn pins() -> Pins {
 fn request(name: &str, interface: &str) -> AddRequest {
     let (name, interface) = (name.to_owned(), interface.to_owned());
     let known_by = KnownBy::Name(name.clone());
-    AddRequest { name, known_by, interface, ifindex: 7, netns: None, attach_by: Mechanism::Tcx, addresses: Vec::new() }
+    AddRequest {
+        name,
+        known_by,
+        interface,
+        ifindex: 7,
+        netns: None,
+        attach_by: Mechanism::Tcx,
+        addresses: Vec::new(),
+        link: Default::default(),
+    }
 }
 
 fn lines(plan: &Plan) -> Vec<String> {
@@ -88,7 +97,12 @@ fn after(pins: &Pins, bundle: &Bundle, before: &Snapshot, plan: &Plan) -> Snapsh
                 check_bindings(pins, &snapshot, load);
                 let maps = load.maps.iter().cloned().collect();
                 let slots = vec![0; load.slots as usize];
-                assert!(snapshot.programs.insert(load.name.clone(), Program { maps, slots }).is_none());
+                assert!(
+                    snapshot
+                        .programs
+                        .insert(load.name.clone(), Program { maps, slots, ..Program::default() })
+                        .is_none()
+                );
             }
             Step::Load(load) => {
                 let slots = &mut snapshot.programs.get_mut(&load.slot.program).unwrap().slots;
@@ -99,7 +113,20 @@ fn after(pins: &Pins, bundle: &Bundle, before: &Snapshot, plan: &Plan) -> Snapsh
             }
             Step::FreeSlots { program, slots } => {
                 for slot in slots {
-                    snapshot.programs.get_mut(program).unwrap().slots[*slot as usize] = 0;
+                    let program = snapshot.programs.get_mut(program).unwrap();
+                    program.slots[*slot as usize] = 0;
+                    program.asks.remove(slot);
+                }
+            }
+            Step::Part { slots, .. } => {
+                for slot in slots {
+                    snapshot.programs.get_mut(&slot.program).unwrap().asks.remove(&slot.number);
+                }
+            }
+            Step::Meet { endpoint, slots } => {
+                assert!(snapshot.endpoints[endpoint].links.len() == 2, "both are in force");
+                for slot in slots.values() {
+                    snapshot.programs.get_mut(&slot.program).unwrap().asks.insert(slot.number);
                 }
             }
             Step::RemoveProgram(name) => drop(snapshot.programs.remove(name)),
@@ -172,6 +199,7 @@ fn a_first_add_makes_maps_then_programs_then_links() {
         format!("load to_container of endpoint 1 default/deathstar: slot 0 of {to}"),
         "attach from_container of endpoint 1 to veth1, tcx ingress".to_owned(),
         "attach to_container of endpoint 1 to veth1, tcx egress".to_owned(),
+        "judge replies of endpoint 1 by its new programs".to_owned(),
         "record endpoint 1 default/deathstar on veth1 in generation 1".to_owned(),
         "make generation 1 the current one".to_owned(),
     ];
@@ -236,8 +264,10 @@ fn adding_again_replaces_programs_and_nothing_else() {
     let expected = [
         format!("load from_container of endpoint 1 default/deathstar: slot 1 of {from}"),
         format!("load to_container of endpoint 1 default/deathstar: slot 1 of {to}"),
+        "let replies of endpoint 1 pass while its programs change".to_owned(),
         "replace from_container of endpoint 1 (program 101)".to_owned(),
         "replace to_container of endpoint 1 (program 102)".to_owned(),
+        "judge replies of endpoint 1 by its new programs".to_owned(),
         "set 10.77.0.1 to identity index 257 in generation 1".to_owned(),
         "set fd77::1 to identity index 257 in generation 1".to_owned(),
         "record endpoint 1 default/deathstar on veth1 in generation 1".to_owned(),

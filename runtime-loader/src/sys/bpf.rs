@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 const MAP_CREATE: libc::c_long = 0;
+const MAP_LOOKUP_ELEM: libc::c_long = 1;
 const MAP_UPDATE_ELEM: libc::c_long = 2;
 const MAP_DELETE_ELEM: libc::c_long = 3;
 const OBJ_PIN: libc::c_long = 6;
@@ -143,6 +144,21 @@ pub fn prog_array_set(map: BorrowedFd<'_>, index: u32, program: BorrowedFd<'_>) 
     let (key, value) = (std::ptr::from_ref(&index) as u64, std::ptr::from_ref(&value) as u64);
     // SAFETY: keys and values of such maps are u32, and both outlive the call.
     unsafe { call(MAP_UPDATE_ELEM, &mut ElemAttr { map_fd: raw(map), pad: 0, key, value, flags: 0 }) }.map(drop)
+}
+
+/// Whether there is a program in a place of a map of programs.
+pub fn prog_array_has(map: BorrowedFd<'_>, index: u32) -> io::Result<bool> {
+    if map_layout(map)?.map_type != MAP_TYPE_PROG_ARRAY {
+        return Err(io::Error::from(io::ErrorKind::InvalidInput));
+    }
+    let mut value = 0u32;
+    let (key, value) = (std::ptr::from_ref(&index) as u64, std::ptr::from_mut(&mut value) as u64);
+    // SAFETY: keys and values of such maps are u32, and both outlive the call.
+    match unsafe { call(MAP_LOOKUP_ELEM, &mut ElemAttr { map_fd: raw(map), pad: 0, key, value, flags: 0 }) } {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 #[repr(C)]

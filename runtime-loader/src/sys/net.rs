@@ -1,11 +1,12 @@
 //! Interfaces, network namespaces, answering HTTP requests, and waiting for a descriptor.
-#![expect(unsafe_code, reason = "if_nametoindex, setns and poll")]
+#![expect(unsafe_code, reason = "if_nametoindex, an ioctl, setns and poll")]
 
 use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::time::Duration;
 
@@ -15,6 +16,31 @@ pub fn ifindex(name: &str) -> Option<u32> {
     // SAFETY: `name` is terminated and outlives the call.
     let index = unsafe { libc::if_nametoindex(name.as_ptr()) };
     (index != 0).then_some(index)
+}
+
+/// MAC address of an Ethernet interface in the current namespace; `None` when there is none of that name, or it is none.
+pub fn mac(name: &str) -> io::Result<Option<[u8; 6]>> {
+    // Any socket will do: the question is one for the namespace that it was made in.
+    let socket = UnixDatagram::unbound()?;
+    // SAFETY: a struct of numbers, for which zero is a value.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    // The last byte stays zero.
+    if name.len() >= request.ifr_name.len() {
+        return Ok(None);
+    }
+    for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
+        *to = from as libc::c_char;
+    }
+    // SAFETY: the kernel reads the terminated name and writes one address.
+    if unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFHWADDR as _, &mut request) } != 0 {
+        let error = io::Error::last_os_error();
+        return if error.raw_os_error() == Some(libc::ENODEV) { Ok(None) } else { Err(error) };
+    }
+    // SAFETY: the kernel has written this member.
+    let address = unsafe { request.ifr_ifru.ifru_hwaddr };
+    let octets = address.sa_data.map(|octet| octet as u8);
+    let is_ethernet = address.sa_family == libc::ARPHRD_ETHER;
+    Ok(octets.first_chunk().copied().filter(|_| is_ethernet))
 }
 
 /// Moves the calling thread into the network namespace of a file such as `/run/netns/NAME`.

@@ -27,6 +27,7 @@ fn add_partly(lab: &Lab, bundle: &std::path::Path, count: usize) -> usize {
             netns: None,
             attach_by: Mechanism::Tcx,
             addresses: Vec::new(),
+            link: Default::default(),
         };
         let mut plan = plan::add(&scene, &request).expect("plan");
         let all = plan.steps.len();
@@ -48,7 +49,7 @@ fn an_add_that_died_at_any_step_is_finished_by_the_next() {
         let listing = lab.listing().join("\n");
         assert!(!listing.contains("_tmp"), "after {count} of {all} steps:\n{listing}");
         assert_eq!(listing.matches("/to_container").count(), 1, "one link:\n{listing}");
-        assert_eq!(listing.matches("-to_container-").count(), 4, "one program with its maps:\n{listing}");
+        assert_eq!(listing.matches("-to_container-").count(), 6, "one program with its maps:\n{listing}");
         lab.ok(&["unload"]);
         if count == all {
             return;

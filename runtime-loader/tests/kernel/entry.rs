@@ -59,7 +59,7 @@ fn a_slot_of_nobody_drops_until_the_bundle_is_applied_again() {
         let slot = dump.as_array().unwrap().iter().position(|slot| slot["value"][0] != "0x00").unwrap().to_string();
         let mut write =
             vec!["map", "update", "pinned", utf8(&endpoints), "key", &slot, "0", "0", "0", "value", stranger];
-        write.extend(["0"; 31]);
+        write.extend(["0"; 71]);
         bpftool(&write);
         let before = dropped(&lab, 203);
         assert!(!lab.connects("10.77.0.1:80") && !lab.connects("[fd77::1]:80"), "{stranger}");

@@ -148,7 +148,8 @@ fn manifest(sections: BTreeMap<String, Section>) -> Manifest {
         (names::PORT_CLASS, table(0)),
         (names::VERDICT, table(0)),
         (names::ACTIONS, map(2, 4, 16, 0, 0, Scope::Class)),
-        (names::ENDPOINTS, map(2, 4, 32, 0, 0, Scope::Program)),
+        (names::ENDPOINTS, map(2, 4, 72, 0, 0, Scope::Program)),
+        (names::OPPOSITES, map(3, 4, 4, 0, 0, Scope::Program)),
         (names::COUNTERS, map(6, 4, 16, 0, 0, Scope::Program)),
         (names::IPCACHE4, map(2, 4, 1024, 0, 1 << 10, Scope::Generation)),
         (names::IPCACHE6, map(2, 4, 1064, 0, 1 << 10, Scope::Generation)),
@@ -169,6 +170,7 @@ fn manifest(sections: BTreeMap<String, Section>) -> Manifest {
             names::EVENTS,
             names::METRICS,
             names::ENDPOINTS,
+            names::OPPOSITES,
         ];
         let counters = if mode == 3 { &[names::COUNTERS][..] } else { &[] };
         let mut maps: Vec<String> =

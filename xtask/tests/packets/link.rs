@@ -53,6 +53,64 @@ fn the_gateway_answers_neighbour_solicitations_under_every_policy() {
     assert!(road.from.find(Duration::from_millis(300), answer).unwrap().is_none(), "a liar");
 }
 
+/// Says more of the client's endpoint than that it is there.
+fn add_client(world: &World, words: &[&str]) {
+    let interface = world.lab.interface(&place(CLI)).unwrap();
+    let all = [&["endpoint", "add", "--endpoint", "t/cli", "--interface", interface][..], words].concat();
+    world.lab.load(&all).unwrap();
+}
+
+#[test]
+fn the_program_answers_for_the_gateway_where_the_host_does_not() {
+    let Some(world) = World::new(OPEN) else { return };
+    let interface = world.lab.interface(&place(CLI)).unwrap().to_owned();
+    // The host tells nobody on this link where its addresses are, but forwards what comes to its MAC address.
+    let deaf = format!("-6 address del {}/128 dev {interface}", NODE[1]);
+    world.at("host", || {
+        std::fs::write(format!("/proc/sys/net/ipv4/conf/{interface}/arp_ignore"), "8").unwrap();
+        assert!(std::process::Command::new("ip").args(deaf.split(' ')).status().unwrap().success());
+    });
+    let flows = ["tcp4", "tcp6"].map(|word| format!("{CLI} {SRV} {word} 80"));
+    let table = |verdict| flows.iter().map(|flow| (flow.as_str(), verdict)).collect::<Vec<_>>();
+    world.lab.forget_neighbours().unwrap();
+    world.check(&table(DENY));
+    add_client(&world, &["--gateway", NODE[0], "--gateway", NODE[1]]);
+    world.lab.forget_neighbours().unwrap();
+    world.check(&table(ALLOW));
+    let told = world.lab.load(&["endpoint", "get", "--endpoint", "t/cli"]).unwrap();
+    assert!(told.contains(&format!("gateway {}, {} at ", NODE[0], NODE[1])), "{told}");
+}
+
+#[test]
+fn a_frame_with_a_strange_mac_address_is_dropped_where_it_is_known() {
+    let Some(world) = World::new(OPEN) else { return };
+    let road = world.road(CLI, SRV);
+    let mac = road.from.mac.map(|octet| format!("{octet:02x}")).join(":");
+    let Fate::Passed = road.fate(&udp_frame(addr(PODS[0][0]), 5, addr(PODS[0][1]), 6)) else { panic!("not open") };
+    let liar = |family: usize, port| {
+        let [cli, srv, _] = PODS[family];
+        let mut frame = addressed(&udp_frame(addr(cli), 5, addr(srv), port), road.from.mac, road.gateway);
+        frame[11] ^= 1;
+        frame
+    };
+    let drops = || world.drops().get(&INVALID_SOURCE_IP).copied().unwrap_or(0);
+    for (added, lies) in [(false, 0), (true, 2)] {
+        if added {
+            add_client(&world, &["--mac", &mac]);
+        }
+        let before = drops();
+        for family in [0, 1] {
+            road.from.send(&liar(family, 6)).unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(100));
+        assert_eq!(drops() - before, lies);
+    }
+    for [cli, srv, _] in PODS {
+        assert_eq!(road.fate(&udp_frame(addr(cli), 5, addr(srv), 7)), Fate::Passed);
+    }
+    world.check(&[(&format!("{CLI} {SRV} tcp4 80"), ALLOW), (&format!("{CLI} {SRV} tcp6 80"), ALLOW)]);
+}
+
 fn checksum6(source: [u8; 16], destination: [u8; 16], message: &[u8]) -> u16 {
     let length = (message.len() as u32).to_be_bytes();
     let all = [&source[..], &destination, &length, &[0, 0, 0, ICMP6], message].concat();

@@ -205,6 +205,106 @@ spec:
     }
 }
 
+/// The client asks once, and never says a word again; the server numbers what it sends it. What the client got before and
+/// after `change`, and how many milliseconds after it the last one came.
+struct Heard {
+    numbers: Vec<u64>,
+    sent: u64,
+    last_ms: u64,
+}
+
+fn listen(world: &World, [cli, srv]: [&str; 2], change: impl FnOnce()) -> Heard {
+    let server = world.at(SRV, || UdpSocket::bind(to(srv, 8080)).unwrap());
+    let client = world.at(CLI, || UdpSocket::bind(to(cli, 0)).unwrap());
+    client.send_to(b"all of it", to(srv, 8080)).unwrap();
+    server.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+    let (_, asked) = server.recv_from(&mut [0; 64]).unwrap();
+    client.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    let (stop, start) = (AtomicBool::new(false), Instant::now());
+    thread::scope(|scope| {
+        let stopping = Stop(&stop);
+        let sender = scope.spawn(|| {
+            let mut sent = 0_u64;
+            while !stop.load(Ordering::Relaxed) {
+                // The socket hears of it when the node drops for want of a route; policy is silent.
+                server.send_to(&sent.to_ne_bytes(), asked).unwrap();
+                sent += 1;
+                thread::sleep(Duration::from_millis(1));
+            }
+            sent
+        });
+        let receiver = scope.spawn(|| {
+            let (mut numbers, mut last, mut bytes) = (Vec::new(), Duration::ZERO, [0; 8]);
+            loop {
+                match client.recv(&mut bytes) {
+                    Ok(_) => {
+                        numbers.push(u64::from_ne_bytes(bytes));
+                        last = start.elapsed();
+                    }
+                    Err(_) if stop.load(Ordering::Relaxed) => return (numbers, last),
+                    Err(_) => {}
+                }
+            }
+        });
+        thread::sleep(Duration::from_millis(200));
+        change();
+        let changed = start.elapsed();
+        thread::sleep(Duration::from_millis(700));
+        drop(stopping);
+        let sent = sender.join().unwrap();
+        let (numbers, last) = receiver.join().unwrap();
+        assert!(!numbers.is_empty(), "nothing flows");
+        Heard { numbers, sent, last_ms: last.saturating_sub(changed).as_millis() as u64 }
+    })
+}
+
+/// The client's egress alone is isolated: the server may begin whatever it likes.
+const CLIENT: &str = "
+apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: {name: cli, namespace: t}
+spec:
+  endpointSelector: {matchLabels: {app: cli}}
+  egress: [{toEndpoints: [{matchLabels: {app: srv}}], toPorts: [{ports: [{port: \"8080\", protocol: ANY}]}]}]
+";
+
+#[test]
+fn revocation_cuts_off_a_client_that_only_listens() {
+    let server = GUARDED.replace("  egress: [{}]\n", "");
+    for (open, shut) in [
+        (CLIENT.to_owned(), CLIENT.replace("{app: srv}", "{app: nobody}")),
+        (server.clone(), server.replace("{app: cli}", "{app: nobody}")),
+    ] {
+        let Some(world) = World::new(&open) else { return };
+        let bundles = [world.bundle(&[], &shut), world.bundle(&[], &open)];
+        for [cli, srv, _] in PODS {
+            let heard = listen(&world, [cli, srv], || world.lab.apply(&bundles[0]).unwrap());
+            assert!(heard.last_ms < 100, "the last one came {} ms after the permission was gone", heard.last_ms);
+            assert!(heard.sent > heard.numbers.len() as u64, "all of {} came", heard.sent);
+            let states = world.lab.load(&["ct", "list"]).unwrap();
+            assert!(states.contains("revoked"), "{states}");
+            world.lab.apply(&bundles[1]).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_client_that_only_listens_misses_nothing_in_many_switches() {
+    let again = CLIENT.replace("8080", "8000\", endPort: 8090, protocol: TCP}, {port: \"8080");
+    let Some(world) = World::new(CLIENT) else { return };
+    let bundles = [world.bundle(&[], &again), world.bundle(&[], CLIENT)];
+    for [cli, srv, _] in PODS {
+        let heard = listen(&world, [cli, srv], || {
+            for round in 0..6 {
+                world.lab.apply(&bundles[round % 2]).unwrap();
+            }
+        });
+        let all: Vec<u64> = (0..heard.sent).collect();
+        assert_eq!(heard.numbers, all);
+        assert_eq!(world.drops().values().sum::<u64>(), 0);
+    }
+}
+
 #[test]
 fn an_identity_that_came_at_run_time_survives_a_switch() {
     let strangers = [OUTSIDE[0][0], OUTSIDE[1][0]];

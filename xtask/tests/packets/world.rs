@@ -175,7 +175,7 @@ pub struct Road<'a> {
     world: &'a World,
     pub from: Tap,
     pub to: Tap,
-    gateway: [u8; 6],
+    pub gateway: [u8; 6],
 }
 
 impl Road<'_> {

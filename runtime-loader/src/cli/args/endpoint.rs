@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use crate::mac::Mac;
+
 /// Commands about endpoints.
 #[derive(Debug, Subcommand)]
 pub enum Endpoint {
@@ -14,8 +16,8 @@ pub enum Endpoint {
     /// bundle does not know is refused with exit code 3, and its interface drops everything until that changes.
     ///
     /// --batch reads many from a file or, with `-`, from standard input: a JSON object on each line, with the fields
-    /// `endpoint`, `labels` (a list, or an object of keys and values), `namespace`, `name`, `interface`, `netns` and
-    /// `addresses`. Each line is answered by one line; one that fails does not stop the others.
+    /// `endpoint`, `labels` (a list, or an object of keys and values), `namespace`, `name`, `interface`, `netns`,
+    /// `addresses`, `mac` and `gateways`. Each line is answered by one line; one that fails does not stop the others.
     #[command(after_help = "Examples:\n  ciliumc-loader endpoint add --bundle out/bundle --endpoint default/xwing \
                       --interface veth1 --address 10.0.0.3 --address fd00::3\n  \
                       ciliumc-loader endpoint add --labels app=web,tier=front --namespace shop --name shop/web-7d4 \
@@ -66,7 +68,7 @@ pub struct Add {
     #[arg(long)]
     pub expedite_rcu: bool,
     /// Read many endpoints, one JSON object on a line; `-` is standard input.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["endpoint", "labels", "namespace", "name", "interface", "netns", "addresses"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["endpoint", "labels", "namespace", "name", "interface", "netns", "addresses", "mac", "gateways"])]
     pub batch: Option<PathBuf>,
     /// Name in the bundle, of a pod or of the workload that it belongs to.
     #[arg(long, value_name = "NAME", conflicts_with_all = ["labels", "namespace"], required_unless_present_any = ["labels", "batch"])]
@@ -89,6 +91,14 @@ pub struct Add {
     /// Address of the endpoint, one of each family [default: what the bundle says].
     #[arg(long = "address", value_name = "ADDRESS")]
     pub addresses: Vec<IpAddr>,
+    /// MAC address of the endpoint's interface: frames and ARP packets with another one are dropped (132) [default: not
+    /// checked].
+    #[arg(long, value_name = "MAC")]
+    pub mac: Option<Mac>,
+    /// Gateway of the endpoint, one of each family: the program answers ARP and neighbour solicitations for it with the
+    /// MAC address of --interface [default: the host answers].
+    #[arg(long = "gateway", value_name = "ADDRESS")]
+    pub gateways: Vec<IpAddr>,
 }
 
 /// Which endpoint a command is about.
