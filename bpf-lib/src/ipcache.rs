@@ -150,6 +150,11 @@ impl Trie4 {
         &self.pages
     }
 
+    /// The bytes of all pages, one behind the other, as the map holds them.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.pages.iter().flat_map(|page| page.cell).flat_map(u32::to_ne_bytes).collect()
+    }
+
     /// The answer for one address.
     pub fn lookup(&self, address: Ipv4Addr) -> u32 {
         let a = u32::from(address);
@@ -252,6 +257,16 @@ fn byte_of(address: u128, byte: u32) -> usize {
 }
 
 impl Page6 {
+    /// The page as the map holds it, word by word.
+    pub fn words(&self) -> Vec<u32> {
+        let halves = |value: u64| {
+            let bytes = value.to_ne_bytes();
+            [[bytes[0], bytes[1], bytes[2], bytes[3]], [bytes[4], bytes[5], bytes[6], bytes[7]]].map(u32::from_ne_bytes)
+        };
+        let header = [self.mask_hi, self.mask_lo, self.value_hi, self.value_lo].into_iter().flat_map(halves);
+        header.chain([self.byte, self.default]).chain(self.cell).collect()
+    }
+
     fn new(address: u128, byte: u32, default: u32) -> Self {
         let (mask_hi, mask_lo) = halves(mask(8 * byte));
         let (value_hi, value_lo) = halves(address & mask(8 * byte));
@@ -282,6 +297,11 @@ impl Trie6 {
     /// The pages, as the map holds them.
     pub fn pages(&self) -> &[Page6] {
         &self.pages
+    }
+
+    /// The bytes of all pages, one behind the other, as the map holds them.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.pages.iter().flat_map(Page6::words).flat_map(u32::to_ne_bytes).collect()
     }
 
     /// The answer for one address.

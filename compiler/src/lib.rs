@@ -15,6 +15,7 @@ pub mod connectivity;
 pub mod diag;
 pub mod driver;
 pub mod eval;
+pub mod exec;
 pub mod explain;
 pub mod front;
 pub mod ir;

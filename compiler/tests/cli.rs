@@ -429,21 +429,6 @@ fn the_groups_file_answers_what_no_object_tells() {
 }
 
 #[test]
-fn the_readme_shows_what_trace_says() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_ciliumc"))
-        .args(["trace", "testdata/demo/star-wars", "--probes", "testdata/demo/probes.tsv"])
-        .current_dir(root)
-        .output()
-        .unwrap();
-    assert_code(&output, 0);
-    let readme = fs::read_to_string(root.join("README.md")).unwrap();
-    for line in String::from_utf8(output.stdout).unwrap().lines() {
-        assert!(readme.contains(line), "not in the README: {line}");
-    }
-}
-
-#[test]
 fn a_difference_is_a_finding_unless_told_otherwise() {
     let project = Project::new();
     let wider = POLICY.replace("port: http", "port: 80, endPort: 90");
@@ -500,26 +485,4 @@ fn reports_of_list_and_diff_have_a_schema_and_the_rules() {
     let markdown = project.run(&["diff", "in", "more", "-o", "md", "--fail-on", "none"]);
     assert_code(&markdown, 0);
     assert!(String::from_utf8(markdown.stdout).unwrap().starts_with("<!-- ciliumc-diff:v1 -->\n"));
-}
-
-/// The part of the README about `diff` is made from the demo and one edit.
-#[test]
-fn the_readme_shows_what_diff_says() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let project = Project::new();
-    for file in fs::read_dir(root.join("testdata/demo/star-wars")).unwrap() {
-        let path = file.unwrap().path();
-        let (name, text) = (path.file_name().unwrap().to_str().unwrap(), fs::read_to_string(&path).unwrap());
-        project.write(&format!("star-wars/{name}"), &text);
-        let next = text.replace("198.51.100.0/24", "198.51.0.0/16");
-        project.write(&format!("next/{name}"), &next.replace("port: landing", "port: \"80\", endPort: 90"));
-    }
-    let output = project.run(&["diff", "star-wars", "next", "--fail-on", "widened"]);
-    assert_code(&output, 1);
-    let readme = fs::read_to_string(root.join("README.md")).unwrap();
-    let said = String::from_utf8(output.stdout).unwrap();
-    assert!(said.lines().count() > 5, "{said}");
-    for line in said.lines() {
-        assert!(readme.contains(line), "not in the README: {line}\n{said}");
-    }
 }

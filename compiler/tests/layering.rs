@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// What each module of the compiler may take from the others, tests aside.
-const IMPORTS: [(&str, &[&str]); 21] = [
+const IMPORTS: [(&str, &[&str]); 22] = [
     ("diag", &["source"]), // to print the lines that a span means
     ("source", &["diag"]),
     ("front", &["diag", "source"]),
@@ -20,15 +20,18 @@ const IMPORTS: [(&str, &[&str]); 21] = [
     ("codegen", &["ir", "lower"]),
     ("clang", &["codegen"]),
     ("object", &["codegen", "lower"]),
+    ("exec", &[]), // bytes of objects, maps and frames, whatever they mean
     ("bundle", &["diag", "ir", "lower", "resolve", "source"]),
     ("language", &[]), // strings and automata, whatever they are for
     // NetworkPolicy alone is read from `front`, which also knows the proxy's patterns; a bundle is compared by its tables
     ("connectivity", &["bundle", "diag", "front", "ir", "language", "lower", "resolve", "source"]),
-    ("validate", &["eval", "ir", "lower", "object", "resolve"]), // the only one that sees both readings
-    ("lint", &["diag", "front", "ir", "resolve", "source"]), // what is written, letter by letter; what it means; whom it selects
+    // the only one that sees both readings, in tables and in a bundle that it runs
+    ("validate", &["bundle", "eval", "exec", "ir", "lower", "object", "resolve"]),
+    // what is written, letter by letter; what it means; whom it selects; and which expression is inside of which
+    ("lint", &["diag", "front", "ir", "language", "resolve", "source"]),
     ("suggest", &["diag", "eval", "front", "ir", "resolve", "source"]), // texts with their places, and what is denied
-    ("policy_test", &["diag", "eval", "front", "ir", "resolve"]), // what is expected, and what the model says
-    ("explain", &[]),                                        // pages, by the text of a code
+    ("policy_test", &["diag", "eval", "front", "ir", "resolve"]),       // what is expected, and what the model says
+    ("explain", &[]),                                                   // pages, by the text of a code
     ("driver", PIPELINE),
     ("cli", PIPELINE),
     ("main", &["cli"]),
@@ -43,6 +46,7 @@ const PIPELINE: &[&str] = &[
     "diag",
     "driver",
     "eval",
+    "exec",
     "explain",
     "front",
     "ir",

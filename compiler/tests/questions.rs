@@ -5,7 +5,6 @@ mod folders;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
 use std::process::{Command, Output};
 
 use ciliumc::connectivity::{Party, cilium, ports};
@@ -60,7 +59,7 @@ fn counterexamples_are_what_list_says_and_the_tables_agree() {
         if analysis.has_errors() || analysis.cluster.endpoints.is_empty() {
             continue; // provider groups without their file
         }
-        let results = policy_test::run(&analysis, true).unwrap();
+        let results = policy_test::run(&analysis, true, 0).unwrap();
         let outcome = &results.tested[0].report.outcomes[0];
         if outcome.faults.iter().any(|fault| matches!(fault.what, What::Unknown(_))) {
             continue; // pods that may run on nodes that differ
@@ -239,6 +238,10 @@ fn a_rule_about_nobody_is_shown_with_what_it_wants() {
     };
     let (code, text) = missed("{app: web}", "{app: wbe}");
     assert!(code == 0 && text.contains("(policy.yaml:7): peer: wants app=wbe, has app=web (nearly)"), "{text}");
+    // Of several peers the one that looks like a typing error.
+    let (code, text) =
+        missed("    - matchLabels: {app: web}\n", "    - matchLabels: {app: job}\n    - matchLabels: {app: wbe}\n");
+    assert!(code == 0 && text.contains("(policy.yaml:7): peer: wants app=wbe, has app=web (nearly)"), "{text}");
     let (code, text) = missed("\"7070\"", "grpc");
     assert!(code == 0 && text.contains("(policy.yaml:7): port: its port name is unknown here, or ambiguous"), "{text}");
 }
@@ -261,6 +264,48 @@ fn pods_that_are_not_there_and_names_can_be_asked_for() {
     assert_eq!(verdict("shop/web", "shop/cart", "80", &["--http", "GET,/cart/1"]), "allow");
     assert_eq!(verdict("shop/web", "shop/cart", "80", &["--http", "POST,/cart/1"]), "deny");
     assert_eq!(verdict("shop/web", "shop/cart", "80", &["--http", "GET,/cartx"]), "deny");
+}
+
+#[test]
+fn requests_of_kafka_and_dns() {
+    let tests = "\
+ciliumcTest: v1
+tests:
+- {name: orders, from: shop/web, to: shop/cart, ports: [tcp/9092], kafka: {role: produce, topic: orders}, expect: allow}
+- {name: nothing else, from: shop/web, to: shop/cart, ports: [tcp/9092], kafka: {topic: bills}, expect: deny}
+- {name: too much, from: shop/web, to: shop/cart, ports: [tcp/9092], kafka: {topic: orders}, expect: allow}
+- {name: both, to: shop/cart, kafka: {topic: orders}, dns: a.io, expect: allow}
+";
+    let project = Project::new(&tests.lines().take(5).map(|line| format!("{line}\n")).collect::<String>());
+    let rules = "  ingress:
+  - fromEndpoints: [{matchLabels: {app: web}}]
+    toPorts:
+    - ports: [{port: \"9092\", protocol: TCP}]
+      rules: {kafka: [{role: produce, topic: orders}]}
+";
+    let policy = POLICY.replacen("  ingress:\n", rules, 1);
+    fs::write(project.0.path().join("policy.yaml"), &policy).unwrap();
+    let verdict = |request: &[&str]| {
+        let (_, text) = project.trace("shop/web", "shop/cart", "9092", &[request, &["-o", "tsv"]].concat());
+        text.split('\t').nth(4).unwrap_or(&text).to_owned()
+    };
+    assert_eq!(verdict(&[]), "redirect");
+    assert_eq!(verdict(&["--kafka", "role=produce,topic=orders"]), "allow");
+    assert_eq!(verdict(&["--kafka", "apiKey=produce,topic=orders,clientID=x,apiVersion=1"]), "allow");
+    assert_eq!(verdict(&["--kafka", "apiKey=fetch,topic=orders"]), "deny");
+    assert_eq!(verdict(&["--kafka", "role=produce,topic=bills"]), "deny");
+    assert_eq!(verdict(&["--kafka", "apiKey=produce"]), "unknown");
+    assert_eq!(verdict(&["--http", "GET,/"]), "unknown");
+    assert_eq!(verdict(&["--dns", "a.io"]), "unknown");
+    assert!(verdict(&["--kafka", "apiKey=prodduce"]).contains("is not an API key of Kafka"));
+
+    let (code, text) = result(&project.run(&["test", "."]));
+    assert_eq!(code, 1, "{text}");
+    assert!(text.contains("ok   orders") && text.contains("ok   nothing else"), "{text}");
+    assert!(text.contains("FAIL too much") && text.contains("refuses `fetch topic=orders"), "{text}");
+    fs::write(project.0.path().join("tests.yaml"), tests).unwrap();
+    let (code, text) = result(&project.run(&["test", "."]));
+    assert!(code == 3 && text.contains("a test has one of `http`, `dns` and `kafka`"), "{text}");
 }
 
 /// The insertions of a suggestion, done: the flow passes then, and nothing else was opened.
@@ -432,21 +477,4 @@ fn well_formed(xml: &str) {
         }
     }
     assert!(open.is_empty());
-}
-
-/// The part of the README about one flow is what the program prints.
-#[test]
-fn the_readme_shows_what_a_trace_says() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let args = ["--from", "galaxy/xwing", "--to", "galaxy/deathstar", "--port", "tcp/80", "--suggest"];
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ciliumc"));
-    let output = command.current_dir(&root).args(["trace", "testdata/demo/star-wars"]).args(args).output().unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    let readme = fs::read_to_string(root.join("README.md")).unwrap();
-    let lines: Vec<&str> = text.lines().collect();
-    let near = lines.iter().find(|line| line.ends_with("(nearly)")).unwrap();
-    let shown = [lines[0], near].into_iter().chain(lines[lines.len() - 3..].iter().copied());
-    for line in shown {
-        assert!(readme.contains(line), "not in the README: {line}\n{text}");
-    }
 }

@@ -76,25 +76,6 @@ pub fn base(manifest: &Manifest, records: &[Record], node: Option<&Node>, addres
     covering.max_by_key(|&(len, _)| len).map_or(world, |(_, index)| index)
 }
 
-/// The pages of an IPv4 trie as the map holds them.
-pub fn bytes4(trie: &Trie4) -> Vec<u8> {
-    trie.pages().iter().flat_map(|page| page.cell).flat_map(u32::to_ne_bytes).collect()
-}
-
-/// The pages of an IPv6 trie as the map holds them.
-pub fn bytes6(trie: &Trie6) -> Vec<u8> {
-    trie.pages().iter().flat_map(words6).flat_map(u32::to_ne_bytes).collect()
-}
-
-fn words6(page: &Page6) -> Vec<u32> {
-    let halves = |value: u64| {
-        let bytes = value.to_ne_bytes();
-        [[bytes[0], bytes[1], bytes[2], bytes[3]], [bytes[4], bytes[5], bytes[6], bytes[7]]].map(u32::from_ne_bytes)
-    };
-    let header = [page.mask_hi, page.mask_lo, page.value_hi, page.value_lo].into_iter().flat_map(halves);
-    header.chain([page.byte, page.default]).chain(page.cell).collect()
-}
-
 fn page6(words: &[u32]) -> Option<Page6> {
     let half = |at: usize| {
         let (a, b) = (words.get(at)?.to_ne_bytes(), words.get(at + 1)?.to_ne_bytes());
@@ -152,7 +133,7 @@ impl Live {
             }
             (Trie::V6(trie), IpAddr::V6(address)) => {
                 let update = trie.set_host(address, index);
-                write(&self.map, &update, HEADER6, |page| trie.pages().get(page).map(words6))
+                write(&self.map, &update, HEADER6, |page| trie.pages().get(page).map(Page6::words))
             }
             _ => Err("it is of the other family".to_owned()),
         };

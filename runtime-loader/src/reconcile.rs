@@ -21,7 +21,7 @@ use crate::conntrack;
 use crate::deny;
 use crate::entry;
 use crate::error::{Context, Error};
-use crate::ipcache::{self, Live};
+use crate::ipcache::Live;
 use crate::maps::{self, Writable};
 use crate::names::Hook;
 use crate::pins::{JUMP, PROGRAM, Pins, aside};
@@ -248,8 +248,8 @@ impl<'a> Ctx<'a> {
         let folder = self.folder_aside(&path)?;
         for (name, layout) in &publication.maps {
             let (bytes, writable) = match name.as_str() {
-                names::IPCACHE4 => (ipcache::bytes4(&publication.tries.v4), Writable::Later),
-                names::IPCACHE6 => (ipcache::bytes6(&publication.tries.v6), Writable::Later),
+                names::IPCACHE4 => (publication.tries.v4.to_bytes(), Writable::Later),
+                names::IPCACHE6 => (publication.tries.v6.to_bytes(), Writable::Later),
                 _ => {
                     let numbers = publication.identities.iter().flat_map(|number| number.to_ne_bytes());
                     (numbers.collect(), Writable::Never)

@@ -13,7 +13,7 @@ use ciliumc_abi::names;
 use ciliumc_abi::provenance::Provenance;
 use serde::de::DeserializeOwned;
 
-use super::{rulesets, rulesets_read, sha256};
+use super::{Bundle, rulesets, rulesets_read, sha256};
 use crate::lower::shape::CellWidth;
 use crate::lower::tables::Tables;
 use crate::resolve::Ruleset;
@@ -91,6 +91,11 @@ pub fn open(path: &Path) -> Result<Opened, ReadError> {
 }
 
 impl Opened {
+    /// The bundle as it was written.
+    pub fn into_bundle(self) -> Bundle {
+        Bundle { manifest: self.manifest, files: self.files }
+    }
+
     /// The tables of one direction of a class; `None` where its object reads none.
     pub fn tables(&self, direction: &Direction) -> Result<Option<Tables>, ReadError> {
         let Some(file) = &direction.tables else { return Ok(None) };

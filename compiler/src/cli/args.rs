@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::front::objects::{EndName, PortSpan};
+use crate::front::cnp::kafka;
+use crate::front::objects::{EndName, KafkaRule, PortSpan};
 use crate::front::parse;
 
 /// Compiles Kubernetes and Cilium network policies to BPF objects.
@@ -282,6 +283,10 @@ pub struct TraceArgs {
     /// A question for a DNS name.
     #[arg(long, value_name = "NAME", requires = "to", conflicts_with = "http")]
     pub dns: Option<String>,
+    /// Requests of Kafka, with the fields of a rule: `role=produce,topic=orders`, `apiKey=fetch,clientID=x,apiVersion=1`. What is
+    /// left out is every value.
+    #[arg(long, value_name = "FIELD=VALUE,..", requires = "to", conflicts_with_all = ["http", "dns"], value_parser = kafka::request)]
+    pub kafka: Option<KafkaRule>,
     /// Show the smallest edit that lets the flow pass, and what else it would open.
     #[arg(long, requires = "to")]
     pub suggest: bool,
@@ -350,7 +355,8 @@ pub enum TraceFormat {
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  ciliumc test deploy/\n  ciliumc test deploy/ --tests tests/ -o junit > junit.xml\n  \
-                  ciliumc test deploy/ --coverage --fail-under 90\n\n\
+                  ciliumc test deploy/ --coverage --fail-under 90\n  \
+                  sudo ciliumc test deploy/ --packets\n\n\
                   A document of tests stands beside the policies or in a file of its own:\n  \
                   ciliumcTest: v1\n  \
                   tests:\n  \
@@ -369,6 +375,10 @@ pub struct TestArgs {
     /// Who answers: the reference model, or the tables too, which have to agree.
     #[arg(long, value_enum, default_value_t = Engine::Model)]
     pub engine: Engine,
+    /// Also run the flows as packets through the built objects in this kernel, which takes root: every end has to do what
+    /// the analysis says. With `--packets=BUNDLE` through the objects and tables of that bundle.
+    #[arg(long, value_name = "BUNDLE", num_args = 0..=1, require_equals = true)]
+    pub packets: Option<Option<PathBuf>>,
     /// List the rules that no test exercises.
     #[arg(long)]
     pub coverage: bool,

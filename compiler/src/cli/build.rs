@@ -1,6 +1,5 @@
 //! `ciliumc build`.
 
-use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use serde_json::json;
@@ -31,7 +30,7 @@ pub fn run(args: &BuildArgs) -> Result<u8, Failure> {
     let warnings = driver::warnings::warnings(&analysis);
     analysis.diagnostics.extend(warnings);
     if args.output == ReportFormat::Text {
-        inputs::print_diagnostics(&args.input, &analysis, &sources);
+        inputs::print_problems(&args.input, &analysis.diagnostics, &sources);
     }
     if let Err(failure) = inputs::refuse(&args.input, &analysis) {
         if args.output == ReportFormat::Json {
@@ -50,7 +49,7 @@ pub fn run(args: &BuildArgs) -> Result<u8, Failure> {
     }
 
     let lowered = build::lower(&analysis)?;
-    let cache = if args.no_cache { None } else { cache_dir() };
+    let cache = if args.no_cache { None } else { inputs::cache_dir() };
     let options = BuildOptions { jobs: args.jobs, cache: cache.as_deref(), verify: args.verify };
     let mut objects = Vec::new();
     let toolchain = toolchain.map(|found| found()).transpose().map_err(Failure::machine)?;
@@ -106,13 +105,4 @@ fn stage(stage: StageArg) -> Stage {
         StageArg::Codegen => Stage::Codegen,
         StageArg::Object => Stage::Object,
     }
-}
-
-/// `$XDG_CACHE_HOME/ciliumc`, or `~/.cache/ciliumc`; none when there is no home.
-fn cache_dir() -> Option<PathBuf> {
-    let base = match std::env::var_os("XDG_CACHE_HOME").filter(|dir| !dir.is_empty()) {
-        Some(dir) => PathBuf::from(dir),
-        None => Path::new(&std::env::var_os("HOME").filter(|home| !home.is_empty())?).join(".cache"),
-    };
-    Some(base.join("ciliumc"))
 }

@@ -113,7 +113,7 @@ impl Checked {
 
     fn print(&self, args: &CheckArgs, format: CheckFormat, sources: &SourceMap) -> Result<(), Failure> {
         if format == CheckFormat::Text {
-            inputs::print_diagnostics(&args.input, &self.analysis, sources);
+            inputs::print_all(&args.input, &self.analysis.diagnostics, sources);
         }
         match format {
             CheckFormat::Text => super::put(&self.summary()),

@@ -128,7 +128,7 @@ pub fn rule_json(sources: &SourceMap, rule: &RuleRef) -> Value {
 }
 
 /// Widest column of a table, in characters: a longer cell pushes what follows it.
-const COLUMN_MAX: usize = 44;
+const COLUMN_MAX: usize = 64;
 
 /// Columns as wide as their widest cell that is not too long.
 pub fn table<const N: usize>(rows: &[[String; N]]) -> String {

@@ -42,7 +42,7 @@ pub fn run(args: &TraceArgs) -> Result<u8, Failure> {
     let sources = inputs::load(&args.input)?;
     let ends = [from.clone(), to.clone()];
     let analysis = question::analyse_for(&sources, &inputs::front_options(&args.input), &[], &ends)?;
-    inputs::print_diagnostics(&args.input, &analysis, &sources);
+    inputs::print_problems(&args.input, &analysis.diagnostics, &sources);
     inputs::refuse(&args.input, &analysis)?;
 
     let find = |option: &str, name: &EndName| {
@@ -115,6 +115,9 @@ fn trace(analysis: &Analysis, from: &[End], to: &[End], l4: L4) -> Vec<Traced> {
 fn requests(args: &TraceArgs) -> Option<Requests> {
     if let Some(name) = &args.dns {
         return Some(Requests::Dns(name.to_ascii_lowercase()));
+    }
+    if let Some(kafka) = &args.kafka {
+        return Some(Requests::Kafka(kafka.clone()));
     }
     let (method, path) = args.http.as_ref()?;
     let literal = |text: &str| Some(regex::escape(text));

@@ -1,7 +1,7 @@
 //! From arguments to an analysis: what `build`, `check` and `trace` share.
 
 use std::io::IsTerminal;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::args::{Colour, DoubleStar, InputArgs, SemanticsArg};
 use crate::bundle::read::is_bundle;
@@ -67,7 +67,7 @@ struct Version {
 
 impl Version {
     fn accept(self, args: &InputArgs) -> Result<Connected, Failure> {
-        print_all(args, &self.diagnostics, &self.connected.0);
+        print_problems(args, &self.diagnostics, &self.connected.0);
         refuse_errors(args, &self.diagnostics)?;
         Ok(self.connected)
     }
@@ -120,12 +120,15 @@ pub fn colour(args: &InputArgs) -> bool {
     }
 }
 
-/// Prints the diagnostics as text, then a line that counts them.
-pub fn print_diagnostics(args: &InputArgs, analysis: &Analysis, sources: &SourceMap) {
-    print_all(args, &analysis.diagnostics, sources);
+/// The same without remarks: whoever asks something else reads them in `check`.
+pub fn print_problems(args: &InputArgs, diagnostics: &[Diagnostic], sources: &SourceMap) {
+    let is_problem = |diagnostic: &&Diagnostic| diagnostic.severity != Severity::Info;
+    let problems: Vec<Diagnostic> = diagnostics.iter().filter(is_problem).cloned().collect();
+    print_all(args, &problems, sources);
 }
 
-fn print_all(args: &InputArgs, diagnostics: &[Diagnostic], sources: &SourceMap) {
+/// Prints the diagnostics as text, then a line that counts them.
+pub fn print_all(args: &InputArgs, diagnostics: &[Diagnostic], sources: &SourceMap) {
     if diagnostics.is_empty() {
         return;
     }
@@ -151,4 +154,13 @@ pub fn refuse(args: &InputArgs, analysis: &Analysis) -> Result<(), Failure> {
 fn refuse_errors(args: &InputArgs, diagnostics: &[Diagnostic]) -> Result<(), Failure> {
     let refused = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
     if refused && !args.keep_going { Err(Failure::Refused) } else { Ok(()) }
+}
+
+/// Where built objects are kept: `$XDG_CACHE_HOME/ciliumc`, or `~/.cache/ciliumc`; none when there is no home.
+pub fn cache_dir() -> Option<PathBuf> {
+    let base = match std::env::var_os("XDG_CACHE_HOME").filter(|dir| !dir.is_empty()) {
+        Some(dir) => PathBuf::from(dir),
+        None => Path::new(&std::env::var_os("HOME").filter(|home| !home.is_empty())?).join(".cache"),
+    };
+    Some(base.join("ciliumc"))
 }

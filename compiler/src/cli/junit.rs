@@ -21,12 +21,16 @@ pub fn report(shown: &[Shown]) -> String {
         );
         for test in suite {
             let case = format!("<testcase name=\"{}\" classname=\"{}\"", escape(&test.name), escape(&test.file));
+            let packets = test.packets.as_ref();
+            let packets = packets.map(|line| format!("      <system-out>{}</system-out>\n", escape(line)));
+            let packets = packets.unwrap_or_default();
             match test.faults.first() {
-                None => out += &format!("    {case}/>\n"),
+                None if packets.is_empty() => out += &format!("    {case}/>\n"),
+                None => out += &format!("    {case}>\n{packets}    </testcase>\n"),
                 Some(first) => {
                     let text = format!("{}\n{}", test.place, test.faults.join("\n"));
                     out += &format!(
-                        "    {case}>\n      <failure message=\"{}\" type=\"expectation\">{}</failure>\n    </testcase>\n",
+                        "    {case}>\n      <failure message=\"{}\" type=\"expectation\">{}</failure>\n{packets}    </testcase>\n",
                         escape(first),
                         escape(&text)
                     );

@@ -1,6 +1,6 @@
 //! `ciliumc list`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
@@ -9,6 +9,7 @@ use super::{connections, inputs};
 use crate::connectivity::ports::Ports;
 use crate::connectivity::{Connectivity, Party, np_guard};
 use crate::driver::Failure;
+use crate::ir::Direction;
 use crate::source::SourceMap;
 
 /// Runs the command.
@@ -45,10 +46,21 @@ fn text(sources: &SourceMap, connectivity: &Connectivity) -> String {
             let [protocol, numbers] = entry.words();
             let via = connections::via(sources, &connections::rules(connectivity, entry.rules));
             let l7 = connections::treatment(entry.treatment);
-            table.push([connections::parties(from), connections::parties(to), protocol, numbers, l7, via]);
+            let [source, destination] =
+                [(from, Direction::Ingress), (to, Direction::Egress)].map(|(of, at)| words(connectivity, of, at));
+            table.push([source, destination, protocol, numbers, l7, via]);
         }
     }
     connections::table(&table)
+}
+
+/// Parties; all that are no workloads have a word. `at` is the direction in which the other end asks.
+fn words(connectivity: &Connectivity, parties: &[Party], at: Direction) -> String {
+    let all = connectivity.others.get(&at).into_iter().flatten().collect::<BTreeSet<_>>();
+    match parties.len() > 1 && parties.iter().collect::<BTreeSet<_>>() == all {
+        true => "all but workloads".into(),
+        false => connections::parties(parties),
+    }
 }
 
 /// One row for each pair.

@@ -21,6 +21,7 @@ mod junit;
 mod l7;
 mod list;
 mod man;
+mod packets;
 mod report;
 mod sarif;
 mod suggest;

@@ -1,15 +1,15 @@
 //! Words for decisions and places.
 
-use ciliumc_abi::drop_reason;
 use serde_json::json;
 
 use crate::diag::{ObjectRef, Span};
 use crate::eval::flow::End;
-use crate::eval::{Considered, Decision, Reason, Verdict};
+use crate::eval::{Considered, Decision, L4, Reason, Verdict};
 use crate::ir::options::Options;
-use crate::ir::{Cluster, Direction, EndName, RuleId};
+use crate::ir::{Cluster, Direction, EndName, RuleId, Transport};
 use crate::resolve::AuthType;
 use crate::source::SourceMap;
+use crate::validate::node;
 
 /// Why, in one clause, with every rule's object, path, file and line.
 pub fn why(sources: &SourceMap, cluster: &Cluster, decision: &Decision) -> String {
@@ -29,7 +29,7 @@ pub fn why(sources: &SourceMap, cluster: &Cluster, decision: &Decision) -> Strin
     }
     if matches!(decision.verdict, Verdict::Allow | Verdict::Redirect) {
         let what = if decision.auth == AuthType::None { "no proxy" } else { "no authentication" };
-        match node(&cluster.options, decision) {
+        match node::passes(&cluster.options, decision) {
             Err(reason) => out += &format!("; the node has {what} yet and drops it ({reason})"),
             Ok(()) if decision.auth != AuthType::None => {
                 out += &format!("; the node has {what} yet, and audit mode passes it");
@@ -52,9 +52,18 @@ pub fn end(cluster: &Cluster, end: End, written: Option<&EndName>) -> String {
     }
 }
 
+/// `80/TCP`, as `trace` writes a flow.
+pub fn l4(l4: L4) -> String {
+    match l4 {
+        L4::Port(protocol, port) => format!("{port}/{}", Transport::from(protocol).name()),
+        L4::Icmp(kind) => format!("{kind}/{}", Transport::Icmp.name()),
+        L4::Icmp6(kind) => format!("{kind}/{}", Transport::Icmp6.name()),
+    }
+}
+
 /// What the node does, as JSON.
 pub fn node_json(options: &Options, decision: &Decision) -> serde_json::Value {
-    match node(options, decision) {
+    match node::passes(options, decision) {
         Ok(()) => json!({ "passes": true, "dropReason": null }),
         Err(reason) => json!({ "passes": false, "dropReason": reason }),
     }
@@ -91,22 +100,6 @@ pub fn considered_json(sources: &SourceMap, cluster: &Cluster, considered: Consi
         "rule": considered.rule.map(|id| rule(sources, cluster, id)),
         "action": considered.action.word(), "peer": considered.peer, "l4": considered.l4,
     })
-}
-
-/// What the built datapath does with a flow, as long as it has neither proxy nor handshake: whether it passes, or the
-/// drop reason.
-pub fn node(options: &Options, decision: &Decision) -> Result<(), u8> {
-    let needs_auth = decision.auth != AuthType::None;
-    match (decision.verdict, needs_auth) {
-        // Authentication comes first there, and audit mode passes what lacks it.
-        (Verdict::Redirect | Verdict::Allow, true) if options.audit => Ok(()),
-        (Verdict::Redirect | Verdict::Allow, true) => Err(drop_reason::AUTH_REQUIRED),
-        (Verdict::Redirect, false) => Err(drop_reason::NO_PROXY),
-        (Verdict::Allow, false) => Ok(()),
-        (Verdict::Deny, _) if decision.reason == Reason::DenyRule => Err(drop_reason::POLICY_DENY),
-        (Verdict::Deny, _) if decision.reason == Reason::ProtocolDisabled => Err(drop_reason::CT_UNKNOWN_PROTO),
-        (Verdict::Deny | Verdict::Error, _) => Err(drop_reason::POLICY_DENIED),
-    }
 }
 
 /// The reason as words.

@@ -6,9 +6,10 @@ use serde_json::{Value, json};
 
 use super::args::{Engine, TestArgs, TestFormat};
 use super::connections::port_words;
-use super::{inputs, junit, report};
+use super::{inputs, junit, packets, report};
 use crate::connectivity::ports::ranges;
 use crate::diag::{Diagnostic, Severity};
+use crate::driver::packets::FLOWS_MAX;
 use crate::driver::policy_test::{self, Results};
 use crate::driver::{Analysis, Failure};
 use crate::eval::Verdict;
@@ -17,6 +18,7 @@ use crate::ir::{PortSpan, RuleId};
 use crate::policy_test::{Fault, Outcome, What};
 use crate::resolve::Lock;
 use crate::source::SourceMap;
+use crate::validate::packets::Sent;
 
 /// Counterexamples that a test shows.
 const SHOWN_MAX: usize = 5;
@@ -31,6 +33,8 @@ pub struct Shown {
     pub place: String,
     /// A line for each thing that is not as expected, up to a bound; none is a pass.
     pub faults: Vec<String>,
+    /// What became of its packets, if it sent any.
+    pub packets: Option<String>,
     /// The same as JSON.
     json: Value,
 }
@@ -41,26 +45,33 @@ pub fn run(args: &TestArgs) -> Result<u8, Failure> {
     let sources = inputs::load_paths(&args.input, &paths)?;
     let mut analysis = inputs::analyse(&args.input, &sources, Lock::default())?;
     let found = analysis.objects.tests.len();
+    let witnesses_max = if args.packets.is_some() { FLOWS_MAX } else { 0 };
     let results = match analysis.has_errors() && !args.input.keep_going {
         true => None,
-        false => Some(policy_test::run(&analysis, args.engine == Engine::Tables)?),
+        false => Some(policy_test::run(&analysis, args.engine == Engine::Tables, witnesses_max)?),
     };
     for tested in results.iter().flat_map(|results| &results.tested) {
         analysis.diagnostics.extend(tested.report.diagnostics.iter().cloned());
     }
-    inputs::print_diagnostics(&args.input, &analysis, &sources);
+    inputs::print_problems(&args.input, &analysis.diagnostics, &sources);
     inputs::refuse(&args.input, &analysis)?;
     let Some(results) = results.filter(|_| found > 0) else {
         return Err(Failure::Input("no tests: a document of tests has `ciliumcTest: v1`; name it with --tests".into()));
     };
 
-    let shown = shown(&sources, &analysis, &results);
+    let sent = packets::send(args, &sources, &analysis, &results)?;
+    let shown = shown(&sources, &analysis, &results, sent.as_deref());
     let coverage = Coverage::new(&sources, &analysis, &results);
     super::put(&match args.output {
         TestFormat::Text => text(&shown, &coverage, args.coverage),
         TestFormat::Json => format!("{:#}\n", json(&shown, &coverage)),
         TestFormat::Junit => junit::report(&shown),
     })?;
+    let differences: usize = sent.iter().flatten().flatten().map(|sent| sent.differences.len()).sum();
+    if differences > 0 && args.packets == Some(None) {
+        let what = "packets were treated otherwise than the analysis says, by objects built of the same input";
+        return Err(Failure::Bug(format!("{differences} {what}")));
+    }
     let failed = shown.iter().any(|test| !test.faults.is_empty());
     let below = args.fail_under.is_some_and(|percent| coverage.percent() < f64::from(percent));
     if below {
@@ -75,15 +86,17 @@ fn has_errors(results: &Results) -> bool {
     diagnostics.into_iter().any(|diagnostic: &Diagnostic| diagnostic.severity == Severity::Error)
 }
 
-fn shown(sources: &SourceMap, analysis: &Analysis, results: &Results) -> Vec<Shown> {
-    let of_file = results.tested.iter().flat_map(|tested| {
+fn shown(sources: &SourceMap, analysis: &Analysis, results: &Results, sent: Option<&[Vec<Sent>]>) -> Vec<Shown> {
+    let of_file = results.tested.iter().enumerate().flat_map(|(file, tested)| {
         let analysis = tested.analysis.as_ref().unwrap_or(analysis);
-        tested.report.outcomes.iter().map(move |outcome| one(sources, analysis, outcome))
+        let sent = sent.and_then(|sent| sent.get(file));
+        let outcomes = tested.report.outcomes.iter().enumerate();
+        outcomes.map(move |(n, outcome)| one(sources, analysis, outcome, sent.and_then(|sent| sent.get(n))))
     });
     of_file.collect()
 }
 
-fn one(sources: &SourceMap, analysis: &Analysis, outcome: &Outcome) -> Shown {
+fn one(sources: &SourceMap, analysis: &Analysis, outcome: &Outcome, sent: Option<&Sent>) -> Shown {
     let place = sources.line_col(outcome.span);
     let file = sources.name(outcome.span.file).to_owned();
     let faults = outcome.faults.iter().map(|fault| self::fault(sources, analysis, fault)).collect::<Vec<_>>();
@@ -104,14 +117,26 @@ fn one(sources: &SourceMap, analysis: &Analysis, outcome: &Outcome) -> Shown {
             })
         })
         .collect();
-    let json = json!({
+    let differences = sent.iter().flat_map(|sent| &sent.differences);
+    let differences: Vec<String> = differences.map(|own| packets::difference(&analysis.cluster, own)).collect();
+    let mut json = json!({
         "name": outcome.name, "file": file, "line": place.line, "column": place.column,
-        "passed": faults.is_empty(), "asked": outcome.asked, "faults": details,
+        "passed": faults.is_empty() && differences.is_empty(), "asked": outcome.asked, "faults": details,
     });
-    let more = faults.len().saturating_sub(SHOWN_MAX);
-    let mut shown: Vec<String> = faults.into_iter().take(SHOWN_MAX).collect();
+    if let Some(sent) = sent {
+        json["packets"] = packets::json(&analysis.cluster, sent, outcome.unwitnessed);
+    }
+    let packets = sent.map(|sent| packets::summary(sent, outcome.unwitnessed));
+    let faults = first(faults).into_iter().chain(first(differences)).collect();
+    Shown { name: outcome.name.clone(), place: report::file_line(sources, outcome.span), file, faults, packets, json }
+}
+
+/// The first lines, and how many there are more.
+fn first(lines: Vec<String>) -> Vec<String> {
+    let more = lines.len().saturating_sub(SHOWN_MAX);
+    let mut shown: Vec<String> = lines.into_iter().take(SHOWN_MAX).collect();
     shown.extend((more > 0).then(|| format!("and {more} more")));
-    Shown { name: outcome.name.clone(), place: report::file_line(sources, outcome.span), file, faults: shown, json }
+    shown
 }
 
 /// One counterexample.
@@ -193,7 +218,7 @@ fn text(shown: &[Shown], coverage: &Coverage, list: bool) -> String {
     for test in shown {
         let word = if test.faults.is_empty() { "ok  " } else { "FAIL" };
         out += &format!("{word} {} ({})\n", test.name, test.place);
-        out.extend(test.faults.iter().map(|fault| format!("     {fault}\n")));
+        out.extend(test.faults.iter().chain(&test.packets).map(|line| format!("     {line}\n")));
     }
     let failed = shown.iter().filter(|test| !test.faults.is_empty()).count();
     out += &format!(

@@ -18,7 +18,7 @@ pub fn run(args: &TraceArgs) -> Result<u8, Failure> {
         .map_err(|problems| Failure::Input(format!("{path}: {}", problems.join(&format!("\nerror: {path}: ")))))?;
     let sources = inputs::load(&args.input)?;
     let analysis = inputs::analyse(&args.input, &sources, Lock::default())?;
-    inputs::print_diagnostics(&args.input, &analysis, &sources);
+    inputs::print_problems(&args.input, &analysis.diagnostics, &sources);
     inputs::refuse(&args.input, &analysis)?;
 
     let answers = answers(args.engine, &analysis, &probes)?;

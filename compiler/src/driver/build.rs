@@ -9,13 +9,13 @@ use super::{Analysis, Failure, Stage};
 use crate::bundle::{self, BuiltObject, Bundle};
 use crate::clang::{self, ClangError, Toolchain};
 use crate::codegen::{self, Unit};
+use crate::exec;
 use crate::ir::{self, Direction};
 use crate::lower::shape::{NodeConfig, Shape};
 use crate::lower::{self, Lowered};
 use crate::object::{self, ObjectReport};
 use crate::resolve;
 use crate::source::SourceMap;
-use crate::validate::kernel::{self, VerifyError};
 
 /// Budget of one program, far below the kernel's million: a new kernel walks more than an old one.
 pub const VERIFIED_MAX: u32 = 200_000;
@@ -89,9 +89,9 @@ fn clang_failure(error: ClangError) -> Failure {
 /// What this kernel's verifier counts for an object, which must stay inside the budget.
 fn verified(unit: &Unit, object: &[u8], program: &str) -> Result<u32, Failure> {
     let text = |error: &dyn std::fmt::Display| format!("object {}: {error}", unit.name);
-    let count = kernel::verify(object, program).map_err(|error| match error {
-        VerifyError::NotPermitted(_) | VerifyError::NoCount => Failure::Machine(text(&error)),
-        VerifyError::Refused { .. } | VerifyError::Load(_) => Failure::Bug(text(&error)),
+    let count = exec::verify::verify(object, program).map_err(|error| match error.is_machine() {
+        true => Failure::Machine(text(&error)),
+        false => Failure::Bug(text(&error)),
     })?;
     if count > VERIFIED_MAX {
         let message = format!("the verifier walks {count} instructions, the budget is {VERIFIED_MAX}");

@@ -6,6 +6,7 @@
 pub mod build;
 pub mod connectivity;
 mod failure;
+pub mod packets;
 pub mod policy_test;
 pub mod question;
 pub mod suggest;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{Analysis, Failure, build, question};
 use crate::eval::flow::Side;
 use crate::eval::{Decision, L4, Verdict};
+use crate::front::objects::TestFile;
 use crate::ir::{EndName, RuleId, fqdn};
 use crate::policy_test::{self, Input, Report};
 use crate::validate::tables;
@@ -26,13 +27,13 @@ pub struct Results {
 }
 
 /// Runs the tests of the input; with `check_tables` each decision is also asked from the tables as the object reads them,
-/// and a contradiction is our bug.
-pub fn run(analysis: &Analysis, check_tables: bool) -> Result<Results, Failure> {
+/// and a contradiction is our bug. Each outcome keeps up to `witnesses_max` of its flows.
+pub fn run(analysis: &Analysis, check_tables: bool, witnesses_max: usize) -> Result<Results, Failure> {
     let mut tested = Vec::new();
     for file in &analysis.objects.tests {
         let ends: Vec<EndName> = policy_test::ends(file).into_iter().chain(unresolved(analysis)).collect();
         let own = question::extend(analysis, &file.endpoints, &ends)?;
-        let report = one(own.as_ref().unwrap_or(analysis), file, check_tables)?;
+        let report = one(own.as_ref().unwrap_or(analysis), file, check_tables, witnesses_max)?;
         if let Some(contradiction) = report.contradictions.first() {
             return Err(Failure::Bug(format!("model and tables: {contradiction}")));
         }
@@ -52,11 +53,11 @@ fn unresolved(analysis: &Analysis) -> impl Iterator<Item = EndName> {
     })
 }
 
-fn one(analysis: &Analysis, file: &crate::front::objects::TestFile, check_tables: bool) -> Result<Report, Failure> {
+fn one(analysis: &Analysis, file: &TestFile, check_tables: bool, witnesses_max: usize) -> Result<Report, Failure> {
     let Analysis { cluster, resolved, objects, .. } = analysis;
     let input = Input { cluster, resolved, names: &objects.answers.dns };
     if !check_tables {
-        return Ok(policy_test::run(input, file, None));
+        return Ok(policy_test::run(input, file, None, witnesses_max));
     }
     let lowered = build::lower(analysis)?;
     let referee = |side: &Side, l4: L4| {
@@ -69,7 +70,7 @@ fn one(analysis: &Analysis, file: &crate::front::objects::TestFile, check_tables
         let is_read = !matches!(said.reason, crate::eval::Reason::ProtocolDisabled | crate::eval::Reason::Conflict);
         (is_read && !same).then(|| format!("{name} {} {l4:?}: {said:?}, {read:?}", side.direction.word()))
     };
-    Ok(policy_test::run(input, file, Some(&referee)))
+    Ok(policy_test::run(input, file, Some(&referee), witnesses_max))
 }
 
 /// The tables do not know audit mode.

@@ -7,7 +7,7 @@ use super::{Analysis, Failure, analyse, understand};
 use crate::eval::flow;
 use crate::front::FrontOptions;
 use crate::ir::{AssumedPod, EndName};
-use crate::resolve::{Lock, Resolved};
+use crate::resolve::Lock;
 use crate::source::SourceMap;
 
 /// Reads an input for questions about these ends; `pods` are there whatever the input says.
@@ -37,7 +37,8 @@ pub fn extend(analysis: &Analysis, pods: &[AssumedPod], ends: &[EndName]) -> Res
                 }
             }
             EndName::Fqdn(name) if !analysis.objects.answers.dns.iter().any(|(known, _)| known == name) => {
-                names.extend(unused(&analysis.resolved, names.len()).map(|address| (name.clone(), address)));
+                let unused = analysis.resolved.addresses.unused_ipv4().nth(names.len());
+                names.extend(unused.map(|address| (name.clone(), address)));
             }
             EndName::Labels(_) | EndName::Fqdn(_) => {}
             EndName::Object { .. } | EndName::Address(_) | EndName::Entity(_) => {}
@@ -50,12 +51,4 @@ pub fn extend(analysis: &Analysis, pods: &[AssumedPod], ends: &[EndName]) -> Res
     objects.assumed = pods.into_values().collect();
     objects.answers.dns.extend(names.into_iter().map(|(name, address)| (name, vec![address])));
     understand(objects, analysis.read.clone(), Lock::default()).map(Some)
-}
-
-/// An address that stands for one that nobody knows: public, and in no prefix that the input names. `skip` are taken.
-fn unused(resolved: &Resolved, skip: usize) -> Option<IpAddr> {
-    let table = &resolved.addresses;
-    let is_private = |first: &u8| matches!(first, 10 | 100 | 127 | 169 | 172 | 192 | 198 | 203);
-    let all = (1..=223).filter(|first| !is_private(first)).map(|first| IpAddr::from([first, 0, 0, 1]));
-    all.filter(|address| table.lookup(*address) == table.world_ipv4).nth(skip)
 }

@@ -7,25 +7,30 @@ use crate::diag::{Code, Diagnostic};
 use crate::ir::{AuthMode, Direction, RuleId};
 use crate::resolve::{Enforcement, Parser};
 
-/// One warning for each Service, and for each rule, whose traffic a node does not treat as a cluster would.
+/// One warning for all Services, and one for each rule, whose traffic a node does not treat as a cluster would.
 pub fn warnings(analysis: &Analysis) -> Vec<Diagnostic> {
-    let mut out = services(analysis);
-    out.extend(rules(analysis));
-    out
+    services(analysis).into_iter().chain(rules(analysis)).collect()
 }
+
+/// Names of Services that a warning tells.
+const NAMES_MAX: usize = 10;
 
 /// No service address is translated: an endpoint whose egress is isolated is judged by the service's address and not by
 /// its backend's.
-fn services(analysis: &Analysis) -> Vec<Diagnostic> {
+fn services(analysis: &Analysis) -> Option<Diagnostic> {
     let isolated = analysis.resolved.classes.iter().any(|class| class.egress.enforcement != Enforcement::Open);
     let services = analysis.cluster.services.iter().filter(|service| isolated && !service.selector.is_empty());
-    services
-        .map(|service| {
-            let message = "service addresses are not translated: an endpoint with isolated egress cannot use this one";
-            let hint = "its egress policy is asked about the service's own address; let it address the backends";
-            Diagnostic::warning(Code("F-301"), service.span, message).hint(hint).object(service.object.clone())
-        })
-        .collect()
+    let services: Vec<_> = services.collect();
+    let first = services.first()?;
+    let names =
+        services.iter().take(NAMES_MAX).map(|service| format!("{}/{}", service.object.namespace, service.object.name));
+    let mut names = names.collect::<Vec<_>>().join(", ");
+    if services.len() > NAMES_MAX {
+        names += &format!(" and {} more", services.len() - NAMES_MAX);
+    }
+    let message = format!("service addresses are not translated: an endpoint with isolated egress cannot use {names}");
+    let hint = "its egress policy is asked about the service's own address; let it address the backends";
+    Some(Diagnostic::warning(Code("F-301"), first.span, message).hint(hint).object(first.object.clone()))
 }
 
 /// There is no proxy and no handshake: the node drops what needs one.

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use super::kafka;
 use crate::ir::{HttpRequests, HttpRule, Requests, fqdn, re2};
 use crate::language::{Language, LanguageError, witness};
 use crate::resolve::{Items, Parser, Ruleset, TlsTerms};
@@ -42,8 +43,10 @@ pub fn admission(ruleset: &Ruleset, requests: &Requests) -> Admission {
             http(ruleset, requests).unwrap_or_else(|error| Admission::Unknown(error.to_string()))
         }
         (Parser::Dns, Requests::Dns(name)) => dns(ruleset, name),
+        (Parser::Kafka | Parser::Tls, Requests::Kafka(requests)) => kafka::admission(ruleset, requests),
         (parser, Requests::Http(_)) => Admission::Unknown(format!("the proxy ({parser}) reads no HTTP")),
         (parser, Requests::Dns(_)) => Admission::Unknown(format!("the proxy ({parser}) reads no DNS")),
+        (parser, Requests::Kafka(_)) => Admission::Unknown(format!("the proxy ({parser}) reads no Kafka")),
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod considered;
 pub mod flow;
+mod kafka;
 pub mod l7;
 pub mod near;
 mod precedence;

@@ -7,7 +7,8 @@ use super::precedence::covers;
 use super::{Considered, Flow, L4, considered};
 use crate::ir::labels::{LabelSet, Requirement, Selector, Test};
 use crate::ir::{
-    CidrPeer, CidrSource, Cluster, NAMESPACE_LABELS, Peer, Peers, Port, Ports, Protocol, Rule, RuleAction, RuleId, fqdn,
+    CidrPeer, CidrSource, Cluster, NAMESPACE_LABELS, Peer, Peers, Port, Ports, Protocol, Rule, RuleAction, RuleId,
+    fqdn, nearest,
 };
 use crate::resolve::{DirectionPolicy, L4Match, Resolved, selecting};
 
@@ -166,9 +167,9 @@ fn peer_miss(rule: &Rule, labels: &LabelSet) -> (String, bool) {
         Peers::Nobody => return ("peer: it names nobody".into(), false),
         Peers::AnyOf(peers) => peers,
     };
-    let misses = peers.iter().map(|peer| miss(peer, labels));
-    let nearest = misses.min_by_key(|(count, _)| *count);
-    match nearest {
+    let misses = peers.iter().map(|peer| (miss(peer, labels), is_spelt_alike(peer, labels)));
+    let nearest = misses.min_by_key(|((count, _), alike)| (*count, !alike));
+    match nearest.map(|(miss, _)| miss) {
         Some((0, _)) => ("peer: a `requires` leaves it out".into(), false),
         Some((count, text)) => (format!("peer: {text}"), count == 1 && !text.starts_with("wants addresses")),
         None => ("peer: it names nobody".into(), false),
@@ -190,6 +191,18 @@ fn selector_miss(selector: &Selector, labels: &LabelSet) -> (usize, String) {
     let failing: Vec<&Requirement> = selector.requirements.iter().filter(|r| !r.matches(labels)).collect();
     let text = failing.iter().map(|requirement| requirement_miss(requirement, labels)).collect::<Vec<_>>();
     (failing.len(), text.join("; "))
+}
+
+/// Whether all that is in the way of a peer looks like typing errors.
+fn is_spelt_alike(peer: &Peer, labels: &LabelSet) -> bool {
+    let (Peer::Labels(selector) | Peer::Nodes(selector)) = peer else { return false };
+    let alike = |requirement: &Requirement| match &requirement.test {
+        Test::In(values) => labels.iter().any(|label| {
+            label.key == requirement.key && nearest(&label.value, values.iter().map(String::as_str)).is_some()
+        }),
+        Test::NotIn(_) | Test::Exists | Test::DoesNotExist => false,
+    };
+    selector.requirements.iter().filter(|requirement| !requirement.matches(labels)).all(alike)
 }
 
 /// `wants app=web, has app=wbe`.

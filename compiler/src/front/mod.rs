@@ -10,7 +10,7 @@ pub mod yaml;
 
 mod admin;
 mod cluster;
-mod cnp;
+pub mod cnp;
 mod decode;
 mod document;
 mod groups_file;

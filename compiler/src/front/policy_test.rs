@@ -22,6 +22,11 @@
 //!   ports: [tcp/80]
 //!   http: {method: ANY, path: "/admin/.*"}   # regular expressions, as in policies
 //!   expect: deny
+//! - name: only orders are produced          # `dns: NAME` and `kafka` (the fields of a rule) ask the proxy too
+//!   to: shop/broker
+//!   ports: [tcp/9092]
+//!   kafka: {role: produce, topic: orders}
+//!   expect: allow
 //! - name: what reaches the cart, and nothing else
 //!   to: shop/cart
 //!   expectExactly: ["deploy/shop/web tcp/7070", "cidr:10.0.0.0/8 tcp/443"]
@@ -31,6 +36,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diag::{Diagnostic, Span, Spanned};
 
+use super::cnp::kafka;
 use super::codes;
 use super::decode::{Ctx, Fields, spanned};
 use super::meta::{DEFAULT_NAMESPACE, labels};
@@ -267,17 +273,18 @@ fn port_list(ctx: &mut Ctx, node: &Node<'_>) -> Option<Vec<PortSpan>> {
 
 /// `None` when something is wrong with it.
 fn requests(ctx: &mut Ctx, fields: &Fields<'_, '_>) -> Option<Option<Requests>> {
-    match (fields.get("http"), fields.get("dns")) {
-        (None, None) => Some(None),
-        (Some(node), None) => http(ctx, node).map(|http| Some(Requests::Http(http))),
-        (None, Some(node)) => {
+    match (fields.get("http"), fields.get("dns"), fields.get("kafka")) {
+        (None, None, None) => Some(None),
+        (Some(node), None, None) => http(ctx, node).map(|http| Some(Requests::Http(http))),
+        (None, Some(node), None) => {
             let name = fqdn::name(ctx.text("dns", node)?);
             name.map(|name| Some(Requests::Dns(name)))
                 .map_err(|wrong| ctx.wrong(codes::FQDN, node, "name", &wrong))
                 .ok()
         }
-        (Some(_), Some(node)) => {
-            ctx.error(codes::TEST_SHAPE, node.span, "a test has either `http` or `dns`");
+        (None, None, Some(node)) => kafka::rule(ctx, node).map(|rule| Some(Requests::Kafka(rule))),
+        (Some(_), Some(node), _) | (Some(_) | None, _, Some(node)) => {
+            ctx.error(codes::TEST_SHAPE, node.span, "a test has one of `http`, `dns` and `kafka`");
             None
         }
     }

@@ -29,6 +29,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+pub use crate::front::cnp::kafka::api_key_name;
 pub use crate::front::names::nearest;
 pub use crate::front::objects::{
     AssumedPod, AuthMode, DnsRule, EndName, Ends, Entity, FqdnSelector, HeaderMatch, HttpRequests, HttpRule, KafkaRule,

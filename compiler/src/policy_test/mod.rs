@@ -50,6 +50,23 @@ pub struct Outcome {
     pub asked: usize,
     /// What is not as expected.
     pub faults: Vec<Fault>,
+    /// The flows with their verdicts, as many as were asked for.
+    pub witnesses: Vec<Witness>,
+    /// Flows beyond that number.
+    pub unwitnessed: usize,
+}
+
+/// Flows between two ends that have one verdict.
+#[derive(Debug, Clone)]
+pub struct Witness {
+    /// Source.
+    pub source: End,
+    /// Destination.
+    pub destination: End,
+    /// Ports, on which no filter begins or ends.
+    pub ports: PortSpan,
+    /// What both ends decide.
+    pub judgement: Judgement,
 }
 
 /// What is not as expected, for one pair of ends.
@@ -125,10 +142,19 @@ pub fn ends(file: &TestFile) -> Vec<EndName> {
     out
 }
 
-/// Runs the tests of a document.
-pub fn run(input: Input<'_>, file: &TestFile, referee: Option<Referee<'_>>) -> Report {
+/// Runs the tests of a document. Each outcome keeps up to `witnesses_max` of its flows.
+pub fn run(input: Input<'_>, file: &TestFile, referee: Option<Referee<'_>>, witnesses_max: usize) -> Report {
     let universe = Universe::new(input);
-    let mut ctx = Ctx { input, universe: &universe, pieces: Pieces::new(input), referee, report: Report::default() };
+    let mut ctx = Ctx {
+        input,
+        universe: &universe,
+        pieces: Pieces::new(input),
+        referee,
+        witnesses_max,
+        witnesses: Vec::new(),
+        unwitnessed: 0,
+        report: Report::default(),
+    };
     for test in &file.tests {
         ctx.test(test);
     }
@@ -145,6 +171,9 @@ struct Ctx<'a> {
     universe: &'a Universe<'a>,
     pieces: Pieces<'a>,
     referee: Option<Referee<'a>>,
+    witnesses_max: usize,
+    witnesses: Vec<Witness>,
+    unwitnessed: usize,
     report: Report,
 }
 
@@ -159,6 +188,7 @@ impl Ctx<'_> {
             Expectation::Each(expected) => Some(self.each(test, *expected, &from, &to)),
             Expectation::Exactly(rows) => self.exactly(test, rows, &from, &to),
         };
+        let (witnesses, unwitnessed) = (std::mem::take(&mut self.witnesses), std::mem::take(&mut self.unwitnessed));
         let Some((asked, faults)) = outcome else { return };
         if asked == 0 {
             let message = format!("test {:?} is about no flow that a policy decides", test.name);
@@ -167,7 +197,7 @@ impl Ctx<'_> {
             return;
         }
         let (name, span) = (test.name.clone(), test.expectation.span);
-        self.report.outcomes.push(Outcome { name, span, asked, faults });
+        self.report.outcomes.push(Outcome { name, span, asked, faults, witnesses, unwitnessed });
     }
 
     /// The ends, or a diagnostic.
@@ -217,8 +247,9 @@ impl Ctx<'_> {
     /// Asks both ends on every run of the ports; `cuts` are ports at which runs begin besides.
     fn judge(&mut self, source: End, destination: End, ports: Option<&[PortSpan]>, cuts: &[PortSpan]) -> Vec<Judged> {
         let judged = self.pieces.judge(source, destination, ports, cuts);
-        for (_, judgement) in &judged {
+        for (ports, judgement) in &judged {
             let Ok(judgement) = judgement else { continue };
+            self.witness(source, destination, *ports, judgement);
             for side in judgement.sides() {
                 self.exercise(side);
                 let contradiction = self.referee.and_then(|referee| referee(side, judgement.l4));
@@ -226,6 +257,14 @@ impl Ctx<'_> {
             }
         }
         judged
+    }
+
+    fn witness(&mut self, source: End, destination: End, ports: PortSpan, judgement: &Judgement) {
+        if self.witnesses.len() < self.witnesses_max {
+            self.witnesses.push(Witness { source, destination, ports, judgement: judgement.clone() });
+        } else {
+            self.unwitnessed += 1;
+        }
     }
 
     /// A rule is exercised by a flow that it matches; one that matches nothing, by a flow that it keeps out.

@@ -43,6 +43,19 @@ impl AddressTable {
         })
     }
 
+    /// Public IPv4 addresses that no row covers: they stand for those that nobody knows.
+    pub fn unused_ipv4(&self) -> impl Iterator<Item = IpAddr> {
+        let is_private = |first: &u8| matches!(first, 10 | 100 | 127 | 169 | 172 | 192 | 198 | 203);
+        let all = (1..=223).filter(move |first| !is_private(first)).map(|first| IpAddr::from([first, 0, 0, 1]));
+        all.filter(|address| self.lookup(*address) == self.world_ipv4)
+    }
+
+    /// The same of IPv6.
+    pub fn unused_ipv6(&self) -> impl Iterator<Item = IpAddr> {
+        let all = (0x2a00..=0x2aff).map(|first| IpAddr::from([first, 0, 0, 0, 0, 0, 0, 1]));
+        all.filter(|address| self.lookup(*address) == self.world_ipv6)
+    }
+
     /// The row of one address, if it has one of its own.
     pub fn at(&self, address: IpAddr) -> Option<IdentityIndex> {
         self.rows.get(&IpNet::from(address)).copied()

@@ -2,20 +2,14 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-pub const TCP: u8 = 6;
-pub const UDP: u8 = 17;
-pub const ICMP: u8 = 1;
-pub const ICMP6: u8 = 58;
-pub const SCTP: u8 = 132;
+use ciliumc::exec::frames;
+pub use ciliumc::exec::frames::*;
 
 pub const FIN: u8 = 1;
-pub const SYN: u8 = 2;
 pub const RST: u8 = 4;
 pub const ACK: u8 = 16;
 
-pub const ETH_IPV4: u16 = 0x0800;
 pub const ETH_ARP: u16 = 0x0806;
-pub const ETH_IPV6: u16 = 0x86dd;
 
 /// The endpoint under test and a pod that its policy knows.
 pub const POD4: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 1, 0, 5));
@@ -41,35 +35,6 @@ pub fn icmp_of(address: IpAddr) -> u8 {
     if address.is_ipv4() { ICMP } else { ICMP6 }
 }
 
-pub fn ethernet(protocol: u16, payload: &[u8]) -> Vec<u8> {
-    [&[2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2][..], &protocol.to_be_bytes(), payload].concat()
-}
-
-pub fn tcp(source: u16, destination: u16, flags: u8) -> Vec<u8> {
-    let mut header = ports(source, destination);
-    header.resize(20, 0);
-    (header[12], header[13]) = (5 << 4, flags);
-    header
-}
-
-pub fn udp(source: u16, destination: u16) -> Vec<u8> {
-    [ports(source, destination), vec![0, 8, 0, 0]].concat()
-}
-
-pub fn sctp(source: u16, destination: u16) -> Vec<u8> {
-    [ports(source, destination), vec![0; 8]].concat()
-}
-
-fn ports(source: u16, destination: u16) -> Vec<u8> {
-    [source.to_be_bytes(), destination.to_be_bytes()].concat()
-}
-
-/// An ICMP message with an identifier where an echo has it.
-pub fn icmp(kind: u8, code: u8, id: u16, body: &[u8]) -> Vec<u8> {
-    let [high, low] = id.to_be_bytes();
-    [&[kind, code, 0, 0, high, low, 0, 1][..], body].concat()
-}
-
 /// An echo request or its answer, in the family's numbers.
 pub fn echo(family: IpAddr, reply: bool, id: u16) -> Vec<u8> {
     let kind = match (family.is_ipv4(), reply) {
@@ -83,47 +48,7 @@ pub fn echo(family: IpAddr, reply: bool, id: u16) -> Vec<u8> {
 
 /// An IP packet without options, without its Ethernet header.
 pub fn packet(source: IpAddr, destination: IpAddr, proto: u8, payload: &[u8]) -> Vec<u8> {
-    match (source, destination) {
-        (IpAddr::V4(source), IpAddr::V4(destination)) => ipv4(source, destination, proto, &[], 0, payload),
-        (IpAddr::V6(source), IpAddr::V6(destination)) => ipv6(source, destination, proto, 64, payload),
-        _ => panic!("two families in one packet"),
-    }
-}
-
-/// `fragment` is the whole field: flags and offset.
-pub fn ipv4(
-    source: Ipv4Addr,
-    destination: Ipv4Addr,
-    proto: u8,
-    options: &[u8],
-    fragment: u16,
-    payload: &[u8],
-) -> Vec<u8> {
-    assert_eq!(options.len() % 4, 0);
-    let words = 5 + options.len() / 4;
-    let length = (words * 4 + payload.len()) as u16;
-    let mut header = vec![0x40 | words as u8, 0];
-    header.extend(length.to_be_bytes());
-    header.extend([0, 1]);
-    header.extend(fragment.to_be_bytes());
-    header.extend([64, proto, 0, 0]);
-    header.extend(source.octets());
-    header.extend(destination.octets());
-    [&header[..], options, payload].concat()
-}
-
-pub fn ipv6(source: Ipv6Addr, destination: Ipv6Addr, next: u8, hop_limit: u8, payload: &[u8]) -> Vec<u8> {
-    let mut header = vec![0x60, 0, 0, 0];
-    header.extend((payload.len() as u16).to_be_bytes());
-    header.extend([next, hop_limit]);
-    header.extend(source.octets());
-    header.extend(destination.octets());
-    [&header[..], payload].concat()
-}
-
-/// The packet in a frame.
-pub fn frame(packet: &[u8]) -> Vec<u8> {
-    ethernet(if packet[0] >> 4 == 4 { ETH_IPV4 } else { ETH_IPV6 }, packet)
+    frames::packet(Addresses::new(source, destination).unwrap(), proto, payload)
 }
 
 /// A whole frame in one go.

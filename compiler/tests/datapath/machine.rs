@@ -5,25 +5,23 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, ProgramArray, RingBuf};
+use aya::maps::{HashMap, Map, ProgramArray, RingBuf};
 use aya::programs::{ProgramFd, SchedClassifier, TestRun, TestRunOptions};
-use aya::{Ebpf, EbpfLoader};
 use ciliumc::clang::{Toolchain, compile_all};
 use ciliumc::codegen;
+use ciliumc::exec::{self, Loaded, Loader, Table, context};
 use ciliumc::lower::shape::{CellWidth, NodeConfig, PolicyMode, Program, Shape};
 use ciliumc_abi::conntrack::CtEntry;
 use ciliumc_abi::counter::metric_index;
-use ciliumc_abi::endpoint::{self, ENTRY_CB_ENDPOINT, ENTRY_CB_SLOT, Endpoint};
-use ciliumc_abi::ipcache::{Page6, Trie4, Trie6};
-use ciliumc_abi::names::{self, DIRECTION_EGRESS, DIRECTION_INGRESS, rodata};
+use ciliumc_abi::endpoint::{self, ENDPOINT_BYTES, Endpoint};
+use ciliumc_abi::ipcache::{Trie4, Trie6};
+use ciliumc_abi::names::{self, DIRECTION_EGRESS, DIRECTION_INGRESS};
 
 use crate::frames::{BEYOND4, BEYOND6, OTHER4, OTHER6, PEER4, PEER6, POD4, POD6, STRANGER4, STRANGER6};
 use crate::policy::{self, Rule};
 use crate::shapes::{NODE, verified};
 
-/// What the programs answer to the kernel.
-const PASS: u32 = u32::MAX;
-const SHOT: u32 = 2;
+/// What a program answers to the kernel that sends a frame back.
 const REDIRECT: u32 = 7;
 
 pub const ENDPOINT_ID: u32 = 77;
@@ -92,15 +90,15 @@ impl Setup {
 
 /// The two programs of a generation, which know each other.
 pub struct Programs {
-    from: Ebpf,
-    to: Ebpf,
+    from: Loaded,
+    to: Loaded,
 }
 
 /// The endpoint.
 pub struct Machine {
     pins: PathBuf,
-    from: Ebpf,
-    to: Ebpf,
+    from: Loaded,
+    to: Loaded,
 }
 
 impl Drop for Machine {
@@ -148,46 +146,42 @@ impl Machine {
 
     /// The endpoint sends: drop reason, 0 when it passes.
     pub fn sends(&mut self, frame: &[u8]) -> u8 {
-        run(&mut self.from, names::FROM_CONTAINER, DIRECTION_EGRESS, frame)
+        self.from.outcome(ENTRY, frame).unwrap()
     }
 
     /// The endpoint is sent to: drop reason, 0 when it passes.
     pub fn gets(&mut self, frame: &[u8]) -> u8 {
-        run(&mut self.to, names::TO_CONTAINER, DIRECTION_INGRESS, frame)
+        self.to.outcome(ENTRY, frame).unwrap()
     }
 
     /// The endpoint's program of a direction, loaded for test runs.
     pub fn program(&mut self, direction: u8) -> &mut SchedClassifier {
-        match direction {
-            DIRECTION_EGRESS => classifier(&mut self.from, names::FROM_CONTAINER),
-            _ => classifier(&mut self.to, names::TO_CONTAINER),
-        }
+        self.of(direction).classifier().unwrap()
+    }
+
+    fn of(&mut self, direction: u8) -> &mut Loaded {
+        if direction == DIRECTION_EGRESS { &mut self.from } else { &mut self.to }
     }
 
     /// Runs a program and nothing else: whether the packet passes, or `None` where the kernel takes no such frame.
     pub fn passes(&mut self, direction: u8, frame: &[u8]) -> Option<bool> {
-        let context = context(0, ENDPOINT_ID);
-        let options = TestRunOptions { data_in: Some(frame), ctx_in: Some(&context), ..TestRunOptions::default() };
-        let answer = self.program(direction).test_run(options).ok()?.return_value;
-        assert!(answer == PASS || answer == SHOT, "{answer}");
-        Some(answer == PASS)
+        self.of(direction).passes(ENTRY, frame).ok()
     }
 
     /// Packets of a direction by outcome, 0 for what passed.
     pub fn outcomes(&self, direction: u8) -> Vec<(u8, u64)> {
-        metrics(&self.from, direction)
+        let of = if direction == DIRECTION_EGRESS { &self.from } else { &self.to };
+        of.outcomes().unwrap()
     }
 
     /// Ends every connection and forgets every datagram.
     pub fn forget(&mut self) {
-        empty::<16, 32>(&mut self.from, names::CONNTRACK4);
-        empty::<40, 32>(&mut self.from, names::CONNTRACK6);
-        empty::<40, 8>(&mut self.from, names::FRAGMENTS);
+        self.from.forget().unwrap();
     }
 
     /// The endpoint sends one packet many times.
     pub fn floods(&mut self, frame: &[u8], times: u32) {
-        let context = context(0, ENDPOINT_ID);
+        let context = context(ENTRY);
         let options =
             TestRunOptions { data_in: Some(frame), ctx_in: Some(&context), repeat: times, ..TestRunOptions::default() };
         self.program(DIRECTION_EGRESS).test_run(options).unwrap();
@@ -197,7 +191,7 @@ impl Machine {
     pub fn mark(&mut self, frame: &[u8]) -> u32 {
         const MARK: std::ops::Range<usize> = 8..12;
         // struct __sk_buff, of which the kernel writes as much as there is room for.
-        let entered = context(0, ENDPOINT_ID);
+        let entered = context(ENTRY);
         let mut context = [0; 192];
         let options = TestRunOptions {
             data_in: Some(frame),
@@ -211,21 +205,18 @@ impl Machine {
 
     /// Events that were not reported.
     pub fn events_lost(&self) -> u64 {
-        counter(self.map(names::EVENTS_LOST), 0)[0]
+        self.from.counter(names::EVENTS_LOST, 0).unwrap()[0]
     }
 
     /// A packet comes to both programs from an entry program that says this slot and this endpoint.
     pub fn entered(&mut self, entry: (u32, u32), frame: &[u8]) -> [u8; 2] {
-        [
-            run_entered(&mut self.from, names::FROM_CONTAINER, DIRECTION_EGRESS, frame, entry),
-            run_entered(&mut self.to, names::TO_CONTAINER, DIRECTION_INGRESS, frame, entry),
-        ]
+        [&mut self.from, &mut self.to].map(|program| program.outcome(entry, frame).unwrap())
     }
 
     /// Takes the endpoint out of both programs.
     pub fn free_slot(&mut self) {
-        for ebpf in [&mut self.from, &mut self.to] {
-            fill(ebpf, names::ENDPOINTS, &[Endpoint::default().to_bytes()]);
+        for program in [&mut self.from, &mut self.to] {
+            program.fill(names::ENDPOINTS, ENDPOINT_BYTES, &Endpoint::default().to_bytes()).unwrap();
         }
     }
 
@@ -264,13 +255,13 @@ impl Machine {
 
     /// Makes them known to each other again.
     pub fn meet(&mut self) {
-        meet(&mut self.from, classifier(&mut self.to, names::TO_CONTAINER).fd().unwrap());
-        meet(&mut self.to, classifier(&mut self.from, names::FROM_CONTAINER).fd().unwrap());
+        meet(&mut self.from, self.to.classifier().unwrap().fd().unwrap());
+        meet(&mut self.to, self.from.classifier().unwrap().fd().unwrap());
     }
 
     /// The endpoint sends a frame that is answered in its place: the answer.
     pub fn answered(&mut self, frame: &[u8]) -> Option<Vec<u8>> {
-        let context = context(0, ENDPOINT_ID);
+        let context = context(ENTRY);
         let mut out = vec![0; frame.len()];
         let options = TestRunOptions {
             data_in: Some(frame),
@@ -292,30 +283,31 @@ impl Machine {
     pub fn expire_all(&mut self) {
         let expired = |entry: CtEntry| bytes(&CtEntry { expires_ns: 1, ..entry });
         for (key, entry) in self.conntrack4() {
-            let map = self.from.map_mut(names::CONNTRACK4).unwrap();
+            let map = self.from.ebpf.map_mut(names::CONNTRACK4).unwrap();
             HashMap::<_, [u8; 16], [u8; 32]>::try_from(map).unwrap().insert(key, expired(entry), 0).unwrap();
         }
         for (key, entry) in self.conntrack6() {
-            let map = self.from.map_mut(names::CONNTRACK6).unwrap();
+            let map = self.from.ebpf.map_mut(names::CONNTRACK6).unwrap();
             HashMap::<_, [u8; 40], [u8; 32]>::try_from(map).unwrap().insert(key, expired(entry), 0).unwrap();
         }
     }
 
     /// Lets the pause between two sweeps pass.
     pub fn end_sweep_pause(&mut self) {
-        fill(&mut self.from, names::CT_SWEPT, &[0_u64; 2]);
+        self.from.fill(names::CT_SWEPT, 8, &[0; 16]).unwrap();
     }
 
     /// Makes the last sweep of both families one of `seconds` ago.
     pub fn set_swept(&mut self, seconds: u64) {
-        fill(&mut self.from, names::CT_SWEPT, &[monotonic_ns() - seconds * 1_000_000_000; 2]);
+        let swept = (monotonic_ns() - seconds * 1_000_000_000).to_ne_bytes();
+        self.from.fill(names::CT_SWEPT, 8, &[swept, swept].concat()).unwrap();
     }
 
     /// Adds IPv4 flows of nobody, which have expired or live on.
     pub fn crowd(&mut self, numbers: std::ops::Range<u32>, expired: bool) {
         let expires_ns = if expired { 1 } else { monotonic_ns() + 3_600_000_000_000 };
         let value = bytes(&CtEntry { expires_ns, packets: 1, bytes: 1, generation: 0, initiator: 0, flags: 0, pad: 0 });
-        let map = self.from.map_mut(names::CONNTRACK4).unwrap();
+        let map = self.from.ebpf.map_mut(names::CONNTRACK4).unwrap();
         let mut map: HashMap<_, [u8; 16], [u8; 32]> = HashMap::try_from(map).unwrap();
         for number in numbers {
             let mut key = [0; 16];
@@ -326,7 +318,7 @@ impl Machine {
 
     /// Lets the IPv4 flow expire that a sweep sees last.
     pub fn expire_last(&mut self) {
-        let map = self.from.map_mut(names::CONNTRACK4).unwrap();
+        let map = self.from.ebpf.map_mut(names::CONNTRACK4).unwrap();
         let mut map: HashMap<_, [u8; 16], [u8; 32]> = HashMap::try_from(map).unwrap();
         let last = map.keys().last().unwrap().unwrap();
         let value = entry(&map.get(&last, 0).unwrap());
@@ -336,13 +328,14 @@ impl Machine {
     /// Rewrites the egress tables, as no loader would do while packets flow.
     pub fn set_egress(&mut self, rules: &[Rule]) {
         let tables = policy::tables(rules, false);
-        fill(&mut self.from, names::ID_ROW, &tables.id_row);
-        fill(&mut self.from, names::VERDICT, &tables.verdict);
+        for (name, pages) in [(names::ID_ROW, &tables.id_row), (names::VERDICT, &tables.verdict)] {
+            self.from.fill(name, 256, pages.as_flattened()).unwrap();
+        }
     }
 
     /// Records that have come since the last call.
     pub fn events(&mut self) -> Vec<Vec<u8>> {
-        let mut ring = RingBuf::try_from(self.from.map_mut(names::EVENTS).unwrap()).unwrap();
+        let mut ring = RingBuf::try_from(self.from.ebpf.map_mut(names::EVENTS).unwrap()).unwrap();
         let mut events = Vec::new();
         while let Some(event) = ring.next() {
             events.push(event.to_vec());
@@ -352,18 +345,21 @@ impl Machine {
 
     /// Packets and bytes of an egress action, over all processors.
     pub fn egress_counter(&self, action: u32) -> [u64; 2] {
-        counter(self.from.map(names::COUNTERS).unwrap(), action)
+        self.from.counter(names::COUNTERS, action).unwrap()
     }
 
     /// Packets and bytes that passed in a direction, over all processors.
     pub fn forwarded(&self, direction: u8) -> [u64; 2] {
-        counter(self.map(names::METRICS), metric_index(0, direction))
+        self.from.counter(names::METRICS, metric_index(0, direction)).unwrap()
     }
 
     fn map(&self, name: &str) -> &Map {
-        self.from.map(name).unwrap()
+        self.from.ebpf.map(name).unwrap()
     }
 }
+
+/// The entry program says slot 0 and the endpoint.
+const ENTRY: (u32, u32) = (0, ENDPOINT_ID);
 
 /// The objects of both directions.
 fn build(setup: &Setup) -> [Vec<u8>; 2] {
@@ -381,10 +377,10 @@ fn build(setup: &Setup) -> [Vec<u8>; 2] {
 
 /// Loads both and makes them known to each other.
 fn programs(built: &[Vec<u8>; 2], setup: &Setup, generation: u32, pins: &Path) -> Programs {
-    let mut from = load(&built[0], names::FROM_CONTAINER, &setup.egress, setup, generation, pins);
-    let mut to = load(&built[1], names::TO_CONTAINER, &setup.ingress, setup, generation, pins);
-    meet(&mut from, classifier(&mut to, names::TO_CONTAINER).fd().unwrap());
-    meet(&mut to, classifier(&mut from, names::FROM_CONTAINER).fd().unwrap());
+    let mut from = load(&built[0], DIRECTION_EGRESS, &setup.egress, setup, generation, pins);
+    let mut to = load(&built[1], DIRECTION_INGRESS, &setup.ingress, setup, generation, pins);
+    meet(&mut from, to.classifier().unwrap().fd().unwrap());
+    meet(&mut to, from.classifier().unwrap().fd().unwrap());
     Programs { from, to }
 }
 
@@ -396,15 +392,15 @@ impl Programs {
     }
 }
 
-fn part(ebpf: &mut Ebpf) {
-    ProgramArray::try_from(ebpf.map_mut(names::OPPOSITES).unwrap()).unwrap().clear_index(&0).unwrap();
+fn part(program: &mut Loaded) {
+    ProgramArray::try_from(program.ebpf.map_mut(names::OPPOSITES).unwrap()).unwrap().clear_index(&0).unwrap();
 }
 
-fn meet(ebpf: &mut Ebpf, other: &ProgramFd) {
-    ProgramArray::try_from(ebpf.map_mut(names::OPPOSITES).unwrap()).unwrap().set(0, other, 0).unwrap();
+fn meet(program: &mut Loaded, other: &ProgramFd) {
+    ProgramArray::try_from(program.ebpf.map_mut(names::OPPOSITES).unwrap()).unwrap().set(0, other, 0).unwrap();
 }
 
-fn load(object: &[u8], program: &str, policy: &Policy, setup: &Setup, generation: u32, pins: &Path) -> Ebpf {
+fn load(object: &[u8], direction: u8, policy: &Policy, setup: &Setup, generation: u32, pins: &Path) -> Loaded {
     let addresses = if setup.addresses { &[POD4, POD6][..] } else { &[] };
     let mac = setup.mac.map_or(0, endpoint::mac);
     let endpoint = Endpoint { id: ENDPOINT_ID, identity: ENDPOINT_IDENTITY, mac, ..Endpoint::default() };
@@ -419,123 +415,29 @@ fn load(object: &[u8], program: &str, policy: &Policy, setup: &Setup, generation
         [(PEER6, policy::PEER), (OTHER6, policy::OTHER), (STRANGER6, policy::STRANGER), (BEYOND6, policy::BEYOND)];
     let trie4 = Trie4::build(world.0, known4.map(|(address, index)| (v4(address), 32, index)));
     let trie6 = Trie6::build(world.1, known6.map(|(address, index)| (v6(address), 128, index)));
-    let tables = policy.tables();
-    let actions = tables.as_ref().map_or_else(Vec::new, |tables| tables.actions.clone());
-    let identities: Vec<u32> = (0..512).map(|index| policy::NUMBER_BASE + index).collect();
+    let identities = (0..512_u32).flat_map(|index| (policy::NUMBER_BASE + index).to_ne_bytes());
 
-    let mut loader = EbpfLoader::new();
-    let loader = loader
-        .override_global(rodata::GENERATION, &generation, true)
-        .override_global(rodata::DEFAULT_CAUSE, &DEFAULT_CAUSE, true)
-        .map_max_entries(names::CONNTRACK4, setup.ct_entries)
-        .map_max_entries(names::CONNTRACK6, setup.ct_entries)
-        .map_max_entries(names::IPCACHE4, trie4.pages().len() as u32)
-        .map_max_entries(names::IPCACHE6, trie6.pages().len() as u32)
-        .map_max_entries(names::IDENTITIES, identities.len() as u32);
-    if let Some(tables) = &tables {
-        loader
-            .map_max_entries(names::ACTIONS, actions.len() as u32)
-            .map_max_entries(names::COUNTERS, actions.len() as u32)
-            .map_max_entries(names::ID_ROW, tables.id_row.len() as u32)
-            .map_max_entries(names::PORT_CLASS, tables.port_class.len() as u32)
-            .map_max_entries(names::VERDICT, tables.verdict.len() as u32);
-    }
-    for shared in [
-        names::CONNTRACK4,
-        names::CONNTRACK6,
-        names::CT_SWEPT,
-        names::FRAGMENTS,
-        names::EVENTS,
-        names::EVENT_LIMIT,
-        names::EVENTS_LOST,
-        names::METRICS,
-    ] {
-        loader.map_pin_path(shared, pins.join(shared));
-    }
-    let mut ebpf = loader.load(object).unwrap();
-    fill(&mut ebpf, names::ENDPOINTS, &[endpoint.with_addresses(addresses).to_bytes()]);
-    fill(&mut ebpf, names::IDENTITIES, &identities);
-    if setup.node.ipv4 {
-        fill(&mut ebpf, names::IPCACHE4, &trie4.pages().iter().map(|page| page.cell).collect::<Vec<_>>());
-    }
-    if setup.node.ipv6 {
-        fill(&mut ebpf, names::IPCACHE6, &trie6.pages().iter().map(page6).collect::<Vec<_>>());
-    }
-    if let Some(tables) = &tables {
-        fill(&mut ebpf, names::ID_ROW, &tables.id_row);
-        fill(&mut ebpf, names::VERDICT, &tables.verdict);
-        fill(&mut ebpf, names::ACTIONS, &actions);
-        if policy.mode() == PolicyMode::Tables {
-            fill(&mut ebpf, names::PORT_CLASS, &tables.port_class);
+    let table = |name, value_size, bytes| Table { name, value_size, bytes };
+    let mut tables = vec![
+        table(names::ENDPOINTS, ENDPOINT_BYTES, endpoint.with_addresses(addresses).to_bytes().to_vec()),
+        table(names::IDENTITIES, 4, identities.collect()),
+        table(names::IPCACHE4, 1024, trie4.to_bytes()),
+        table(names::IPCACHE6, 1064, trie6.to_bytes()),
+    ];
+    let own = policy.tables();
+    let counters = own.as_ref().map_or(1, |own| own.actions.len() as u32);
+    if let Some(own) = own {
+        for (name, pages) in
+            [(names::ID_ROW, own.id_row), (names::PORT_CLASS, own.port_class), (names::VERDICT, own.verdict)]
+        {
+            tables.push(table(name, 256, pages.into_flattened()));
         }
+        tables.push(table(names::ACTIONS, 16, own.actions.into_flattened()));
     }
-    // A signal makes the verifier give up with EAGAIN.
-    let mut attempts = (0..5).map(|_| classifier(&mut ebpf, program).load());
-    assert!(attempts.any(|attempt| attempt.is_ok()), "{program} does not load");
-    ebpf
-}
-
-fn classifier<'a>(ebpf: &'a mut Ebpf, program: &str) -> &'a mut SchedClassifier {
-    ebpf.program_mut(program).unwrap().try_into().unwrap()
-}
-
-fn empty<const KEY: usize, const VALUE: usize>(ebpf: &mut Ebpf, name: &str)
-where
-    [u8; KEY]: aya::Pod,
-    [u8; VALUE]: aya::Pod,
-{
-    let mut map: HashMap<_, [u8; KEY], [u8; VALUE]> = HashMap::try_from(ebpf.map_mut(name).unwrap()).unwrap();
-    for key in map.keys().collect::<Result<Vec<_>, _>>().unwrap() {
-        map.remove(&key).unwrap();
-    }
-}
-
-fn fill<T: aya::Pod>(ebpf: &mut Ebpf, name: &str, values: &[T]) {
-    let mut map: Array<&mut MapData, T> = Array::try_from(ebpf.map_mut(name).unwrap()).unwrap();
-    for (index, value) in values.iter().enumerate() {
-        map.set(index as u32, *value, 0).unwrap();
-    }
-}
-
-/// `struct __sk_buff` as an entry program leaves it that says this slot and this endpoint.
-fn context(slot: u32, id: u32) -> [u8; 192] {
-    /// Place of the control block.
-    const CB: usize = 48;
-    let mut context = [0; 192];
-    for (word, value) in [(ENTRY_CB_SLOT, slot), (ENTRY_CB_ENDPOINT, id)] {
-        context[CB + 4 * word..][..4].copy_from_slice(&value.to_ne_bytes());
-    }
-    context
-}
-
-/// Runs a program on a frame. The answer to the kernel and the one metric that moved must tell the same.
-fn run(ebpf: &mut Ebpf, program: &str, direction: u8, frame: &[u8]) -> u8 {
-    run_entered(ebpf, program, direction, frame, (0, ENDPOINT_ID))
-}
-
-/// What [`run`] does, behind an entry program that says this slot and this endpoint.
-fn run_entered(ebpf: &mut Ebpf, program: &str, direction: u8, frame: &[u8], (slot, id): (u32, u32)) -> u8 {
-    let context = context(slot, id);
-    let before = metrics(ebpf, direction);
-    let options = TestRunOptions { data_in: Some(frame), ctx_in: Some(&context), ..TestRunOptions::default() };
-    let answer = classifier(ebpf, program).test_run(options).unwrap().return_value;
-    let after = metrics(ebpf, direction);
-    let moved: Vec<u8> = before.iter().zip(&after).filter(|(a, b)| a != b).map(|(a, _)| a.0).collect();
-    assert_eq!(moved.len(), 1, "outcomes {moved:?} for one packet");
-    assert_eq!(answer, if moved[0] == 0 { PASS } else { SHOT }, "reason {}", moved[0]);
-    moved[0]
-}
-
-/// Packets by outcome: passed, or one of the reasons that Cilium or we have numbers for.
-fn metrics(ebpf: &Ebpf, direction: u8) -> Vec<(u8, u64)> {
-    let map = ebpf.map(names::METRICS).unwrap();
-    let reasons = std::iter::once(0).chain(130..=215);
-    reasons.map(|reason| (reason, counter(map, metric_index(reason, direction))[0])).collect()
-}
-
-fn counter(map: &Map, index: u32) -> [u64; 2] {
-    let map: PerCpuArray<_, [u64; 2]> = PerCpuArray::try_from(map).unwrap();
-    map.get(&index, 0).unwrap().iter().fold([0; 2], |sum, cpu| [sum[0] + cpu[0], sum[1] + cpu[1]])
+    let (generation, default_cause, ct_entries) = (&generation, &DEFAULT_CAUSE, setup.ct_entries);
+    let setup = exec::Setup { generation, default_cause, ct_entries, counters, tables, pins: Some(pins) };
+    let program = if direction == DIRECTION_EGRESS { names::FROM_CONTAINER } else { names::TO_CONTAINER };
+    Loader::default().load(object, program, direction, &setup).unwrap()
 }
 
 fn v4(address: IpAddr) -> std::net::Ipv4Addr {
@@ -550,17 +452,6 @@ fn v6(address: IpAddr) -> std::net::Ipv6Addr {
         IpAddr::V6(address) => address,
         IpAddr::V4(_) => unreachable!(),
     }
-}
-
-fn page6(page: &Page6) -> [u8; size_of::<Page6>()] {
-    let mut out = Vec::with_capacity(size_of::<Page6>());
-    for word in [page.mask_hi, page.mask_lo, page.value_hi, page.value_lo] {
-        out.extend(word.to_ne_bytes());
-    }
-    for word in [page.byte, page.default].into_iter().chain(page.cell) {
-        out.extend(word.to_ne_bytes());
-    }
-    out.try_into().unwrap()
 }
 
 fn entry(bytes: &[u8; 32]) -> CtEntry {

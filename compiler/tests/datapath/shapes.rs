@@ -5,9 +5,10 @@ use std::process::Command;
 use ciliumc::clang::{Toolchain, compile_all};
 use ciliumc::codegen;
 use ciliumc::driver::build::VERIFIED_MAX;
+use ciliumc::exec::LoadError;
+use ciliumc::exec::verify::verify;
 use ciliumc::lower::shape::{CellWidth, NodeConfig, PolicyMode, Program, Shape};
 use ciliumc::object::inspect;
-use ciliumc::validate::kernel::{VerifyError, verify};
 
 /// The defaults of Cilium 1.18 in dual stack.
 pub const NODE: NodeConfig = NodeConfig {
@@ -65,7 +66,7 @@ fn nodes() -> Vec<NodeConfig> {
 pub fn verified(bytes: &[u8], program: &str) -> Option<u32> {
     match verify(bytes, program) {
         Ok(count) => Some(count),
-        Err(error @ VerifyError::NotPermitted(_)) => {
+        Err(error @ LoadError::NotPermitted(_)) => {
             assert!(std::env::var_os("CILIUMC_REQUIRE_KERNEL").is_none(), "{error}");
             eprintln!("skipped: {error}");
             None

@@ -57,6 +57,43 @@ const CONSUME: &[i16] = &[1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 18];
 /// Roles by name.
 const ROLES: [(&str, &[i16]); 2] = [("produce", PRODUCE), ("consume", CONSUME)];
 
+/// The name of an API key, if it has one.
+pub fn api_key_name(key: i16) -> Option<&'static str> {
+    API_KEYS.get(usize::try_from(key).ok()?).copied()
+}
+
+/// Reads `FIELD=VALUE,..` with the fields of an item, as command lines have it.
+pub fn request(text: &str) -> Result<KafkaRule, String> {
+    let mut out = KafkaRule::default();
+    for part in text.split(',') {
+        let (field, value) = part.split_once('=').ok_or("a request is FIELD=VALUE,.., such as role=produce,topic=x")?;
+        match field {
+            "role" | "apiKey" if !out.api_keys.is_empty() => return Err("`role` and `apiKey` are given once".into()),
+            "role" => {
+                let known = ROLES.iter().find(|(role, _)| *role == value);
+                out.api_keys = known.ok_or("a role is `produce` or `consume`")?.1.to_vec();
+            }
+            "apiKey" => {
+                let number = number_of(value);
+                out.api_keys = vec![number.ok_or_else(|| format!("{value:?} is not an API key of Kafka"))?];
+            }
+            "apiVersion" => {
+                let number = value.parse().ok().filter(|number| *number >= 0);
+                out.api_version = Some(number.ok_or("apiVersion is a number from 0 to 32767")?);
+            }
+            "clientID" => out.client_id = Some(value.to_owned()),
+            "topic" => out.topic = Some(value.to_owned()),
+            _ => return Err(format!("{field:?} is none of role, apiKey, apiVersion, clientID, topic")),
+        }
+    }
+    Ok(out)
+}
+
+fn number_of(key: &str) -> Option<i16> {
+    let lower = key.to_ascii_lowercase();
+    API_KEYS.iter().zip(0i16..).find(|(known, _)| **known == lower).map(|(_, number)| number)
+}
+
 /// Reads an item of `kafka`.
 pub fn rule(ctx: &mut Ctx, node: &Node<'_>) -> Option<KafkaRule> {
     let fields = ctx.fields("kafka", node)?;
@@ -83,11 +120,10 @@ pub fn rule(ctx: &mut Ctx, node: &Node<'_>) -> Option<KafkaRule> {
 
 fn api_key(ctx: &mut Ctx, node: &Node<'_>) -> Option<i16> {
     let text = ctx.text("apiKey", node)?;
-    let lower = text.to_ascii_lowercase();
-    let number = API_KEYS.iter().zip(0i16..).find(|(known, _)| **known == lower).map(|(_, number)| number);
+    let number = number_of(text);
     if number.is_none() {
         let diagnostic = Diagnostic::error(codes::KAFKA_KEY, node.span, format!("{text:?} is not an API key of Kafka"));
-        ctx.report(match nearest(&lower, API_KEYS) {
+        ctx.report(match nearest(text, API_KEYS) {
             Some(known) => diagnostic.hint(format!("did you mean `{known}`?")),
             None => diagnostic.hint("API keys are names, such as `produce`"),
         });
@@ -122,6 +158,17 @@ fn topic(ctx: &mut Ctx, fields: &Fields<'_, '_>) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_request_on_the_command_line() {
+        let read = request("role=produce,topic=orders,clientID=web,apiVersion=2").unwrap();
+        assert_eq!((read.api_keys.as_slice(), read.api_version), (PRODUCE, Some(2)));
+        assert_eq!((read.topic.as_deref(), read.client_id.as_deref()), (Some("orders"), Some("web")));
+        assert_eq!(request("apiKey=Fetch").unwrap().api_keys, [1]);
+        for bad in ["", "produce", "role=x", "apiKey=x", "apiVersion=-1", "role=produce,apiKey=fetch", "key=fetch"] {
+            assert!(request(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn roles_are_sets_of_keys() {

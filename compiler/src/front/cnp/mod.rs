@@ -7,7 +7,7 @@ mod element;
 mod entity;
 mod http;
 mod icmp;
-mod kafka;
+pub mod kafka;
 mod l7;
 mod peers;
 mod ports;

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::Protocol;
+use super::{KafkaRule, Protocol};
 use crate::diag::{Span, Spanned};
 
 /// A protocol with ports, or with ICMP types in their place. Sorted by name.
@@ -145,6 +145,8 @@ pub enum Requests {
     Http(HttpRequests),
     /// A question for this name, in lower case.
     Dns(String),
+    /// Kafka: all requests that a rule like this would let pass.
+    Kafka(KafkaRule),
 }
 
 /// HTTP requests: those that match every given part.

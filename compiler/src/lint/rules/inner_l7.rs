@@ -1,11 +1,10 @@
 //! CL012: an item of L7 rules that is inside of another item of the same list.
 
-use regex::Regex;
-
 use super::elements;
 use crate::front::objects::{FqdnSelector, HttpRule, L7Rules};
 use crate::front::parse;
 use crate::ir::fqdn;
+use crate::language::{Language, witness};
 use crate::lint::Finding;
 use crate::lint::facts::Facts;
 
@@ -19,6 +18,9 @@ pub fn check(facts: &Facts<'_>) -> Vec<Finding> {
         for l7 in element.to_ports.iter().flatten().filter_map(|item| item.l7.as_ref()) {
             // What is equal was read once, and the items of the other kinds cannot hold one another.
             let inner: Vec<(String, String)> = match &l7.value {
+                // One item alone is inside of none, and automata have their price.
+                L7Rules::Http(rules) if rules.len() < 2 => Vec::new(),
+                L7Rules::Dns(rules) if rules.len() < 2 => Vec::new(),
                 L7Rules::Http(rules) => {
                     let items: Vec<Http<'_>> = rules.iter().map(Http::new).collect();
                     let pairs = pairs(&items, Http::holds).into_iter();
@@ -26,7 +28,8 @@ pub fn check(facts: &Facts<'_>) -> Vec<Finding> {
                 }
                 L7Rules::Dns(rules) => {
                     let normal: Vec<FqdnSelector> = rules.iter().map(|rule| fqdn::normal(rule, double_star)).collect();
-                    let pairs = pairs(&normal, holds).into_iter();
+                    let names: Vec<Name> = normal.iter().map(Name::new).collect();
+                    let pairs = pairs(&names, Name::holds).into_iter();
                     pairs.map(|(inner, outer)| (name(&rules[inner]), name(&rules[outer]))).collect()
                 }
                 L7Rules::Kafka(_) | L7Rules::Proto { .. } => Vec::new(),
@@ -54,11 +57,23 @@ fn name(selector: &FqdnSelector) -> String {
     format!("`{}`", fqdn::text(selector))
 }
 
-fn holds(outer: &FqdnSelector, inner: &FqdnSelector) -> bool {
-    match inner {
-        FqdnSelector::Name(name) => fqdn::matches(outer, name),
-        FqdnSelector::Pattern(_) => outer == inner || fqdn::text(outer) == "*",
+/// Names or a pattern of names.
+struct Name(Option<Language>);
+
+impl Name {
+    fn new(selector: &FqdnSelector) -> Self {
+        Self(Language::new(&fqdn::expression(selector)).ok())
     }
+
+    fn holds(outer: &Self, inner: &Self) -> bool {
+        is_inside(inner.0.as_ref(), outer.0.as_ref())
+    }
+}
+
+/// Whether every text of one is one of the other; false where nobody can tell.
+fn is_inside(inner: Option<&Language>, outer: Option<&Language>) -> bool {
+    let (Some(inner), Some(outer)) = (inner, outer) else { return false };
+    witness(&[inner], &[outer]) == Ok(None)
 }
 
 /// Each item that another one holds, with the first such. Of equal ones the first stays.
@@ -74,7 +89,7 @@ fn pairs<T>(items: &[T], holds: impl Fn(&T, &T) -> bool) -> Vec<(usize, usize)> 
     items.iter().enumerate().filter_map(outer_of).collect()
 }
 
-/// An item with its expressions compiled.
+/// An item with its expressions as automata.
 struct Http<'a> {
     rule: &'a HttpRule,
     fields: [Field<'a>; 3],
@@ -85,7 +100,6 @@ impl<'a> Http<'a> {
         Self { rule, fields: [&rule.method, &rule.path, &rule.host].map(|field| Field::new(field.as_deref())) }
     }
 
-    /// By what can be told for certain: equal expressions, texts that an expression matches, conditions left out.
     fn holds(outer: &Self, inner: &Self) -> bool {
         outer.fields.iter().zip(&inner.fields).all(|(outer, inner)| outer.holds(inner))
             && outer.rule.headers.iter().all(|header| inner.rule.headers.contains(header))
@@ -96,28 +110,21 @@ impl<'a> Http<'a> {
 /// An expression for a whole text.
 struct Field<'a> {
     text: Option<&'a str>,
-    expression: Option<Regex>,
+    language: Option<Language>,
 }
 
 impl<'a> Field<'a> {
     fn new(text: Option<&'a str>) -> Self {
-        let expression = text.filter(|text| !is_literal(text)).and_then(|text| parse::re2(text).ok());
-        Self { text, expression: expression.and_then(|plain| Regex::new(&format!("^(?:{plain})$")).ok()) }
+        let language = text.and_then(|text| parse::re2(text).ok()).and_then(|plain| Language::new(&plain).ok());
+        Self { text, language }
     }
 
     fn holds(&self, inner: &Self) -> bool {
         match (self.text, inner.text) {
             (None | Some("" | ".*"), _) => true,
             (Some(outer), Some(inner)) if outer == inner => true,
-            (Some(_), Some(inner)) => {
-                is_literal(inner) && self.expression.as_ref().is_some_and(|outer| outer.is_match(inner))
-            }
+            (Some(_), Some(_)) => is_inside(inner.language.as_ref(), self.language.as_ref()),
             (Some(_), None) => false,
         }
     }
-}
-
-/// Without any sign of an expression, be it a dot.
-fn is_literal(text: &str) -> bool {
-    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_' | '~' | '%'))
 }

@@ -1,28 +1,20 @@
-//! Asks this kernel's verifier.
-//!
-//! A program is loaded, looked at, and gone again: nothing is attached and nothing is pinned.
+//! Why an object does not run here, and a loader that is patient with signals.
 
 use std::io;
 
 use aya::programs::{ProgramError, SchedClassifier};
-use aya::{EbpfLoader, VerifierLogLevel};
-use ciliumc_abi::names;
-use ciliumc_abi::names::rodata;
 
 /// Lines of the verifier's log that an error keeps: the end says what it did not like.
 const LOG_LINES: usize = 20;
 
-/// Entries of the conntrack maps while we ask: the real number costs memory and changes nothing.
-const CT_ENTRIES: u32 = 16;
-
 /// How often a program is loaded while signals come in; libbpf tries as often.
 const ATTEMPTS: u32 = 5;
 
-/// Why there is no count.
+/// Why a program is not in the kernel.
 #[derive(Debug, thiserror::Error)]
-pub enum VerifyError {
+pub enum LoadError {
     /// This process may not load BPF programs.
-    #[error("this process may not load BPF programs ({0}); run as root, or leave out --verify")]
+    #[error("this process may not load BPF programs ({0}); run as root (CAP_BPF and CAP_NET_ADMIN)")]
     NotPermitted(io::Error),
     /// The verifier refuses the program.
     #[error("the kernel's verifier refuses program `{program}` ({source})\n{log}")]
@@ -37,32 +29,51 @@ pub enum VerifyError {
     /// The object could not be prepared: its maps, its BTF, its program.
     #[error("cannot load the object: {0}")]
     Load(String),
+    /// The kernel takes the program and runs no frame on it.
+    #[error("this kernel runs no test packets (BPF_PROG_TEST_RUN: {0}); it needs Linux 5.16")]
+    NoTestRun(String),
     /// The kernel does not say how many instructions it walked.
-    #[error("this kernel does not count verified instructions; it needs 5.16")]
+    #[error("this kernel does not count verified instructions; it needs Linux 5.16")]
     NoCount,
 }
 
-/// Loads the object's program and returns how many instructions the verifier walked. `program` is its name.
-pub fn verify(bytes: &[u8], program: &str) -> Result<u32, VerifyError> {
-    let number = 1_u32;
-    let mut ebpf = EbpfLoader::new()
-        .verifier_log_level(VerifierLogLevel::DEBUG | VerifierLogLevel::STATS)
-        .map_max_entries(names::CONNTRACK4, CT_ENTRIES)
-        .map_max_entries(names::CONNTRACK6, CT_ENTRIES)
-        .override_global(rodata::GENERATION, &number, true)
-        .override_global(rodata::DEFAULT_CAUSE, &number, true)
-        .load(bytes)
-        .map_err(load_error)?;
-    let found = ebpf.program_mut(program).ok_or_else(|| VerifyError::Load(format!("no program `{program}`")))?;
-    let classifier: &mut SchedClassifier = found.try_into().map_err(|error| program_error(program, error))?;
-    load_patiently(classifier).map_err(|error| program_error(program, error))?;
-    let info = classifier.info().map_err(|error| program_error(program, error))?;
-    info.verified_instruction_count().ok_or(VerifyError::NoCount)
+impl LoadError {
+    /// Whether it is about this machine rather than about the object.
+    pub fn is_machine(&self) -> bool {
+        match self {
+            Self::NotPermitted(_) | Self::NoTestRun(_) | Self::NoCount => true,
+            Self::Refused { .. } | Self::Load(_) => false,
+        }
+    }
+
+    pub(super) fn of_object(error: &aya::EbpfError) -> Self {
+        Self::of(error)
+    }
+
+    pub(super) fn of_program(program: &str, error: ProgramError) -> Self {
+        match error {
+            // EACCES is the verifier's own word, so only EPERM means us.
+            ProgramError::LoadError { io_error, .. } if is_permission(&io_error) => Self::NotPermitted(io_error),
+            ProgramError::LoadError { io_error, verifier_log } => {
+                let log = last_lines(&verifier_log.to_string());
+                Self::Refused { program: program.to_owned(), source: io_error, log }
+            }
+            error => Self::of(&error),
+        }
+    }
+
+    /// Permission where the system said so, else the whole chain of causes.
+    pub(super) fn of(error: &(dyn std::error::Error + 'static)) -> Self {
+        match io_cause(error) {
+            Some(cause) if is_permission(cause) => Self::NotPermitted(copy(cause)),
+            _ => Self::Load(chain(error)),
+        }
+    }
 }
 
 /// The verifier gives up with EAGAIN when a signal comes in, which says nothing about the program. aya would take it
 /// for a refusal, and asks once more with a log, which is slow enough for the next signal.
-fn load_patiently(classifier: &mut SchedClassifier) -> Result<(), ProgramError> {
+pub(super) fn load_patiently(classifier: &mut SchedClassifier) -> Result<(), ProgramError> {
     for _ in 1..ATTEMPTS {
         match classifier.load() {
             Err(ProgramError::LoadError { io_error, .. }) if io_error.kind() == io::ErrorKind::WouldBlock => {}
@@ -70,28 +81,6 @@ fn load_patiently(classifier: &mut SchedClassifier) -> Result<(), ProgramError> 
         }
     }
     classifier.load()
-}
-
-fn load_error(error: aya::EbpfError) -> VerifyError {
-    match io_cause(&error) {
-        Some(cause) if is_permission(cause) => VerifyError::NotPermitted(copy(cause)),
-        _ => VerifyError::Load(chain(&error)),
-    }
-}
-
-fn program_error(program: &str, error: ProgramError) -> VerifyError {
-    match error {
-        // EACCES is the verifier's own word, so only EPERM means us.
-        ProgramError::LoadError { io_error, .. } if is_permission(&io_error) => VerifyError::NotPermitted(io_error),
-        ProgramError::LoadError { io_error, verifier_log } => {
-            let log = last_lines(&verifier_log.to_string());
-            VerifyError::Refused { program: program.to_owned(), source: io_error, log }
-        }
-        error => match io_cause(&error) {
-            Some(cause) if is_permission(cause) => VerifyError::NotPermitted(copy(cause)),
-            _ => VerifyError::Load(chain(&error)),
-        },
-    }
 }
 
 fn is_permission(error: &io::Error) -> bool {
@@ -114,7 +103,7 @@ fn copy(error: &io::Error) -> io::Error {
     error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
 }
 
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(error) = next {
