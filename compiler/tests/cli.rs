@@ -279,7 +279,10 @@ fn a_full_or_read_only_folder_is_five_and_leaves_nothing() {
 fn c_that_clang_refuses_is_our_bug() {
     let project = Project::new();
     // A compiler of the right version that refuses everything.
-    let fake = "#!/bin/sh\ncase \"$*\" in *--version*) echo 'clang version 19.1.7'; exit 0;; esac\necho 'unit.c:1:1: error: nonsense' >&2\nexit 1\n";
+    let fake = "#!/bin/sh\n\
+                case \"$*\" in *-###*)\n\
+                printf 'clang version 19.1.7\\n \"%s\" \"-cc1\" \"-x\" \"c\" \"/dev/null\"\\n' \"$0\" >&2; exit 0;;\n\
+                esac\necho 'unit.c:1:1: error: nonsense' >&2\nexit 1\n";
     project.write("clang", fake);
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     fs::set_permissions(project.path("clang"), mode).unwrap();

@@ -225,6 +225,9 @@ pub fn compile_all(
 
 /// Deals numbers of units to as many processes as may run at a time, or more when these would have too much.
 fn groups(numbers: &[usize], jobs: usize) -> Vec<Vec<usize>> {
+    if numbers.is_empty() {
+        return Vec::new();
+    }
     let count = jobs.min(numbers.len()).max(numbers.len().div_ceil(GROUP_MAX));
     let mut groups = vec![Vec::new(); count];
     // Neighbours are alike and grow in length, so the second lap goes backwards.
