@@ -8,8 +8,9 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use ciliumc::clang::{ClangError, Toolchain, compile_all};
+use ciliumc::clang::{ClangError, FLAGS, Toolchain, compile_all};
 use ciliumc::codegen::{self, Unit};
 use ciliumc::ir::options::Options;
 use ciliumc::lower::shape::{NodeConfig, PolicyMode, Program, Shape};
@@ -149,4 +150,21 @@ fn rejected_c_is_our_bug_and_is_kept() {
     assert!(output.contains("ep_config.h must define POLICY_AUDIT"), "{output}");
     assert!(kept.join("ep_config.h").is_file());
     fs::remove_dir_all(kept.parent().unwrap()).unwrap();
+}
+
+/// The benchmark brings C of its own that includes our headers, and nobody else compiles it.
+#[test]
+fn programs_of_the_benchmark_compile() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let output = Command::new(Toolchain::find().unwrap().path())
+        .args(FLAGS)
+        .arg("-I")
+        .arg(here.join("../bpf-lib/include"))
+        .arg(here.join("benches/path/programs.c"))
+        .arg("-o")
+        .arg(folder.path().join("programs.o"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

@@ -11,13 +11,10 @@
 #include "bpf/license.h"
 #include "bpf/map.h"
 
-#define BPF_MAP_TYPE_PROG_ARRAY 3
 #define FLOWS_MAX 65536
 #define FIRST_PORT 1024
 #define ENDPOINT_ID 77	/* as in machine.rs */
 #define CLASS 3	/* its program's place in targets */
-
-static long (*const tail_call)(struct __sk_buff *ctx, void *programs, u32 index) = (void *)12;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
