@@ -1,12 +1,15 @@
 //! `ciliumc check` as CI uses it: edits, baselines, SARIF, annotations, and the files that we hand out for it.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod project;
+
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
+use project::Project;
 use serde_json::Value;
 
 const PODS: &str = "\
@@ -48,33 +51,13 @@ const FIXED: [(&str, &str); 3] = [
     ("203.0.113.9/28", "203.0.113.0/28"),
 ];
 
-struct Project {
-    dir: tempfile::TempDir,
-}
-
 impl Project {
     fn new() -> Self {
-        let project = Self { dir: tempfile::tempdir().unwrap() };
-        project.write("deploy/pods.yaml", PODS);
-        project.write("deploy/policies.yaml", POLICIES);
-        project
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        fs::create_dir_all(self.path(name).parent().unwrap()).unwrap();
-        fs::write(self.path(name), text).unwrap();
+        Self::with(&[("deploy/pods.yaml", PODS), ("deploy/policies.yaml", POLICIES)], Path::new("cache"))
     }
 
     fn read(&self, name: &str) -> String {
         fs::read_to_string(self.path(name)).unwrap()
-    }
-
-    fn run(&self, args: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_ciliumc")).args(args).current_dir(self.dir.path()).output().unwrap()
     }
 
     /// Standard output and error of a run that ends with this code.

@@ -5,9 +5,13 @@
     reason = "a test fails by panicking, and says on standard error why it skips"
 )]
 
+mod project;
+
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
+
+use project::Project;
 
 const PODS: &str = "\
 apiVersion: v1
@@ -45,35 +49,10 @@ spec:
   - toEndpoints: [{matchLabels: {app: web}}]
 ";
 
-struct Project {
-    dir: tempfile::TempDir,
-}
-
 impl Project {
     fn new() -> Self {
-        let project = Self { dir: tempfile::tempdir().unwrap() };
-        project.write("in/pods.yaml", PODS);
-        project.write("in/policy.yaml", &format!("{POLICY}---\n{OTHER_POLICY}"));
-        project
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        fs::create_dir_all(self.path(name).parent().unwrap()).unwrap();
-        fs::write(self.path(name), text).unwrap();
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ciliumc"));
-        command.args(args).current_dir(self.dir.path()).env("XDG_CACHE_HOME", self.path("cache"));
-        command
-    }
-
-    fn run(&self, args: &[&str]) -> Output {
-        self.command(args).output().unwrap()
+        let policies = format!("{POLICY}---\n{OTHER_POLICY}");
+        Self::with(&[("in/pods.yaml", PODS), ("in/policy.yaml", &policies)], Path::new("cache"))
     }
 
     fn entries(&self) -> Vec<String> {

@@ -8,12 +8,13 @@
 )]
 
 mod folders;
+mod project;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
+use std::process::Output;
 
 use ciliumc::clang::Toolchain;
 use ciliumc::driver::build::BuildOptions;
@@ -23,6 +24,7 @@ use ciliumc::front::FrontOptions;
 use ciliumc::resolve::Lock;
 use ciliumc::source::{self, LoadOptions};
 use folders::cases;
+use project::Project;
 
 /// Flows of a case that are sent: some cases have thousands.
 const FLOWS: usize = 60;
@@ -64,36 +66,10 @@ tests:
 - {name: nobody else, from: {not: [shop/cli, {cidr: 192.0.2.0/24}]}, to: shop/web, expect: deny}
 ";
 
-struct Project {
-    dir: tempfile::TempDir,
-}
-
 impl Project {
     fn new() -> Self {
-        let project = Self { dir: tempfile::tempdir().unwrap() };
-        project.write("in/cluster.yaml", CLUSTER);
-        project.write("in/policy.yaml", POLICY);
-        project.write("tests.yaml", TESTS);
-        project
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        fs::create_dir_all(self.path(name).parent().unwrap()).unwrap();
-        fs::write(self.path(name), text).unwrap();
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ciliumc"));
-        command.args(args).current_dir(self.dir.path()).env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"));
-        command
-    }
-
-    fn run(&self, args: &[&str]) -> Output {
-        self.command(args).output().unwrap()
+        let files = [("in/cluster.yaml", CLUSTER), ("in/policy.yaml", POLICY), ("tests.yaml", TESTS)];
+        Self::with(&files, Path::new(env!("CARGO_TARGET_TMPDIR")))
     }
 }
 

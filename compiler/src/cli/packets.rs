@@ -67,18 +67,22 @@ fn expected(outcome: u8) -> String {
     }
 }
 
+/// What becomes of one packet.
+fn becomes(reason: u8) -> String {
+    match reason {
+        0 => "passes".into(),
+        _ => format!("is dropped ({reason} {})", drop_reason::text(reason)),
+    }
+}
+
 /// One packet that an end treats otherwise.
 pub fn difference(cluster: &Cluster, difference: &Difference) -> String {
     let Difference { addresses, l4, direction, .. } = difference;
     let happened = match difference.found {
-        Found::Outcome(0) => "passes".into(),
-        Found::Outcome(reason) => format!("is dropped ({reason} {})", drop_reason::text(reason)),
+        Found::Outcome(reason) => becomes(reason),
         Found::NoEndpoint => "has no program: the bundle does not have the endpoint".into(),
     };
-    let expected = match difference.expected {
-        0 => "passes".into(),
-        reason => format!("is dropped ({reason} {})", drop_reason::text(reason)),
-    };
+    let expected = becomes(difference.expected);
     let name = cluster.endpoints.get(difference.endpoint.0 as usize).map(|endpoint| endpoint.name.as_str());
     format!(
         "packet {} -> {} {} {happened} at {} of {}; by the policy it {expected}",
