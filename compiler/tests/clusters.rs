@@ -238,6 +238,51 @@ fn policies() -> impl Strategy<Value = Vec<Vec<(&'static str, String)>>> {
     prop::collection::vec(prop::collection::vec(element(), 1..4), 1..4)
 }
 
+/// A policy of the whole cluster with these elements.
+fn clusterwide(name: &str, subject: &str, elements: &[(&'static str, String)]) -> String {
+    let mut lists = std::collections::BTreeMap::<_, Vec<&str>>::new();
+    for (list, element) in elements {
+        lists.entry(list).or_default().push(element);
+    }
+    let lists: Vec<_> = lists.into_iter().map(|(list, items)| format!("{list}: [{}]", items.join(", "))).collect();
+    format!(
+        "{{apiVersion: cilium.io/v2, kind: CiliumClusterwideNetworkPolicy, metadata: {{name: {name}}}, \
+         spec: {{{subject}, {}}}}}",
+        lists.join(", ")
+    )
+}
+
+fn option(options: &str) -> String {
+    format!(
+        "{{apiVersion: v1, kind: ConfigMap, metadata: {{name: cilium-config, namespace: kube-system}}, \
+         data: {{{options}}}}}"
+    )
+}
+
+/// Subjects of host policies, and the nodes that each selects.
+const HOSTS: [(&str, &[&str]); 3] = [
+    ("nodeSelector: {}", &["n1", "n2"]),
+    ("nodeSelector: {matchLabels: {zone: a}}", &["n1"]),
+    ("nodeSelector: {matchExpressions: [{key: zone, operator: NotIn, values: [a]}]}", &["n2"]),
+];
+
+/// Peers of hosts and of pods.
+fn peers() -> Vec<String> {
+    let pods = ["ns1", "ns2"].into_iter().flat_map(|ns| ["web-prod", "cli-test"].map(|pod| format!("pod:{ns}/{pod}")));
+    let entities = ["host", "remote-node", "health"].map(|entity| format!("entity:{entity}"));
+    pods.chain(entities).chain(ADDRESSES.map(|address| format!("ip:{address}"))).collect()
+}
+
+/// What model and tables, which must agree, say of one probe.
+fn verdict(analysis: &Analysis, lowered: &ciliumc::lower::Lowered, line: &str) -> Verdict {
+    let probe = probe::parse(line).unwrap().remove(0);
+    let model = probe::answer(&analysis.cluster, &analysis.resolved, &probe).unwrap();
+    let read = tables::answer(&analysis.cluster, lowered, &probe, model.clone());
+    assert_eq!(model.decision.verdict, read.decision.verdict, "{probe:?}");
+    assert_eq!(model.decision.rules, read.decision.rules, "{probe:?}");
+    model.decision.verdict
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
@@ -306,18 +351,102 @@ proptest! {
     }
 
     #[test]
-    fn tables_are_the_model(groups in prop::collection::vec(group(), 0..3), policies in policies()) {
-        let analysis = analyse(&generated(&groups, &policies));
+    fn tables_are_the_model(
+        groups in prop::collection::vec(group(), 0..3),
+        policies in policies(),
+        hosts in prop::collection::vec((0..HOSTS.len(), prop::collection::vec(element(), 1..4)), 0..3),
+    ) {
+        let mut documents = generated(&groups, &policies);
+        documents.push(option("enable-host-firewall: \"true\""));
+        let subjects = hosts.iter().map(|(host, elements)| (HOSTS[*host].0, elements)).enumerate();
+        documents.extend(subjects.map(|(n, (subject, elements))| clusterwide(&format!("h{n}"), subject, elements)));
+        let analysis = analyse(&documents);
         let lowered = build::lower(&analysis).unwrap();
-        for (class, tables) in analysis.resolved.classes.iter().zip(&lowered.classes) {
+        let hosts = lowered.hosts.as_deref().unwrap();
+        prop_assert_eq!(hosts.classes.len(), 2);
+        let of_hosts = analysis.resolved.hosts.iter().zip(&hosts.classes).map(|(class, tables)| (class, hosts, tables));
+        let of_pods = analysis.resolved.classes.iter().zip(&lowered.classes);
+        for (class, all, tables) in of_pods.map(|(class, tables)| (class, &lowered, tables)).chain(of_hosts) {
             for direction in Direction::ALL {
                 for &peer in analysis.resolved.identities.keys() {
                     for l4 in [79, 80, 81, 82, 83].map(|port| L4::Port(Protocol::Tcp, port)).into_iter().chain([L4::Icmp(8)]) {
                         let model = eval::decide(&analysis.resolved, class.policy(direction), Flow { peer, l4 });
-                        let read = tables::decide(&lowered, tables.direction(direction), peer, l4);
+                        let read = tables::decide(all, tables.direction(direction), peer, l4);
                         prop_assert_eq!(read.verdict, model.verdict, "{:?} {:?} {:?}", direction, peer, l4);
                         prop_assert_eq!(&read.rules, &model.rules);
                     }
+                }
+            }
+        }
+    }
+
+    /// A host with a policy is what a pod with the same policy is that the local host may not reach by itself.
+    #[test]
+    fn a_host_is_judged_as_a_pod_would_be(
+        groups in prop::collection::vec(group(), 0..3),
+        elements in prop::collection::vec(element(), 1..5),
+        host in 0..HOSTS.len(),
+        mode in prop::sample::select(vec!["default", "always", "never"]),
+    ) {
+        let (subject, selected) = HOSTS[host];
+        let options = |firewall| {
+            option(&format!("allow-localhost: policy, enable-policy: {mode}, enable-host-firewall: \"{firewall}\""))
+        };
+        let with = |policy: String, firewall| {
+            let mut documents = generated(&groups, &[]);
+            documents.retain(|document| !document.contains("kind: NetworkPolicy"));
+            documents.extend([options(firewall), policy]);
+            let analysis = analyse(&documents);
+            let lowered = build::lower(&analysis).unwrap();
+            (analysis, lowered)
+        };
+        let pods = "endpointSelector: {matchLabels: {app: web, env: prod, \"k8s:io.kubernetes.pod.namespace\": ns1}}";
+        let (pods, pod_tables) = with(clusterwide("p", pods, &elements), false);
+        let (hosts, host_tables) = with(clusterwide("p", subject, &elements), true);
+        let (off, off_tables) = with(clusterwide("p", subject, &elements), false);
+        for peer in peers() {
+            for direction in ["ingress", "egress"] {
+                for flow in ["TCP\t80", "TCP\t83", "ICMP\t8"] {
+                    let line = |endpoint: &str| format!("{endpoint}\t{direction}\t{peer}\t{flow}\n");
+                    // `ns1/web-prod` runs on n1.
+                    let pod = verdict(&pods, &pod_tables, &line("ns1/web-prod"));
+                    for node in ["n1", "n2"] {
+                        let line = line(&format!("node:{node}"));
+                        let expected = match (selected.contains(&node), mode) {
+                            (true, _) => pod,
+                            (false, "always") => Verdict::Deny,
+                            (false, _) => Verdict::Allow,
+                        };
+                        prop_assert_eq!(verdict(&hosts, &host_tables, &line), expected, "{}", line);
+                        prop_assert_eq!(verdict(&off, &off_tables, &line), Verdict::Allow, "{}", line);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Host policies, and the option, are nothing to pods.
+    #[test]
+    fn pods_do_not_see_host_policies(
+        policies in policies(),
+        elements in prop::collection::vec(element(), 1..4),
+        host in 0..HOSTS.len(),
+    ) {
+        let without = analyse(&generated(&[], &policies));
+        let mut documents = generated(&[], &policies);
+        documents.extend([option("enable-host-firewall: \"true\""), clusterwide("h", HOSTS[host].0, &elements)]);
+        let with = analyse(&documents);
+        let (without_tables, with_tables) = (build::lower(&without).unwrap(), build::lower(&with).unwrap());
+        prop_assert_eq!(with_tables.classes.len(), without_tables.classes.len());
+        prop_assert!(without_tables.hosts.is_none());
+        // A prefix that a host policy alone names is an identity more, and nothing besides.
+        for peer in peers() {
+            for direction in ["ingress", "egress"] {
+                for flow in ["TCP\t80", "TCP\t83", "ICMPv6\t139"] {
+                    let line = format!("ns1/web-prod\t{direction}\t{peer}\t{flow}\n");
+                    prop_assert_eq!(
+                        verdict(&with, &with_tables, &line), verdict(&without, &without_tables, &line), "{}", line
+                    );
                 }
             }
         }

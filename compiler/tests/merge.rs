@@ -157,7 +157,7 @@ fn the_endpoint_is_named_and_has_no_policy_in_either_direction() {
         let read = tables::answer(&analysis.cluster, &lowered, probe, model.clone());
         assert_eq!((model.decision.verdict, read.decision.verdict), (verdict, verdict), "{probe:?}");
         // What is built for such an endpoint lets nothing pass.
-        let mode = lowered.classes[model.class.0 as usize].direction(Direction::Egress).shape.mode;
+        let mode = lowered.of(model.class, Direction::Egress).unwrap().1.shape.mode;
         assert_eq!(mode == PolicyMode::DenyAll, verdict == Verdict::Error);
     }
 }

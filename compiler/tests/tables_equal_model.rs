@@ -145,6 +145,7 @@ fn resolved(policy: DirectionPolicy) -> Resolved {
             ingress: policy,
             egress: open,
         }],
+        hosts: Vec::new(),
         endpoints: Vec::new(),
     }
 }

@@ -190,7 +190,7 @@ impl Report<'_> {
     /// One end: why, every rule, and the cell of the tables that says so on a node.
     fn side(&self, side: &Side, l4: L4) -> String {
         let Analysis { cluster, resolved, .. } = self.analysis;
-        let name = &cluster.endpoints[side.endpoint.0 as usize].name;
+        let name = side.asked.name(cluster);
         let why = report::why(self.sources, cluster, &side.decision);
         let mut out = format!("{} of {name}: {}, {why}\n", side.direction.word(), side.decision.verdict.word());
         let mut rows = Vec::new();
@@ -200,6 +200,9 @@ impl Report<'_> {
         out += &rows.concat();
         if let Some(ruleset) = &side.decision.ruleset {
             out += &format!("  proxy  {}\n", l7::text(ruleset));
+        }
+        if side.asked.endpoint().is_none() {
+            return out + "  node   enforces no host policy (F-304)\n";
         }
         out + &self.cell(side, l4).map(|cell| format!("  table  {cell}\n")).unwrap_or_default()
     }
@@ -219,10 +222,10 @@ impl Report<'_> {
         format!("  {mark} {:5} {rule}: {about}{near}\n", examined.action.word())
     }
 
-    /// Where the built object reads this decision.
+    /// Where the built object reads this decision. A host has none.
     fn cell(&self, side: &Side, l4: L4) -> Option<String> {
-        let lowered = self.lowered.as_ref()?;
-        let direction = lowered.classes.get(side.class.0 as usize)?.direction(side.direction);
+        side.asked.endpoint()?;
+        let (lowered, direction) = self.lowered.as_ref()?.of(side.class, side.direction)?;
         let built = match (direction.shape.mode, direction.tables) {
             (PolicyMode::AllowAll, _) => return Some("none: the object lets everything pass".into()),
             (PolicyMode::DenyAll, _) => {
@@ -278,12 +281,12 @@ impl Report<'_> {
                 })
             });
             json!({
-                "direction": side.direction.word(), "endpoint": cluster.endpoints[side.endpoint.0 as usize].name,
+                "direction": side.direction.word(), "endpoint": side.asked.name(cluster),
                 "verdict": side.decision.verdict.word(), "reason": report::reason(side.decision.reason),
                 "audited": side.decision.audited, "auth": side.decision.auth.word(),
                 "l7": side.decision.ruleset.as_ref().map(|ruleset| l7::text(ruleset)),
                 "rules": rules, "considered": considered.collect::<Vec<_>>(),
-                "node": report::node_json(&cluster.options, &side.decision),
+                "node": side.asked.endpoint().map(|_| report::node_json(&cluster.options, &side.decision)),
                 "peerIdentity": resolved.identities.get(&side.peer).map(|identity| identity.labels.to_string()),
                 "table": self.cell(side, l4),
             })

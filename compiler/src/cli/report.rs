@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::diag::{ObjectRef, Span};
-use crate::eval::flow::End;
+use crate::eval::flow::{Asked, End};
 use crate::eval::{Considered, Decision, L4, Reason, Verdict};
 use crate::ir::options::Options;
 use crate::ir::{Cluster, Direction, EndName, RuleId, Transport};
@@ -45,6 +45,7 @@ pub fn end(cluster: &Cluster, end: End, written: Option<&EndName>) -> String {
     match (end, written) {
         (End::Endpoint(index), _) => cluster.endpoints[index.0 as usize].name.clone(),
         (End::HostPod(place), _) => cluster.host_pods.get(place).map(|pod| pod.name.clone()).unwrap_or_default(),
+        (End::Node(node), _) => Asked::Host(Some(node)).name(cluster),
         (End::Address(_) | End::Entity(_), Some(EndName::Fqdn(name))) => format!("fqdn:{name}"),
         (End::Entity(_), Some(EndName::Entity(word))) => format!("entity:{word}"),
         (End::Entity(index), _) => format!("identity:{index}"),
@@ -114,6 +115,7 @@ pub fn reason(reason: Reason) -> &'static str {
         Reason::UnknownPeer => "the peer's identity is unknown",
         Reason::Conflict => "its rules conflict, so its policy cannot be computed",
         Reason::ProtocolDisabled => "SCTP is dropped while enable-sctp is off",
+        Reason::HostIcmp6 => "the host firewall decides by the type of ICMPv6, before any policy",
     }
 }
 

@@ -89,7 +89,7 @@ fn answers(engine: Engine, analysis: &Analysis, probes: &[Probe]) -> Result<Vec<
 
 /// Every rule that selects the endpoint.
 fn considered(analysis: &Analysis, probe: &Probe, answer: &Answer) -> Vec<Considered> {
-    let policy = analysis.resolved.classes[answer.class.0 as usize].policy(probe.direction);
+    let policy = analysis.resolved.class(answer.class).policy(probe.direction);
     eval::considered(policy, Flow { peer: answer.peer, l4: answer.l4 })
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Analysis, Failure, build, question};
 use crate::eval::flow::Side;
-use crate::eval::{Decision, L4, Verdict};
+use crate::eval::{Decision, L4, Reason, Verdict};
 use crate::front::objects::TestFile;
 use crate::ir::{EndName, RuleId, fqdn};
 use crate::policy_test::{self, Input, Report};
@@ -62,12 +62,13 @@ fn one(analysis: &Analysis, file: &TestFile, check_tables: bool, witnesses_max: 
     let lowered = build::lower(analysis)?;
     let referee = |side: &Side, l4: L4| {
         let said = &side.decision;
-        let direction = lowered.classes.get(side.class.0 as usize)?.direction(side.direction);
-        let read = tables::decide(&lowered, direction, side.peer, l4);
+        let (lowered, direction) = lowered.of(side.class, side.direction)?;
+        let read = tables::decide(lowered, direction, side.peer, l4);
         let same = read.verdict == before_audit(said) && read.auth == said.auth && read.ruleset == said.ruleset;
-        let name = &cluster.endpoints[side.endpoint.0 as usize].name;
-        // Before any table the program drops a protocol that is off, and an endpoint in conflict has none.
-        let is_read = !matches!(said.reason, crate::eval::Reason::ProtocolDisabled | crate::eval::Reason::Conflict);
+        let name = side.asked.name(cluster);
+        // Before any table the program drops a protocol that is off, a host looks at types of ICMPv6, and an endpoint in
+        // conflict has none.
+        let is_read = !matches!(said.reason, Reason::ProtocolDisabled | Reason::HostIcmp6 | Reason::Conflict);
         (is_read && !same).then(|| format!("{name} {} {l4:?}: {said:?}, {read:?}", side.direction.word()))
     };
     Ok(policy_test::run(input, file, Some(&referee), witnesses_max))

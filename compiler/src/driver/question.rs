@@ -41,7 +41,7 @@ pub fn extend(analysis: &Analysis, pods: &[AssumedPod], ends: &[EndName]) -> Res
                 names.extend(unused.map(|address| (name.clone(), address)));
             }
             EndName::Labels(_) | EndName::Fqdn(_) => {}
-            EndName::Object { .. } | EndName::Address(_) | EndName::Entity(_) => {}
+            EndName::Object { .. } | EndName::Address(_) | EndName::Node(_) | EndName::Entity(_) => {}
         }
     }
     if pods.is_empty() && names.is_empty() {

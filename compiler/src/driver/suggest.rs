@@ -50,6 +50,10 @@ pub fn suggest(
     let mut edited = sources.clone();
     let mut after = None;
     for side in question.judgement.sides().filter(|side| side.decision.verdict == Verdict::Deny) {
+        if side.asked.endpoint().is_none() {
+            let name = side.asked.name(&analysis.cluster);
+            return Ok(Err(format!("{name} drops it, and what an edit of a host policy opens is not compared")));
+        }
         let other = usize::from(side.direction == crate::ir::Direction::Egress);
         let Some(peer) = peer(analysis, question.ends[other], &question.names[other]) else {
             return Ok(Err("no policy can name that peer".into()));
@@ -72,7 +76,7 @@ pub fn suggest(
             }
         }
         let Some((_, edit, tried, connectivity)) = best else {
-            let name = &analysis.cluster.endpoints[side.endpoint.0 as usize].name;
+            let name = side.asked.name(&analysis.cluster);
             let why = match side.decision.reason {
                 Reason::DenyRule => ": a rule denies it, and has to go",
                 Reason::NotEnforced
@@ -82,7 +86,8 @@ pub fn suggest(
                 | Reason::DefaultDeny
                 | Reason::UnknownPeer
                 | Reason::Conflict
-                | Reason::ProtocolDisabled => "",
+                | Reason::ProtocolDisabled
+                | Reason::HostIcmp6 => "",
             };
             return Ok(Err(format!("nothing that is added lets it pass {name}{why}")));
         };
@@ -146,6 +151,6 @@ fn peer(analysis: &Analysis, end: End, name: &EndName) -> Option<Peer> {
         (End::Address(_), EndName::Fqdn(name)) => Some(Peer::Fqdn(name.clone())),
         (End::Address(address), _) => Some(Peer::Address(address)),
         (End::Entity(_), EndName::Entity(word)) => Some(Peer::Entity(word.clone())),
-        (End::Entity(_) | End::HostPod(_), _) => None,
+        (End::Entity(_) | End::HostPod(_) | End::Node(_), _) => None,
     }
 }

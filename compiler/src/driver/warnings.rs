@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Analysis;
 use crate::diag::{Code, Diagnostic};
-use crate::ir::{AuthMode, Direction, RuleId};
+use crate::ir::options::EnablePolicy;
+use crate::ir::{AuthMode, Direction, Policy, RuleId, Subject};
 use crate::resolve::{Enforcement, Parser};
 
-/// One warning for all Services, and one for each rule, whose traffic a node does not treat as a cluster would.
+/// One warning for all Services, and one for each rule and each host policy, whose traffic a node does not treat as a
+/// cluster would.
 pub fn warnings(analysis: &Analysis) -> Vec<Diagnostic> {
-    services(analysis).into_iter().chain(rules(analysis)).collect()
+    services(analysis).into_iter().chain(rules(analysis)).chain(hosts(analysis)).collect()
 }
 
 /// Names of Services that a warning tells.
@@ -31,6 +33,26 @@ fn services(analysis: &Analysis) -> Option<Diagnostic> {
     let message = format!("service addresses are not translated: an endpoint with isolated egress cannot use {names}");
     let hint = "its egress policy is asked about the service's own address; let it address the backends";
     Some(Diagnostic::warning(Code("F-301"), first.span, message).hint(hint).object(first.object.clone()))
+}
+
+/// There is no program on the devices of the node itself: what its host policies would drop passes.
+fn hosts(analysis: &Analysis) -> Vec<Diagnostic> {
+    let cluster = &analysis.cluster;
+    // Elsewhere they have no effect in a cluster either.
+    if !cluster.options.host_firewall || cluster.options.enable_policy == EnablePolicy::Never {
+        return Vec::new();
+    }
+    let of_nodes = |policy: &&Policy| matches!(policy.subject, Subject::Nodes(_));
+    let warning = |policy: &Policy| {
+        let message = "nodes do not enforce host policies yet: this one is left out of the bundle";
+        let hint = "what it would drop at the node itself passes; guard the node by other means";
+        Diagnostic::warning(Code("F-304"), policy.span, message).hint(hint).object(policy.object.clone())
+    };
+    let always = (cluster.options.enable_policy == EnablePolicy::Always).then(|| {
+        let message = "nodes do not enforce policy for themselves yet: `enable-policy: always` does not close them";
+        Diagnostic::warning(Code("F-304"), None, message)
+    });
+    cluster.policies.iter().filter(of_nodes).map(warning).chain(always).collect()
 }
 
 /// There is no proxy and no handshake: the node drops what needs one.

@@ -8,9 +8,9 @@ use ciliumc_abi::identity::IdentityIndex;
 
 use super::l7::{Admission, admission};
 use super::probe::{self, entity};
-use super::{Decision, Flow, L4, Reason, Verdict, decide};
-use crate::ir::{Cluster, Direction, EndName, Endpoint, EndpointIndex, NodeIndex, Protocol, Requests, nearest};
-use crate::resolve::{AuthType, ClassIndex, Resolved};
+use super::{Decision, Flow, L4, Reason, Verdict, before_policy, decide, host};
+use crate::ir::{Cluster, Direction, EndName, Endpoint, EndpointIndex, NodeIndex, Requests, nearest};
+use crate::resolve::{AuthType, Holder, Resolved};
 
 /// One end of a flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -19,28 +19,62 @@ pub enum End {
     Endpoint(EndpointIndex),
     /// A pod on the host network: position in [`Cluster::host_pods`].
     HostPod(usize),
+    /// A node.
+    Node(NodeIndex),
     /// A reserved identity.
     Entity(IdentityIndex),
     /// An address of nobody in the input.
     Address(IpAddr),
 }
 
+/// Whose policy is asked at an end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Asked {
+    /// That of an endpoint.
+    Endpoint(EndpointIndex),
+    /// That of the host of a node; `None` is a node that no document describes.
+    Host(Option<NodeIndex>),
+}
+
+impl Asked {
+    /// `namespace/pod`, `kind/namespace/name` or `node:NAME`.
+    pub fn name(self, cluster: &Cluster) -> String {
+        match self {
+            Self::Endpoint(EndpointIndex(place)) => {
+                cluster.endpoints.get(place as usize).map(|endpoint| endpoint.name.clone()).unwrap_or_default()
+            }
+            Self::Host(node) => match node.and_then(|node| cluster.nodes.get(node.0 as usize)) {
+                Some(node) => format!("node:{}", node.name),
+                None => "the host of a node that the input does not describe".into(),
+            },
+        }
+    }
+
+    /// The endpoint, unless it is a host.
+    pub fn endpoint(self) -> Option<EndpointIndex> {
+        match self {
+            Self::Endpoint(endpoint) => Some(endpoint),
+            Self::Host(_) => None,
+        }
+    }
+}
+
 /// What one end says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Side {
-    /// The endpoint.
-    pub endpoint: EndpointIndex,
+    /// Whose policy is asked.
+    pub asked: Asked,
     /// Direction, seen from it.
     pub direction: Direction,
-    /// Class whose policy decided.
-    pub class: ClassIndex,
+    /// Whose policy decided, by number.
+    pub class: Holder,
     /// Identity of the other end.
     pub peer: IdentityIndex,
     /// What it decided.
     pub decision: Decision,
 }
 
-/// What both ends say. An end that is no endpoint has no say.
+/// What both ends say. An end that is no endpoint, nor a host under the host firewall, has no say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Judgement {
     /// Protocol and port.
@@ -113,6 +147,14 @@ pub enum Unknown {
     DependsOnFamily(String),
     /// The endpoint has no class.
     NoClass(String),
+    /// Several nodes may be meant, and their host policies differ.
+    WhichNode(String),
+    /// No node of the input is meant, so nobody knows its host policies.
+    NoNode(String),
+    /// Host policies select by labels of nodes, and nobody knows those of this one.
+    NoLabels(String),
+    /// Both ends are one host.
+    OneHost,
 }
 
 impl fmt::Display for Unknown {
@@ -124,6 +166,12 @@ impl fmt::Display for Unknown {
                 write!(f, "it depends on which address of {name} the flow has, of IPv4 or of IPv6")
             }
             Self::NoClass(name) => write!(f, "{name} has no class on its node"),
+            Self::WhichNode(name) => write!(f, "it depends on which node {name} is; name it: node:NAME"),
+            Self::NoNode(name) => write!(f, "no node of the input is {name}, so its host policies are unknown"),
+            Self::NoLabels(name) => {
+                write!(f, "which host policies select {name} is unknown: no Node of the input tells its labels")
+            }
+            Self::OneHost => f.write_str("both ends are one host, and what stays on it meets no policy"),
         }
     }
 }
@@ -136,16 +184,33 @@ pub fn judge(
     destination: End,
     l4: L4,
 ) -> Result<Judgement, Unknown> {
+    let firewall = cluster.options.host_firewall;
     let ask = |at: End, direction, other: End| match at {
         End::Endpoint(endpoint) => side(cluster, resolved, endpoint, direction, other, l4).map(Some),
-        End::HostPod(_) | End::Entity(_) | End::Address(_) => Ok(None),
+        End::HostPod(_) | End::Node(_) | End::Entity(_) | End::Address(_) if firewall => {
+            host::side(cluster, resolved, at, direction, other, l4)
+        }
+        End::HostPod(_) | End::Node(_) | End::Entity(_) | End::Address(_) => Ok(None),
     };
-    let egress = ask(source, Direction::Egress, destination)?;
-    let ingress = ask(destination, Direction::Ingress, source)?;
+    let (egress, ingress) = (ask(source, Direction::Egress, destination), ask(destination, Direction::Ingress, source));
+    // What an endpoint drops is dropped, whoever the host at the other end is.
+    let drops = |side: &Result<Option<Side>, Unknown>| matches!(side, Ok(Some(side)) if matches!(side.decision.verdict, Verdict::Deny | Verdict::Error));
+    let is_pod = |end: End| matches!(end, End::Endpoint(_));
+    let (egress, ingress) = match (egress, ingress) {
+        (egress, Err(_)) if drops(&egress) && !is_pod(destination) => (egress?, None),
+        (Err(_), ingress) if drops(&ingress) && !is_pod(source) => (None, ingress?),
+        (egress, ingress) => (egress?, ingress?),
+    };
     if egress.is_none() && ingress.is_none() {
-        return Err(Unknown::NoEndpoint);
+        let both = firewall && [source, destination].iter().all(|end| host::is_host(cluster, resolved, *end));
+        return Err(if both { Unknown::OneHost } else { Unknown::NoEndpoint });
     }
     Ok(Judgement { l4, egress, ingress })
+}
+
+/// Whether a policy of the input is asked at an end.
+pub fn is_asked(cluster: &Cluster, resolved: &Resolved, end: End) -> bool {
+    matches!(end, End::Endpoint(_)) || cluster.options.host_firewall && host::is_host(cluster, resolved, end)
 }
 
 /// Asks one end, on every kind of node that it may run on.
@@ -163,13 +228,10 @@ fn side(
         let class = class.ok_or_else(|| Unknown::NoClass(name()))?;
         let peer = identity(cluster, resolved, node, other, l4);
         let elsewhere = identities(cluster, resolved, other, l4);
-        let policy = resolved.classes[class.0 as usize].policy(direction);
-        let decision = match l4 {
-            L4::Port(Protocol::Sctp, _) if !cluster.options.sctp => {
-                Decision::new(Verdict::Deny, Reason::ProtocolDisabled, Vec::new())
-            }
-            L4::Port(..) | L4::Icmp(_) | L4::Icmp6(_) => decide(resolved, policy, Flow { peer, l4 }),
-        };
+        let class = Holder::Class(class);
+        let policy = resolved.class(class).policy(direction);
+        let decision =
+            before_policy(&cluster.options, class, l4).unwrap_or_else(|| decide(resolved, policy, Flow { peer, l4 }));
         if elsewhere.iter().any(|peer| decide(resolved, policy, Flow { peer: *peer, l4 }).verdict != decision.verdict)
             && decision.reason != Reason::ProtocolDisabled
         {
@@ -178,7 +240,7 @@ fn side(
         match &out {
             Some(first) if first.decision != decision => return Err(Unknown::DependsOnNode(name())),
             Some(_) => {}
-            None => out = Some(Side { endpoint, direction, class, peer, decision }),
+            None => out = Some(Side { asked: Asked::Endpoint(endpoint), direction, class, peer, decision }),
         }
     }
     out.ok_or_else(|| Unknown::NoClass(name()))
@@ -201,18 +263,25 @@ fn other_name(cluster: &Cluster, end: End) -> String {
         End::Endpoint(EndpointIndex(place)) => {
             cluster.endpoints.get(place as usize).map(|endpoint| endpoint.name.clone()).unwrap_or_default()
         }
-        End::HostPod(_) | End::Entity(_) | End::Address(_) => String::new(),
+        End::HostPod(_) | End::Node(_) | End::Entity(_) | End::Address(_) => String::new(),
     }
 }
 
 /// Identity of an end, seen from a node.
-fn identity(cluster: &Cluster, resolved: &Resolved, node: Option<NodeIndex>, end: End, l4: L4) -> IdentityIndex {
+pub(super) fn identity(
+    cluster: &Cluster,
+    resolved: &Resolved,
+    node: Option<NodeIndex>,
+    end: End,
+    l4: L4,
+) -> IdentityIndex {
     match end {
         End::Endpoint(pod) => probe::pod_identity(cluster, resolved, pod, l4),
         End::HostPod(place) => {
             let its = cluster.host_pods.get(place).and_then(|pod| pod.node);
             probe::host_pod_identity(cluster, resolved, node, its.or(Some(NodeIndex(0))))
         }
+        End::Node(its) => probe::host_pod_identity(cluster, resolved, node, Some(its)),
         End::Entity(index) => index,
         End::Address(address) => {
             let own = node.and_then(|node| cluster.nodes.get(node.0 as usize)).map(|node| &node.addresses);
@@ -234,6 +303,13 @@ pub fn find(cluster: &Cluster, names: &[(String, Vec<IpAddr>)], name: &EndName) 
         EndName::Address(address) => {
             let pods = endpoints(cluster, |endpoint| endpoint.addresses.contains(address));
             if pods.is_empty() { vec![End::Address(*address)] } else { pods }
+        }
+        EndName::Node(name) => {
+            let names = || cluster.nodes.iter().map(|node| node.name.as_str());
+            let near = || nearest(name, names()).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+            let node =
+                probe::node(cluster, name).ok_or_else(|| format!("no node `{name}` is in the input{}", near()))?;
+            vec![End::Node(node)]
         }
         EndName::Entity(word) => vec![End::Entity(IdentityIndex(
             entity(word).ok_or_else(|| format!("entity `{word}` is not one identity; an end is one of {ENTITIES}"))?,

@@ -6,6 +6,7 @@
 
 mod considered;
 pub mod flow;
+mod host;
 mod kafka;
 pub mod l7;
 pub mod near;
@@ -17,8 +18,9 @@ use std::sync::Arc;
 
 use ciliumc_abi::identity::IdentityIndex;
 
+use crate::ir::options::Options;
 use crate::ir::{Protocol, RuleId, Transport};
-use crate::resolve::{AuthType, Ruleset};
+use crate::resolve::{AuthType, Holder, Ruleset};
 
 pub use considered::{Considered, considered};
 pub use precedence::decide;
@@ -94,6 +96,8 @@ pub enum Reason {
     Conflict,
     /// SCTP without `enable-sctp`: dropped as an unknown protocol, whatever the policy.
     ProtocolDisabled,
+    /// ICMPv6 but for echo at a host with the host firewall: its type decides, whatever the policy (spec §2.19).
+    HostIcmp6,
 }
 
 /// A verdict with its reason.
@@ -122,6 +126,26 @@ impl Decision {
     /// Kind of the proxy, for a redirect.
     pub fn parser(&self) -> Option<&str> {
         self.ruleset.as_ref().map(|ruleset| ruleset.parser.word())
+    }
+}
+
+/// What is decided before any policy is asked. Audit mode and `enable-policy` change nothing about it.
+pub fn before_policy(options: &Options, at: Holder, l4: L4) -> Option<Decision> {
+    match (l4, at) {
+        (L4::Port(Protocol::Sctp, _), _) if !options.sctp => {
+            Some(Decision::new(Verdict::Deny, Reason::ProtocolDisabled, Vec::new()))
+        }
+        (L4::Icmp6(icmp_type), Holder::Host(_)) if options.host_firewall => {
+            let verdict = match icmp_type {
+                // Echo is for the policy.
+                128 | 129 => return None,
+                // Errors, and what neighbours and listeners of multicast say to each other.
+                1..=4 | 130..=136 | 141..=143 | 148..=149 | 151..=153 => Verdict::Allow,
+                _ => Verdict::Deny,
+            };
+            Some(Decision::new(verdict, Reason::HostIcmp6, Vec::new()))
+        }
+        (L4::Port(..) | L4::Icmp(_) | L4::Icmp6(_), Holder::Class(_) | Holder::Host(_)) => None,
     }
 }
 

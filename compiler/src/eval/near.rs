@@ -36,7 +36,7 @@ impl Examined {
 
 /// Every rule that selects the endpoint, also those whose peers nobody is.
 pub fn examine(cluster: &Cluster, resolved: &Resolved, side: &Side, l4: L4) -> Vec<Examined> {
-    let class = &resolved.classes[side.class.0 as usize];
+    let class = resolved.class(side.class);
     let policy = class.policy(side.direction);
     let considered = considered(policy, Flow { peer: side.peer, l4 });
     let empty = LabelSet::default();

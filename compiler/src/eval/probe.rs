@@ -5,14 +5,14 @@ use std::net::IpAddr;
 
 use ciliumc_abi::identity::{IdentityIndex, reserved};
 
-use super::{Decision, Flow, L4, Reason, Verdict, decide};
+use super::{Decision, Flow, L4, before_policy, decide, host};
 use crate::ir::{Cluster, Direction, EndpointIndex, NodeIndex, Protocol};
-use crate::resolve::{ClassIndex, Resolved};
+use crate::resolve::{ClassIndex, Holder, Resolved};
 
 /// One question, as written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Probe {
-    /// Endpoint whose policy is asked.
+    /// Endpoint whose policy is asked, or `node:NAME` for the host of a node.
     pub endpoint: String,
     /// Direction, seen from it.
     pub direction: Direction,
@@ -29,8 +29,8 @@ pub struct Probe {
 pub struct Answer {
     /// Verdict and reason.
     pub decision: Decision,
-    /// Class whose policy decided.
-    pub class: ClassIndex,
+    /// Whose policy decided.
+    pub class: Holder,
     /// Identity of the peer.
     pub peer: IdentityIndex,
     /// Protocol and port.
@@ -85,25 +85,37 @@ fn l4(protocol: &str, port: u16) -> Result<L4, String> {
 
 /// Answers one probe.
 pub fn answer(cluster: &Cluster, resolved: &Resolved, probe: &Probe) -> Result<Answer, String> {
-    let endpoint = endpoint(cluster, &probe.endpoint)
-        .ok_or_else(|| format!("endpoint `{}` is not in the input", probe.endpoint))?;
+    let (class, node) = match probe.endpoint.strip_prefix("node:") {
+        Some(name) => {
+            let node = node(cluster, name).ok_or_else(|| format!("node `{name}` is not in the input"))?;
+            (host::holder(cluster, resolved, Some(node)).map_err(|unknown| unknown.to_string())?, Some(node))
+        }
+        None => of_endpoint(cluster, resolved, &probe.endpoint)?,
+    };
+    let l4 = l4(&probe.protocol, probe.port)?;
+    let (peer, peer_text) = peer(cluster, resolved, node, &probe.peer, l4)?;
+    let decision = before_policy(&cluster.options, class, l4)
+        .unwrap_or_else(|| decide(resolved, resolved.class(class).policy(probe.direction), Flow { peer, l4 }));
+    Ok(Answer { decision, class, peer, l4, peer_text })
+}
+
+/// Class of an endpoint on its node, or on the first.
+fn of_endpoint(cluster: &Cluster, resolved: &Resolved, name: &str) -> Result<(Holder, Option<NodeIndex>), String> {
+    let endpoint = endpoint(cluster, name).ok_or_else(|| format!("endpoint `{name}` is not in the input"))?;
     let node = cluster.endpoints[endpoint.0 as usize].node.or((!cluster.nodes.is_empty()).then_some(NodeIndex(0)));
     let numbers = &resolved.endpoints[endpoint.0 as usize];
     let class = match node {
         Some(node) => numbers.classes.get(&resolved.node_variants[node.0 as usize]),
         None => numbers.classes.values().next(),
     };
-    let class = *class.ok_or_else(|| format!("endpoint `{}` has no class on its node", probe.endpoint))?;
-    let l4 = l4(&probe.protocol, probe.port)?;
-    let (peer, peer_text) = peer(cluster, resolved, node, &probe.peer, l4)?;
-    let policy = resolved.classes[class.0 as usize].policy(probe.direction);
-    let decision = match l4 {
-        L4::Port(Protocol::Sctp, _) if !cluster.options.sctp => {
-            Decision::new(Verdict::Deny, Reason::ProtocolDisabled, Vec::new())
-        }
-        _ => decide(resolved, policy, Flow { peer, l4 }),
-    };
-    Ok(Answer { decision, class, peer, l4, peer_text })
+    let class = *class.ok_or_else(|| format!("endpoint `{name}` has no class on its node"))?;
+    Ok((Holder::Class(class), node))
+}
+
+/// A node by its name.
+pub(super) fn node(cluster: &Cluster, name: &str) -> Option<NodeIndex> {
+    let place = cluster.nodes.binary_search_by(|node| node.name.as_str().cmp(name)).ok()?;
+    Some(NodeIndex(place as u32))
 }
 
 /// Where an endpoint may run: its node, or one of each kind of node, with its class there.
@@ -130,16 +142,17 @@ fn endpoint(cluster: &Cluster, name: &str) -> Option<EndpointIndex> {
     Some(EndpointIndex(place as u32))
 }
 
-/// `pod:ns/name`, `entity:NAME` or `ip:ADDR`, seen from a node.
+/// `pod:ns/name`, `node:NAME`, `entity:NAME` or `ip:ADDR`, seen from a node.
 fn peer(
     cluster: &Cluster,
     resolved: &Resolved,
-    node: Option<NodeIndex>,
+    from: Option<NodeIndex>,
     text: &str,
     l4: L4,
 ) -> Result<(IdentityIndex, String), String> {
     let labels = |index: IdentityIndex| resolved.identities.get(&index).map_or("-".into(), |i| i.labels.to_string());
-    let (kind, name) = text.split_once(':').ok_or_else(|| format!("peer `{text}` is none of pod:, entity:, ip:"))?;
+    let (kind, name) =
+        text.split_once(':').ok_or_else(|| format!("peer `{text}` is none of pod:, node:, entity:, ip:"))?;
     match kind {
         "pod" => {
             if let Some(found) = endpoint(cluster, name) {
@@ -147,7 +160,12 @@ fn peer(
             }
             let host_pod = cluster.host_pods.iter().find(|p| p.name == name);
             let host_pod = host_pod.ok_or_else(|| format!("pod `{name}` is not in the input"))?;
-            let index = host_pod_identity(cluster, resolved, node, host_pod.node.or(Some(NodeIndex(0))));
+            let index = host_pod_identity(cluster, resolved, from, host_pod.node.or(Some(NodeIndex(0))));
+            Ok((index, labels(index)))
+        }
+        "node" => {
+            let its = node(cluster, name).ok_or_else(|| format!("node `{name}` is not in the input"))?;
+            let index = host_pod_identity(cluster, resolved, from, Some(its));
             Ok((index, labels(index)))
         }
         "entity" => {
@@ -156,11 +174,11 @@ fn peer(
         }
         "ip" => {
             let address: IpAddr = name.parse().map_err(|_| format!("`{name}` is not an address"))?;
-            let own = node.map(|n| &cluster.nodes[n.0 as usize].addresses);
+            let own = from.map(|n| &cluster.nodes[n.0 as usize].addresses);
             let index = resolved.identity_of(address, own.unwrap_or(&BTreeSet::new()));
             Ok((index, labels(index)))
         }
-        other => Err(format!("peer kind `{other}` is none of pod, entity, ip")),
+        other => Err(format!("peer kind `{other}` is none of pod, node, entity, ip")),
     }
 }
 

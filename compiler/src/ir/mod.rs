@@ -114,6 +114,8 @@ impl Cluster {
 pub struct Node {
     /// Name.
     pub name: String,
+    /// Whether a document describes it: of others, which only a pod names, nobody knows the labels.
+    pub described: bool,
     /// Kubernetes labels.
     pub labels: BTreeMap<String, String>,
     /// Its addresses.

@@ -31,7 +31,7 @@ pub struct Options {
     pub enable_policy: EnablePolicy,
     /// `allow-localhost` is `always` or `auto`.
     pub allow_localhost: bool,
-    /// `enable-host-firewall`.
+    /// `enable-host-firewall`: the hosts of nodes are subjects of policies with a `nodeSelector`.
     pub host_firewall: bool,
     /// `policy-cidr-match-mode` names `nodes`.
     pub cidr_match_nodes: bool,
@@ -159,7 +159,7 @@ fn set(options: &mut Options, key: &str, value: &str) -> Result<(), String> {
                 _ => return Err(format!("`{value}` is not `nodes`")),
             }
         }
-        "enable-host-firewall" => refuse_true(value)?,
+        "enable-host-firewall" => options.host_firewall = boolean(value)?,
         "enable-node-selector-labels" => options.node_selector_labels = boolean(value)?,
         "enable-well-known-identities" => refuse_true(value)?,
         "enable-l7-proxy" => options.l7_proxy = boolean(value)?,

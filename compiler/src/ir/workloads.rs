@@ -22,6 +22,7 @@ pub fn nodes(objects: &Objects) -> Vec<Node> {
     let mut out: BTreeMap<String, Node> = BTreeMap::new();
     let empty = |name: &str| Node {
         name: name.to_string(),
+        described: false,
         labels: BTreeMap::new(),
         addresses: BTreeSet::new(),
         health: BTreeSet::new(),
@@ -30,6 +31,7 @@ pub fn nodes(objects: &Objects) -> Vec<Node> {
     for written in &objects.nodes {
         let name = &written.meta.object.name;
         let node = out.entry(name.clone()).or_insert_with(|| empty(name));
+        node.described = true;
         node.labels.extend(written.meta.labels.iter().cloned());
         node.addresses.extend(written.addresses.iter().map(|a| a.value));
         node.health.extend(&written.health);

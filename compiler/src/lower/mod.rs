@@ -23,7 +23,7 @@ use ciliumc_abi::identity::IdentityIndex;
 
 use crate::ir::options::Options;
 use crate::ir::{Direction, RuleId};
-use crate::resolve::{DirectionPolicy, Resolved, Ruleset};
+use crate::resolve::{Class, DirectionPolicy, Holder, Resolved, Ruleset};
 use factor::Factored;
 use shape::{NodeConfig, PolicyMode, Program, Shape};
 use tables::{Numbers, Tables};
@@ -46,11 +46,23 @@ pub struct Lowered {
     pub rulesets: Vec<Arc<Ruleset>>,
     /// Distinct tables.
     pub tables: Vec<Tables>,
-    /// By [`crate::resolve::ClassIndex`].
+    /// By [`crate::resolve::ClassIndex`]; of hosts by [`crate::resolve::VariantIndex`].
     pub classes: Vec<LoweredClass>,
+    /// The same of the hosts of nodes, under the host firewall alone. Nodes have no program that reads them, so they are
+    /// apart: no cause, table or shape of a bundle depends on a host policy.
+    pub hosts: Option<Box<Lowered>>,
 }
 
 impl Lowered {
+    /// One direction of whoever has a policy, beside the tables and causes that it is about.
+    pub fn of(&self, holder: Holder, direction: Direction) -> Option<(&Self, &LoweredDirection)> {
+        let (lowered, place) = match holder {
+            Holder::Class(class) => (self, class.0),
+            Holder::Host(variant) => (self.hosts.as_deref()?, variant.0),
+        };
+        Some((lowered, lowered.classes.get(place as usize)?.direction(direction)))
+    }
+
     /// The L7 rule set of a number that an action holds.
     pub fn ruleset(&self, number: u32) -> Option<&Arc<Ruleset>> {
         self.rulesets.get(number.checked_sub(1)? as usize)
@@ -119,8 +131,16 @@ pub enum LowerError {
     },
 }
 
-/// Lowers every class.
+/// Lowers every class, and under the host firewall every host.
 pub fn lower(options: &Options, resolved: &Resolved) -> Result<Lowered, LowerError> {
+    let hosts = match options.host_firewall {
+        true => Some(Box::new(lower_classes(options, resolved, &resolved.hosts)?)),
+        false => None,
+    };
+    Ok(Lowered { hosts, ..lower_classes(options, resolved, &resolved.classes)? })
+}
+
+fn lower_classes(options: &Options, resolved: &Resolved, of: &[Class]) -> Result<Lowered, LowerError> {
     let known: Vec<IdentityIndex> = resolved.identities.keys().copied().collect();
     let index_end = known.last().map_or(1, |last| last.0 + 1);
 
@@ -128,7 +148,7 @@ pub fn lower(options: &Options, resolved: &Resolved) -> Result<Lowered, LowerErr
     let mut distinct: Vec<(&DirectionPolicy, Factored)> = Vec::new();
     let mut known_policies: HashMap<&DirectionPolicy, usize> = HashMap::new();
     let mut places = Vec::new();
-    for class in &resolved.classes {
+    for class in of {
         let mut place = |direction: Direction| {
             let policy = class.policy(direction);
             *known_policies.entry(policy).or_insert_with(|| {
@@ -153,7 +173,7 @@ pub fn lower(options: &Options, resolved: &Resolved) -> Result<Lowered, LowerErr
     let mut tables: Vec<Tables> = Vec::new();
     let mut known_tables: BTreeMap<Tables, TablesIndex> = BTreeMap::new();
     let mut classes = Vec::new();
-    for (class, (ingress, egress)) in resolved.classes.iter().zip(places) {
+    for (class, (ingress, egress)) in of.iter().zip(places) {
         let mut direction = |direction: Direction, place: usize| {
             let (policy, factored) = &distinct[place];
             let program = match direction {
@@ -191,5 +211,5 @@ pub fn lower(options: &Options, resolved: &Resolved) -> Result<Lowered, LowerErr
             egress: direction(Direction::Egress, egress)?,
         });
     }
-    Ok(Lowered { node: NodeConfig::from(options), causes, rulesets, tables, classes })
+    Ok(Lowered { node: NodeConfig::from(options), causes, rulesets, tables, classes, hosts: None })
 }

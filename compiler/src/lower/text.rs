@@ -15,11 +15,15 @@ use crate::resolve::{AuthType, Items, Ruleset, TlsTerms};
 pub fn print(lowered: &Lowered) -> String {
     let mut out = String::new();
     // Writing to a String cannot fail.
-    let _ = write(lowered, &mut out);
+    let _ = write(lowered, "class", &mut out);
+    if let Some(hosts) = &lowered.hosts {
+        out += "hosts, which no bundle has\n";
+        let _ = write(hosts, "host", &mut out);
+    }
     out
 }
 
-fn write(lowered: &Lowered, out: &mut String) -> std::fmt::Result {
+fn write(lowered: &Lowered, who: &str, out: &mut String) -> std::fmt::Result {
     for (n, rules) in lowered.causes.iter().enumerate().skip(1) {
         writeln!(out, "cause {n} rules {:?}", rules.iter().map(|r| r.0).collect::<Vec<_>>())?;
     }
@@ -29,7 +33,7 @@ fn write(lowered: &Lowered, out: &mut String) -> std::fmt::Result {
     for (n, class) in lowered.classes.iter().enumerate() {
         for direction in Direction::ALL {
             let LoweredDirection { shape, tables, default_cause } = class.direction(direction);
-            write!(out, "class {n} {} {}", direction.word(), self::shape(shape))?;
+            write!(out, "{who} {n} {} {}", direction.word(), self::shape(shape))?;
             if let Some(tables) = tables {
                 write!(out, " tables {}", tables.0)?;
             }

@@ -54,5 +54,9 @@ pub fn verify(lowered: &Lowered) -> Result<(), String> {
             }
         }
     }
-    Ok(())
+    match &lowered.hosts {
+        Some(hosts) if hosts.hosts.is_some() => Err("hosts have hosts".into()),
+        Some(hosts) => verify(hosts).map_err(|problem| format!("of hosts: {problem}")),
+        None => Ok(()),
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::universe::Selected;
-use super::{Ctx, Fault, NOBODY, What, is_forced, pairs, push};
+use super::{Ctx, Fault, NOBODY, What, is_forced, push};
 use crate::diag::Diagnostic;
 use crate::eval::Verdict;
 use crate::eval::flow::{End, Judgement};
@@ -45,7 +45,7 @@ impl Ctx<'_> {
             listed.iter().flat_map(|(_, ports)| ports.iter().copied().flatten()).copied().collect();
         let mut asked = 0;
         let mut faults = Vec::new();
-        for (source, destination) in pairs(from, to) {
+        for (source, destination) in self.pairs(from, to) {
             let open = if open_is_source { source.end } else { destination.end };
             let mut here = Vec::new();
             for (ports, judged) in self.judge(source.end, destination.end, test.ports.as_deref(), &cuts) {

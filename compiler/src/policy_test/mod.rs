@@ -18,7 +18,7 @@ use universe::Selected;
 pub use universe::Universe;
 
 use crate::diag::{Code, Diagnostic, Span};
-use crate::eval::flow::{End, Judgement, Side, Unknown};
+use crate::eval::flow::{End, Judgement, Side, Unknown, is_asked};
 use crate::eval::l7::Admission;
 use crate::eval::{L4, Reason, Verdict};
 use crate::front::objects::{Expectation, Expected, Test, TestFile};
@@ -227,7 +227,7 @@ impl Ctx<'_> {
         };
         let mut asked = 0;
         let mut faults: Vec<Fault> = Vec::new();
-        for (source, destination) in pairs(from, to) {
+        for (source, destination) in self.pairs(from, to) {
             let mut here: Vec<Fault> = Vec::new();
             for (ports, judged) in self.judge(source.end, destination.end, test.ports.as_deref(), &[]) {
                 asked += 1;
@@ -284,8 +284,28 @@ impl Ctx<'_> {
             | Reason::LocalHost
             | Reason::DefaultAllow
             | Reason::Conflict
-            | Reason::ProtocolDisabled => {}
+            | Reason::ProtocolDisabled
+            | Reason::HostIcmp6 => {}
         }
+    }
+
+    /// Pairs of ends with something between them that a policy decides.
+    fn pairs<'s>(&self, from: &'s [Selected], to: &'s [Selected]) -> Vec<(&'s Selected, &'s Selected)> {
+        let Input { cluster, resolved, .. } = self.input;
+        let asked = |ends: &'s [Selected]| -> Vec<(&'s Selected, bool)> {
+            ends.iter().map(|selected| (selected, is_asked(cluster, resolved, selected.end))).collect()
+        };
+        let (from, to) = (asked(from), asked(to));
+        let meets = |(source, first): (&Selected, bool), (destination, second): (&Selected, bool)| {
+            // One pod talks to itself without any policy; replicas of it do not.
+            let is_itself = source.end == destination.end && !source.has_replicas;
+            (first || second) && !is_itself
+        };
+        let mut out = Vec::new();
+        for source in from {
+            out.extend(to.iter().filter(|destination| meets(source, **destination)).map(|(to, _)| (source.0, *to)));
+        }
+        out
     }
 
     /// Whether the policy is among those that decide: that of either end for what passes, of the one that drops else.
@@ -316,26 +336,14 @@ fn is_named(ends: &Ends) -> bool {
     }
 }
 
-/// Whether it passes because of what no policy can change.
+/// Whether it passes because the local host may always reach its endpoints.
 fn is_forced(judgement: &Judgement) -> bool {
-    judgement.sides().all(|side| side.decision.reason == Reason::LocalHost)
+    judgement.verdict() == Verdict::Allow
+        && judgement.ingress.as_ref().is_some_and(|side| side.decision.reason == Reason::LocalHost)
 }
 
 /// An end of a test that means nobody.
 const NOBODY: Code = Code("F-504");
-
-/// Pairs of ends with something between them.
-fn pairs<'s>(from: &'s [Selected], to: &'s [Selected]) -> impl Iterator<Item = (&'s Selected, &'s Selected)> {
-    let meets = |source: &Selected, destination: &Selected| {
-        let is_endpoint = |end: End| matches!(end, End::Endpoint(_));
-        // One pod talks to itself without any policy; replicas of it do not.
-        let is_itself = source.end == destination.end && !source.has_replicas;
-        (is_endpoint(source.end) || is_endpoint(destination.end)) && !is_itself
-    };
-    from.iter().flat_map(move |source| {
-        to.iter().filter(move |destination| meets(source, destination)).map(move |destination| (source, destination))
-    })
-}
 
 /// What is wrong with a verdict.
 fn wrong(judged: &Result<Judgement, Unknown>, expected: Expected, requests: Option<&Requests>) -> Option<What> {

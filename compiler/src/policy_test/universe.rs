@@ -110,7 +110,7 @@ impl<'a> Universe<'a> {
                 if let EndName::Fqdn(_) = &name.value {
                     let identities = found.iter().filter_map(|end| match end {
                         End::Address(address) => Some(End::Entity(self.input.resolved.addresses.lookup(*address))),
-                        End::Endpoint(_) | End::HostPod(_) | End::Entity(_) => None,
+                        End::Endpoint(_) | End::HostPod(_) | End::Node(_) | End::Entity(_) => None,
                     });
                     found = identities.collect();
                 }

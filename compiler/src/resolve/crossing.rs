@@ -10,7 +10,7 @@ use crate::diag::{Code, Diagnostic};
 use crate::ir::{Cluster, Direction, RuleId};
 
 /// Warns once for each pair of rules, at the redirect.
-pub fn warn(cluster: &Cluster, classes: &[Class], diagnostics: &mut Vec<Diagnostic>) {
+pub fn warn<'c>(cluster: &Cluster, classes: impl Iterator<Item = &'c Class>, diagnostics: &mut Vec<Diagnostic>) {
     let mut pairs = BTreeSet::new();
     for class in classes {
         for direction in Direction::ALL {

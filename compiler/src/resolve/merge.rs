@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::peers;
 use super::{Attributes, Parser};
-use crate::diag::{Code, Diagnostic, ObjectRef};
+use crate::diag::{Code, Diagnostic, ObjectRef, Span};
 use crate::ir::labels::{Requirement, Selector, Test};
 use crate::ir::{
     AuthMode, CidrSource, Cluster, Endpoint, Entity, FqdnSelector, Peer, Peers, Port, Ports, Protocol, Rule,
@@ -72,15 +72,31 @@ pub fn conflicts(rules: &[(RuleId, &Rule)]) -> Vec<Conflict> {
     found
 }
 
-/// Says for an endpoint what its rules disagree on.
-pub fn report(cluster: &Cluster, endpoint: &Endpoint, conflicts: &[Conflict], diagnostics: &mut Vec<Diagnostic>) {
+/// The object that an endpoint is made from.
+pub fn endpoint_object(endpoint: &Endpoint) -> ObjectRef {
     let name = endpoint.name.rsplit('/').next().unwrap_or(&endpoint.name);
-    let object =
-        ObjectRef { kind: endpoint.kind.clone(), namespace: endpoint.namespace.clone(), name: name.to_string() };
+    ObjectRef { kind: endpoint.kind.clone(), namespace: endpoint.namespace.clone(), name: name.to_string() }
+}
+
+/// A node, whose host has a policy.
+pub fn node_object(name: &str) -> ObjectRef {
+    ObjectRef { kind: "Node".into(), namespace: String::new(), name: name.to_string() }
+}
+
+/// Says for an endpoint or a node what its rules disagree on; `span` is where it is written, or the rules speak.
+pub fn report(
+    cluster: &Cluster,
+    object: &ObjectRef,
+    span: Option<Span>,
+    conflicts: &[Conflict],
+    diagnostics: &mut Vec<Diagnostic>,
+) {
     for conflict in conflicts {
+        let first = || conflict.rules.first().map(|rule| cluster.rule(*rule).span);
         let message = format!("{object}: its policy cannot be computed: {}", conflict.what);
         let hint = "make the rules agree, or let them differ in peers or ports; until then the endpoint has no policy";
-        let mut diagnostic = Diagnostic::error(conflict.code, endpoint.span, message).hint(hint).object(object.clone());
+        let mut diagnostic =
+            Diagnostic::error(conflict.code, span.or_else(first), message).hint(hint).object(object.clone());
         for &rule in &conflict.rules {
             let text = format!("{} of {}", cluster.rule(rule).path, cluster.policy_of(rule).object);
             diagnostic = diagnostic.related(cluster.rule(rule).span, text);

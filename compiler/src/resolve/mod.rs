@@ -45,6 +45,15 @@ use places::{Named, Places};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClassIndex(pub u32);
 
+/// Whose policy: a class of endpoints, or the host of a node variant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Holder {
+    /// Endpoints of a class.
+    Class(ClassIndex),
+    /// The host of nodes of a variant.
+    Host(VariantIndex),
+}
+
 /// Position in [`Resolved::variants`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct VariantIndex(pub u32);
@@ -68,6 +77,8 @@ pub struct Resolved {
     pub node_variants: Vec<VariantIndex>,
     /// Classes, sorted.
     pub classes: Vec<Class>,
+    /// Policy of the host of each variant, in the order of `variants`: open without the host firewall (spec §3.1).
+    pub hosts: Vec<Class>,
     /// By [`EndpointIndex`]: identity and classes.
     pub endpoints: Vec<ResolvedEndpoint>,
 }
@@ -90,7 +101,8 @@ pub struct Variant {
     pub host_labels: LabelSet,
 }
 
-/// What endpoints share: identity, namespace, own named ports, and node variant.
+/// What endpoints share: identity, namespace, own named ports, and node variant. The host of a variant has one too,
+/// without namespace and ports.
 #[derive(Debug, Clone)]
 pub struct Class {
     /// Identity.
@@ -108,6 +120,11 @@ pub struct Class {
 }
 
 impl Class {
+    /// Whether it is the host of its variant.
+    pub fn is_host(&self) -> bool {
+        self.identity.0 == reserved::HOST
+    }
+
     /// One direction.
     pub fn policy(&self, direction: Direction) -> &DirectionPolicy {
         match direction {
@@ -153,6 +170,11 @@ pub struct DirectionPolicy {
 }
 
 impl DirectionPolicy {
+    /// Nothing is enforced.
+    pub fn open(audit: bool) -> Self {
+        Self { enforcement: Enforcement::Open, filters: Vec::new(), tiers: Tiers::default(), audit }
+    }
+
     /// Whether everything passes: nothing is looked up then, and what is unknown passes too. A rule of a tier that
     /// denies ends that for everyone who is unknown, since nobody can tell that it is not about them.
     pub fn is_open(&self) -> bool {
@@ -306,16 +328,43 @@ pub fn resolve(cluster: &Cluster, mut lock: Lock, diagnostics: &mut Vec<Diagnost
         }
     }
     for (endpoint, conflicts) in conflicting {
-        merge::report(cluster, &cluster.endpoints[endpoint.0 as usize], &conflicts, diagnostics);
+        let endpoint = &cluster.endpoints[endpoint.0 as usize];
+        merge::report(cluster, &merge::endpoint_object(endpoint), Some(endpoint.span), &conflicts, diagnostics);
+    }
+    let mut hosts = Vec::new();
+    for (variant, of_host) in (0..).map(VariantIndex).zip(&variants) {
+        let (host, conflicts) =
+            policy::host(cluster, &policies, variant, &of_host.host_labels, &all_ports, &mut peers, &mut unresolved);
+        hosts.push(host);
+        if conflicts.is_empty() {
+            continue;
+        }
+        for (node, _) in cluster.nodes.iter().zip(&node_variants).filter(|(_, of)| **of == variant) {
+            merge::report(cluster, &merge::node_object(&node.name), None, &conflicts, diagnostics);
+        }
+        if cluster.nodes.is_empty() {
+            merge::report(cluster, &merge::node_object("host"), None, &conflicts, diagnostics);
+        }
     }
     tiers::warn_ties(cluster, &classes, diagnostics);
-    crossing::warn(cluster, &classes, diagnostics);
+    crossing::warn(cluster, classes.iter().chain(&hosts), diagnostics);
     policy::warn_unresolved(cluster, &unresolved, diagnostics);
     policy::warn_filtered_keys(cluster, &filter, &node_filter, diagnostics);
 
     let host_indices = places.host_indices(cluster);
     let areas = named.areas.clone();
-    Ok(Resolved { identities, lock, addresses, areas, host_indices, variants, node_variants, classes, endpoints })
+    Ok(Resolved {
+        identities,
+        lock,
+        addresses,
+        areas,
+        host_indices,
+        variants,
+        node_variants,
+        classes,
+        hosts,
+        endpoints,
+    })
 }
 
 /// Why a cluster cannot be resolved.
@@ -330,6 +379,22 @@ pub enum ResolveError {
 }
 
 impl Resolved {
+    /// Whoever has a policy, with it.
+    pub fn class(&self, holder: Holder) -> &Class {
+        match holder {
+            Holder::Class(class) => &self.classes[class.0 as usize],
+            Holder::Host(variant) => &self.hosts[variant.0 as usize],
+        }
+    }
+
+    /// The labels that selectors of subjects are held against.
+    pub fn subject_labels(&self, class: &Class) -> Option<&LabelSet> {
+        match class.is_host() {
+            true => self.variants.get(class.variant.0 as usize).map(|variant| &variant.host_labels),
+            false => self.identities.get(&class.identity).map(|identity| &identity.labels),
+        }
+    }
+
     /// Identity of an address, seen from a node whose own addresses are given.
     pub fn identity_of(&self, address: IpAddr, own: &BTreeSet<IpAddr>) -> IdentityIndex {
         if own.contains(&address) {

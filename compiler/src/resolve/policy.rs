@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use ciliumc_abi::identity::IdentityIndex;
+use ciliumc_abi::identity::{IdentityIndex, reserved};
 
 use super::label_filter::LabelFilter;
 use super::merge::{self, Conflict};
@@ -66,9 +66,10 @@ pub fn class<'a>(
     peers: &mut Resolver<'a>,
     unresolved: &mut Unresolved,
 ) -> (Class, Vec<Conflict>) {
+    let is_host = key.identity.0 == reserved::HOST;
     let near = [None, Some(key.namespace.as_str())].into_iter().filter_map(|namespace| policies.get(&namespace));
     let mut selecting: Vec<PolicyIndex> =
-        near.flatten().copied().filter(|index| applies(&cluster.policies[index.0 as usize], labels)).collect();
+        near.flatten().copied().filter(|index| applies(&cluster.policies[index.0 as usize], is_host, labels)).collect();
     selecting.sort_unstable();
     let own_ports = {
         let mut out = AllNamedPorts::new();
@@ -115,25 +116,47 @@ pub fn class<'a>(
     (class, conflicts)
 }
 
-/// The policies that select the endpoints of a class, of every tier.
+/// Builds the class of the host of a node variant. Without the host firewall everything passes there (spec §3.1), and
+/// tiers are never about it (spec §6.1).
+pub fn host<'a>(
+    cluster: &'a Cluster,
+    policies: &ByNamespace<'_>,
+    variant: VariantIndex,
+    labels: &LabelSet,
+    all_ports: &AllNamedPorts,
+    peers: &mut Resolver<'a>,
+    unresolved: &mut Unresolved,
+) -> (Class, Vec<Conflict>) {
+    let identity = IdentityIndex(reserved::HOST);
+    // The host is in no namespace and has no container ports, so it resolves no name on ingress.
+    let key = ClassKey { identity, namespace: String::new(), named_ports: BTreeSet::new(), variant };
+    if cluster.options.host_firewall {
+        return class(cluster, policies, key, labels, all_ports, peers, unresolved);
+    }
+    let ClassKey { identity, namespace, named_ports, variant } = key;
+    let open = || DirectionPolicy::open(cluster.options.audit);
+    (Class { identity, namespace, named_ports, variant, ingress: open(), egress: open() }, Vec::new())
+}
+
+/// The policies that select the endpoints of a class, or the host, of every tier.
 pub fn selecting<'c>(
     cluster: &'c Cluster,
     resolved: &'c Resolved,
     class: &'c Class,
 ) -> impl Iterator<Item = PolicyIndex> + 'c {
-    let labels = resolved.identities.get(&class.identity).map(|identity| &identity.labels);
+    let (labels, is_host) = (resolved.subject_labels(class), class.is_host());
     let is_near = |policy: &Policy| policy.namespace.as_ref().is_none_or(|namespace| *namespace == class.namespace);
     let policies = cluster.policies.iter().zip(0..);
     policies
-        .filter(move |(policy, _)| is_near(policy) && labels.is_some_and(|labels| applies(policy, labels)))
+        .filter(move |(policy, _)| is_near(policy) && labels.is_some_and(|labels| applies(policy, is_host, labels)))
         .map(|(_, index)| PolicyIndex(index))
 }
 
-/// Spec §0.7, for an endpoint in the policy's namespace.
-pub(super) fn applies(policy: &Policy, labels: &LabelSet) -> bool {
-    match &policy.subject {
-        Subject::Endpoints(selector) => selector.matches(labels),
-        Subject::Nodes(_) => false,
+/// Spec §0.7, for an endpoint in the policy's namespace, or for a host.
+pub(super) fn applies(policy: &Policy, is_host: bool, labels: &LabelSet) -> bool {
+    match (&policy.subject, is_host) {
+        (Subject::Endpoints(selector), false) | (Subject::Nodes(selector), true) => selector.matches(labels),
+        (Subject::Endpoints(_), true) | (Subject::Nodes(_), false) => false,
     }
 }
 
@@ -151,11 +174,12 @@ fn direction_policy<'a>(
     let audit = cluster.options.audit;
     let enforcement = enforcement(cluster, direction, rules, labels);
     if enforcement == Enforcement::Open {
-        return DirectionPolicy { enforcement, filters: Vec::new(), tiers: Tiers::default(), audit };
+        return DirectionPolicy::open(audit);
     }
     let mut filters = Vec::new();
-    // Spec §3.4: an ordinary allow for the local host, towards the endpoint only.
-    if direction == Direction::Ingress && cluster.options.allow_localhost {
+    // Spec §3.4: an ordinary allow for the local host, towards the endpoint only, and none in the host's own map (§2.3).
+    let is_host = key.identity.0 == reserved::HOST;
+    if direction == Direction::Ingress && cluster.options.allow_localhost && !is_host {
         filters.push(L4Filter {
             rule: None,
             action: RuleAction::Allow,

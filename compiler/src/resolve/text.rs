@@ -42,8 +42,13 @@ fn write(cluster: &Cluster, resolved: &Resolved, out: &mut String) -> std::fmt::
         let classes: Vec<_> = numbers.classes.iter().map(|(v, c)| format!("{} on variant {}", c.0, v.0)).collect();
         writeln!(out, "endpoint {} identity {} class {}", endpoint.name, numbers.identity, classes.join(", "))?;
     }
-    for (n, class) in resolved.classes.iter().enumerate() {
-        writeln!(out, "class {n} identity {} variant {}", class.identity, class.variant.0)?;
+    // Without the host firewall hosts have nothing to say.
+    let hosts = if cluster.options.host_firewall { resolved.hosts.as_slice() } else { &[] };
+    for (n, class) in resolved.classes.iter().enumerate().chain(hosts.iter().enumerate()) {
+        match class.is_host() {
+            true => writeln!(out, "host of variant {n}")?,
+            false => writeln!(out, "class {n} identity {} variant {}", class.identity, class.variant.0)?,
+        }
         for direction in Direction::ALL {
             let policy = class.policy(direction);
             let enforcement = match &policy.enforcement {

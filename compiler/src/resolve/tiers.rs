@@ -114,7 +114,7 @@ impl<'a> Resolver<'a> {
         }
         let cluster = self.cluster;
         for (tier, .., policy) in self.policies.clone() {
-            if !applies(&cluster.policies[policy.0 as usize], labels) {
+            if !applies(&cluster.policies[policy.0 as usize], false, labels) {
                 continue;
             }
             let list = match tier {

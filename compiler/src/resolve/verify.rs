@@ -48,7 +48,14 @@ pub fn verify(cluster: &Cluster, resolved: &Resolved) -> Result<(), String> {
             }
         }
     }
-    for (n, class) in resolved.classes.iter().enumerate() {
+    let own = |(n, host): (usize, &super::Class)| host.is_host() && host.variant.0 as usize == n;
+    if resolved.hosts.len() != resolved.variants.len() || !resolved.hosts.iter().enumerate().all(own) {
+        return Err("a host has another variant's policy".into());
+    }
+    if resolved.classes.iter().any(super::Class::is_host) {
+        return Err("a class of endpoints is the host's".into());
+    }
+    for (n, class) in resolved.classes.iter().chain(&resolved.hosts).enumerate() {
         for direction in Direction::ALL {
             let policy = class.policy(direction);
             let has_policy = !matches!(policy.enforcement, Enforcement::Open | Enforcement::Conflict);

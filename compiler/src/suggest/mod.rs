@@ -158,8 +158,9 @@ impl Ctx<'_> {
     fn policy(&self, resolved: &Resolved, isolating: RuleId) -> Option<Edit> {
         let span = self.cluster.policy_of(isolating).span;
         let file = self.sources.file(span.file)?;
-        let endpoint = &self.cluster.endpoints[self.denied.side.endpoint.0 as usize];
-        let Peer::Pods { namespace, labels } = pods(self.cluster, resolved, self.denied.side.endpoint) else {
+        let index = self.denied.side.asked.endpoint()?;
+        let endpoint = &self.cluster.endpoints[index.0 as usize];
+        let Peer::Pods { namespace, labels } = pods(self.cluster, resolved, index) else {
             return None;
         };
         let direction = self.denied.side.direction.word();

@@ -71,10 +71,11 @@ pub fn decide(lowered: &Lowered, direction: &LoweredDirection, peer: IdentityInd
 /// The model's answer with verdict, reason, rules, proxy and authentication taken from the tables.
 pub fn answer(cluster: &Cluster, lowered: &Lowered, probe: &Probe, model: Answer) -> Answer {
     // Before any table: the datapath drops a protocol that is switched off, and there are no tables without a policy.
-    if matches!(model.decision.reason, Reason::ProtocolDisabled | Reason::Conflict) {
+    if matches!(model.decision.reason, Reason::ProtocolDisabled | Reason::HostIcmp6 | Reason::Conflict) {
         return model;
     }
-    let direction = lowered.classes[model.class.0 as usize].direction(probe.direction);
+    // Without the host firewall a host has neither policy nor tables.
+    let Some((lowered, direction)) = lowered.of(model.class, probe.direction) else { return model };
     let read = decide(lowered, direction, model.peer, model.l4);
     let audited = read.verdict == Verdict::Deny && cluster.options.audit;
     let reason = match (direction.shape.mode, read.verdict, read.rules.is_empty()) {

@@ -107,6 +107,7 @@ fn resolved(first: bool) -> Resolved {
             ingress: direction(peer, ingress),
             egress: direction(peer, egress),
         }],
+        hosts: Vec::new(),
         endpoints: Vec::new(),
     }
 }

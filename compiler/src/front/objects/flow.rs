@@ -99,6 +99,8 @@ pub enum EndName {
     Labels(AssumedPod),
     /// `ip:ADDRESS`.
     Address(IpAddr),
+    /// `node:NAME`.
+    Node(String),
     /// `entity:NAME`.
     Entity(String),
     /// `fqdn:NAME`, in lower case.

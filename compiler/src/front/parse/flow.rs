@@ -20,10 +20,10 @@ const KINDS: [(&str, &str); 9] = [
     ("deployments", "deployment"),
 ];
 
-/// `[KIND/]NAMESPACE/NAME`, `labels:k=v,..`, `ip:ADDRESS`, `entity:NAME`, `fqdn:NAME`, or `pod:NAMESPACE/NAME`.
+/// `[KIND/]NAMESPACE/NAME`, `labels:k=v,..`, `ip:ADDRESS`, `node:NAME`, `entity:NAME`, `fqdn:NAME`, or `pod:NAMESPACE/NAME`.
 pub fn end(text: &str) -> Result<EndName, Wrong> {
     let (kind, rest) = match text.split_once(':') {
-        Some((kind @ ("labels" | "ip" | "entity" | "fqdn" | "pod"), rest)) => (kind, rest),
+        Some((kind @ ("labels" | "ip" | "node" | "entity" | "fqdn" | "pod"), rest)) => (kind, rest),
         // An IPv6 address has colons of its own.
         Some(_) | None => ("", text),
     };
@@ -31,6 +31,10 @@ pub fn end(text: &str) -> Result<EndName, Wrong> {
     let end = match kind {
         "labels" => labels(rest).map(EndName::Labels),
         "ip" => ip_address(rest).map(EndName::Address),
+        "node" => match rest {
+            "" => Err(Wrong::whole(rest, "the name of the node is missing")),
+            name => Ok(EndName::Node(name.to_owned())),
+        },
         "entity" => match rest {
             "" => Err(Wrong::whole(rest, "the entity is missing: write entity:world")),
             word => Ok(EndName::Entity(word.to_owned())),
@@ -62,7 +66,7 @@ fn object(text: &str) -> Result<EndName, Wrong> {
                 return Ok(EndName::Address(address));
             }
             let message = "an end of a flow is `namespace/pod`, `kind/namespace/name`, `labels:key=value`, `ip:address`, \
-                           `entity:name` or `fqdn:name`";
+                           `node:name`, `entity:name` or `fqdn:name`";
             return Err(Wrong::whole(text, message));
         }
     };
@@ -141,12 +145,19 @@ mod tests {
         assert_eq!(end("deploy/shop/cart"), object(Some("deployment")));
         assert_eq!(end("StatefulSet/shop/cart"), object(Some("statefulset")));
         assert_eq!(end("fd00::1"), Ok(EndName::Address("fd00::1".parse().unwrap())));
+        assert_eq!(end("node:n1.eu"), Ok(EndName::Node("n1.eu".into())));
         assert_eq!(end("fqdn:A.io."), Ok(EndName::Fqdn("a.io".into())));
         let Ok(EndName::Labels(pod)) = end("labels:app=x,ns=y") else { panic!("no labels") };
         assert_eq!((pod.namespace.as_str(), pod.labels["app"].as_str()), ("y", "x"));
-        for (bad, offset) in
-            [("cart", 0), ("a/b/c/d", 0), ("Shop/cart", 0), ("labels:app", 7), ("labels:a=b,c=-", 13), ("ip:1.2.x", 7)]
-        {
+        for (bad, offset) in [
+            ("cart", 0),
+            ("a/b/c/d", 0),
+            ("Shop/cart", 0),
+            ("labels:app", 7),
+            ("labels:a=b,c=-", 13),
+            ("ip:1.2.x", 7),
+            ("node:", 5),
+        ] {
             assert_eq!(end(bad).map_err(|wrong| wrong.offset), Err(offset), "{bad}");
         }
     }

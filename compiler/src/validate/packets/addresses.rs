@@ -83,8 +83,12 @@ impl<'a> Addressing<'a> {
                 let own = self.image.identity_of(&endpoint.name).unwrap_or(IdentityIndex(0));
                 self.make(end, IdentityIndex(0), own)
             }
-            End::HostPod(place) => {
-                let node = cluster.host_pods.get(place).and_then(|pod| pod.node);
+            End::HostPod(_) | End::Node(_) => {
+                let node = match end {
+                    End::HostPod(place) => cluster.host_pods.get(place).and_then(|pod| pod.node),
+                    End::Node(node) => Some(node),
+                    End::Endpoint(_) | End::Entity(_) | End::Address(_) => None,
+                };
                 let node = node.and_then(|node| cluster.nodes.get(node.0 as usize));
                 let known = one_of_each(node.into_iter().flat_map(|node| node.addresses.iter().copied()));
                 if known.is_empty() { self.make_for(end, index) } else { known }

@@ -22,7 +22,7 @@ use image::{Image, Key};
 use super::node;
 use crate::bundle::Bundle;
 use crate::eval::L4;
-use crate::eval::flow::{End, Judgement, Side};
+use crate::eval::flow::{Asked, End, Judgement, Side};
 use crate::exec::frames::{self, Addresses};
 use crate::exec::{LoadError, Loaded, Loader};
 use crate::ir::{Cluster, Direction, EndpointIndex, NodeIndex, Protocol};
@@ -75,6 +75,8 @@ impl Sent {
 pub enum Unsent {
     /// The ends have no addresses of one family, or the protocol is of the other one.
     Family,
+    /// Host policies alone decide, which nodes do not enforce.
+    Host,
 }
 
 impl Unsent {
@@ -82,6 +84,7 @@ impl Unsent {
     pub fn text(self) -> &'static str {
         match self {
             Self::Family => "the ends have no addresses of one family",
+            Self::Host => "host policies alone decide, and nodes enforce none",
         }
     }
 }
@@ -176,6 +179,11 @@ pub fn run(input: Input<'_>, groups: &[Vec<Flow<'_>>]) -> Result<Vec<Sent>, Pack
     let mut asks: BTreeMap<Key, Vec<Ask>> = BTreeMap::new();
     for ((group, flows), sent) in groups.iter().enumerate().zip(&mut out) {
         for flow in flows {
+            // A host has no program: nothing is said of its side.
+            if flow.judgement.sides().all(|side| side.asked.endpoint().is_none()) {
+                *sent.unsent.entry(Unsent::Host).or_default() += 1;
+                continue;
+            }
             let pairs = addressing.pairs(flow);
             if pairs.is_empty() {
                 *sent.unsent.entry(Unsent::Family).or_default() += 1;
@@ -183,11 +191,12 @@ pub fn run(input: Input<'_>, groups: &[Vec<Flow<'_>>]) -> Result<Vec<Sent>, Pack
             for addresses in pairs {
                 let mut frame = Frame { group, addresses, l4: flow.l4, expected: 0, differs: false };
                 for side in flow.judgement.sides() {
+                    let Some(endpoint) = side.asked.endpoint() else { continue };
+                    let direction = side.direction;
                     let expected = node::passes(&input.cluster.options, &side.decision).err().unwrap_or(0);
                     if frame.expected == 0 {
                         frame.expected = expected;
                     }
-                    let (endpoint, direction) = (side.endpoint, side.direction);
                     let Some((key, identity)) = key(input, &image, side)? else {
                         frame.differs = true;
                         let (l4, found) = (flow.l4, Found::NoEndpoint);
@@ -245,7 +254,7 @@ fn differs(program: &mut Loaded, frame: &Frame, ask: &Ask) -> Result<Option<u8>,
 
 /// The program of an end, with the endpoint's numeric identity; `None` when the bundle does not have the endpoint.
 fn key(input: Input<'_>, image: &Image<'_>, side: &Side) -> Result<Option<(Key, u32)>, PacketError> {
-    let endpoint = input.cluster.endpoints.get(side.endpoint.0 as usize);
+    let endpoint = side.asked.endpoint().and_then(|endpoint| input.cluster.endpoints.get(endpoint.0 as usize));
     let endpoint = endpoint.ok_or_else(|| PacketError::Damaged("an endpoint is not in the cluster".into()))?;
     let node = node_of(input, side).and_then(|node| input.cluster.nodes.get(node.0 as usize));
     image.key(&endpoint.name, node.map(|node| node.name.as_str()), side.direction)
@@ -253,8 +262,11 @@ fn key(input: Input<'_>, image: &Image<'_>, side: &Side) -> Result<Option<(Key, 
 
 /// The node that an end was judged on.
 fn node_of(input: Input<'_>, side: &Side) -> Option<NodeIndex> {
-    let own = input.cluster.endpoints.get(side.endpoint.0 as usize)?.node;
-    let variant = input.resolved.classes.get(side.class.0 as usize)?.variant;
+    let own = match side.asked {
+        Asked::Endpoint(endpoint) => input.cluster.endpoints.get(endpoint.0 as usize)?.node,
+        Asked::Host(node) => node,
+    };
+    let variant = input.resolved.class(side.class).variant;
     let first = || input.resolved.node_variants.iter().position(|of| *of == variant);
     own.or_else(|| first().map(|node| NodeIndex(node as u32)))
 }

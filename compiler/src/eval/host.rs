@@ -1,0 +1,184 @@
+//! The host of a node as an end of a flow, under the host firewall (spec §2.3): which node it is, and what its policy says.
+//!
+//! Each end is judged on its own node: the local host beside a pod on that pod's, another node on its own. Where several
+//! nodes may be meant, all of them have to say the same. What is forwarded between a pod and the outside has no host as an
+//! end, and nothing here is asked about it.
+
+use std::collections::BTreeSet;
+
+use ciliumc_abi::identity::{IdentityIndex, reserved};
+
+use super::flow::{self, Asked, End, Side, Unknown};
+use super::{Flow, L4, before_policy, decide, probe};
+use crate::ir::labels::Selector;
+use crate::ir::{Cluster, Direction, NodeIndex, Subject};
+use crate::resolve::{Holder, Resolved, VariantIndex};
+
+/// Nodes that an end may be; none of them is `None`, a node that no document describes.
+type Nodes = Vec<Option<NodeIndex>>;
+
+/// Whether an end is the host of some node: the node itself, or a pod on its network.
+pub fn is_host(cluster: &Cluster, resolved: &Resolved, end: End) -> bool {
+    match end {
+        End::Endpoint(_) => false,
+        End::HostPod(_) | End::Node(_) => true,
+        End::Entity(index) => is_local(resolved, index) || is_remote(resolved, index),
+        End::Address(address) => cluster.nodes.iter().any(|node| node.addresses.contains(&address)),
+    }
+}
+
+/// The host of a node as a holder of a policy. Of a node that no document describes nobody knows which host policies
+/// select it, unless none of them asks for a label.
+pub(super) fn holder(cluster: &Cluster, resolved: &Resolved, node: Option<NodeIndex>) -> Result<Holder, Unknown> {
+    let of_node = node.and_then(|node| Some((cluster.nodes.get(node.0 as usize)?, node)));
+    let is_described = of_node.is_some_and(|(node, _)| node.described);
+    if !is_described && cluster.options.host_firewall && asks_labels(cluster) {
+        return Err(Unknown::NoLabels(Asked::Host(node).name(cluster)));
+    }
+    let variant = of_node.and_then(|(_, node)| resolved.node_variants.get(node.0 as usize).copied());
+    Ok(Holder::Host(variant.unwrap_or(VariantIndex(0))))
+}
+
+/// Whether a host policy selects some nodes and not all.
+fn asks_labels(cluster: &Cluster) -> bool {
+    let asks = |selector: &Selector| selector.requirements.iter().any(|r| r.source.as_deref() != Some("reserved"));
+    cluster.policies.iter().any(|policy| match &policy.subject {
+        Subject::Nodes(selector) => asks(selector),
+        Subject::Endpoints(_) => false,
+    })
+}
+
+/// What the host at one end says; `None` where no host policy is asked: the end is no host, or both are the same one.
+pub(super) fn side(
+    cluster: &Cluster,
+    resolved: &Resolved,
+    at: End,
+    direction: Direction,
+    other: End,
+    l4: L4,
+) -> Result<Option<Side>, Unknown> {
+    let Some(nodes) = nodes(cluster, resolved, at, other)? else { return Ok(None) };
+    let others = fixed(cluster, resolved, other);
+    let mut out: Option<Side> = None;
+    let mut stays = false;
+    for node in nodes {
+        // What stays on one host passes no device of it.
+        if is_host(cluster, resolved, other) && others.as_ref().is_some_and(|others| *others == [node]) {
+            stays = true;
+            continue;
+        }
+        let class = holder(cluster, resolved, node)?;
+        let peer = flow::identity(cluster, resolved, node, other, l4);
+        let decision = before_policy(&cluster.options, class, l4)
+            .unwrap_or_else(|| decide(resolved, resolved.class(class).policy(direction), Flow { peer, l4 }));
+        match &out {
+            Some(first) if first.decision != decision => return Err(depends(cluster, at, other)),
+            Some(_) => {}
+            None => out = Some(Side { asked: Asked::Host(node), direction, class, peer, decision }),
+        }
+    }
+    if stays && out.as_ref().is_some_and(|side| side.decision.verdict != super::Verdict::Allow) {
+        return Err(depends(cluster, at, other));
+    }
+    Ok(out)
+}
+
+fn depends(cluster: &Cluster, at: End, other: End) -> Unknown {
+    match (at, other) {
+        (End::Entity(index), End::Endpoint(pod)) if index.0 == reserved::HOST => {
+            Unknown::DependsOnNode(Asked::Endpoint(pod).name(cluster))
+        }
+        (End::HostPod(place), _) => {
+            Unknown::DependsOnNode(cluster.host_pods.get(place).map(|pod| pod.name.clone()).unwrap_or_default())
+        }
+        (End::Entity(index), _) => Unknown::WhichNode(word(index)),
+        (End::Endpoint(_) | End::Node(_) | End::Address(_), _) => Unknown::WhichNode("the host".into()),
+    }
+}
+
+fn word(index: IdentityIndex) -> String {
+    match index.0 {
+        reserved::HOST => "host".into(),
+        reserved::REMOTE_NODE => "remote-node".into(),
+        reserved::KUBE_APISERVER => "kube-apiserver".into(),
+        other => format!("identity {other}"),
+    }
+}
+
+/// The nodes that a host may be beside another end, one of each kind; `None` where it is no host.
+fn nodes(cluster: &Cluster, resolved: &Resolved, at: End, other: End) -> Result<Option<Nodes>, Unknown> {
+    if !is_host(cluster, resolved, at) {
+        return Ok(None);
+    }
+    if let Some(fixed) = fixed(cluster, resolved, at) {
+        return Ok(Some(fixed));
+    }
+    let End::Entity(index) = at else { return Ok(Some(kinds(cluster, resolved, |_| true))) };
+    let around = fixed(cluster, resolved, other);
+    if is_local(resolved, index) {
+        // The local host of a node is itself, that of a pod the node below it.
+        return Ok(match other {
+            End::Endpoint(_) => around,
+            End::HostPod(_) | End::Node(_) | End::Address(_) if around.is_some() => None,
+            End::Entity(other) if is_local(resolved, other) => None,
+            End::HostPod(_) | End::Node(_) | End::Address(_) | End::Entity(_) => {
+                Some(kinds(cluster, resolved, |_| true))
+            }
+        });
+    }
+    let own = match around.as_deref() {
+        Some([Some(own)]) => Some(*own),
+        Some(_) | None => None,
+    };
+    let numeric = |index: IdentityIndex| resolved.identities.get(&index).map(|identity| identity.numeric);
+    let found = kinds(cluster, resolved, |node| {
+        let addresses = &cluster.nodes[node.0 as usize].addresses;
+        let has = addresses.iter().any(|address| numeric(resolved.addresses.lookup(*address)) == numeric(index));
+        Some(node) != own && (has || addresses.is_empty() && index.0 == reserved::REMOTE_NODE)
+    });
+    let is_subject = |subject: &Subject| matches!(subject, Subject::Nodes(_));
+    match found.is_empty() {
+        // Whatever its labels are, no policy is about it.
+        true if !cluster.policies.iter().any(|policy| is_subject(&policy.subject)) => Ok(Some(vec![None])),
+        true => Err(Unknown::NoNode(word(index))),
+        false => Ok(Some(found)),
+    }
+}
+
+/// The nodes of an end that the input places: the one that it is or runs on, or all kinds that a pod may run on.
+fn fixed(cluster: &Cluster, resolved: &Resolved, end: End) -> Option<Nodes> {
+    match end {
+        End::Endpoint(pod) => {
+            Some(probe::placements(cluster, resolved, pod).into_iter().map(|(node, _)| node).collect())
+        }
+        End::HostPod(place) => cluster.host_pods.get(place)?.node.map(|node| vec![Some(node)]),
+        End::Node(node) => Some(vec![Some(node)]),
+        End::Address(address) => {
+            let place = cluster.nodes.iter().position(|node| node.addresses.contains(&address))?;
+            Some(vec![Some(NodeIndex(place as u32))])
+        }
+        End::Entity(_) => None,
+    }
+}
+
+/// One node of each variant, described ones apart from others; without any node the one that nobody described.
+fn kinds(cluster: &Cluster, resolved: &Resolved, is_meant: impl Fn(NodeIndex) -> bool) -> Nodes {
+    if cluster.nodes.is_empty() {
+        return vec![None];
+    }
+    let mut known = BTreeSet::new();
+    let nodes = (0..).map(NodeIndex).zip(&cluster.nodes).zip(&resolved.node_variants);
+    let meant = nodes.filter(|((node, _), _)| is_meant(*node));
+    meant
+        .filter(|((_, node), variant)| known.insert((node.described, **variant)))
+        .map(|((node, _), _)| Some(node))
+        .collect()
+}
+
+fn is_local(resolved: &Resolved, index: IdentityIndex) -> bool {
+    resolved.identities.get(&index).is_some_and(|identity| identity.numeric.0 == reserved::HOST)
+}
+
+fn is_remote(resolved: &Resolved, index: IdentityIndex) -> bool {
+    resolved.identities.get(&index).is_some_and(|identity| identity.labels.has_reserved("remote-node"))
+}
