@@ -34,7 +34,7 @@ type Passing = BTreeMap<(String, String), BTreeSet<(Transport, u16, u16)>>;
 fn passing(analysis: &Analysis, faults: &[Fault]) -> Passing {
     let name = |end: End| match end {
         End::Endpoint(EndpointIndex(n)) => Some(analysis.cluster.endpoints[n as usize].name.clone()),
-        End::HostPod(_) | End::Entity(_) | End::Address(_) => None,
+        End::HostPod(_) | End::Node(_) | End::Entity(_) | End::Address(_) => None,
     };
     let mut spans: BTreeMap<(String, String), Vec<PortSpan>> = BTreeMap::new();
     for fault in faults {

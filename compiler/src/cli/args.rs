@@ -248,11 +248,12 @@ pub enum FailOn {
                   ciliumc trace deploy/ --probes probes.tsv\n  \
                   printf 'shop/cart\\tingress\\tpod:shop/web\\tTCP\\t7070\\n' | ciliumc trace deploy/ --probes -\n\n\
                   An end is `namespace/pod`, `kind/namespace/name`, `labels:key=value,..[,ns=NAMESPACE]` (those that have \
-                  the labels, or else a pod that had them), `ip:ADDRESS`, `entity:NAME` or `fqdn:NAME`.\n\n\
+                  the labels, or else a pod that had them), `ip:ADDRESS`, `node:NAME`, `entity:NAME` or \
+                  `fqdn:NAME`. With `enable-host-firewall` a node is judged by its host policies.\n\n\
                   A probe is a line of five fields separated by tabs:\n  \
-                  endpoint   namespace/pod, or deployment/namespace/name\n  \
+                  endpoint   namespace/pod, deployment/namespace/name, or node:NAME for the host of a node\n  \
                   direction  ingress or egress, seen from the endpoint\n  \
-                  peer       pod:ns/name, entity:NAME or ip:ADDRESS\n  \
+                  peer       pod:ns/name, node:NAME, entity:NAME or ip:ADDRESS\n  \
                   proto      TCP, UDP, SCTP, ICMP or ICMPv6\n  \
                   dport      destination port, or the ICMP type"
 )]

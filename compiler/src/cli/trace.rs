@@ -7,7 +7,7 @@ use super::{flow, inputs, report};
 use crate::driver::{self, Analysis, Failure};
 use crate::eval::probe::{self, Answer, Probe};
 use crate::eval::{self, Considered, Flow, Verdict};
-use crate::resolve::Lock;
+use crate::resolve::{Holder, Lock};
 use crate::source::{self, SourceMap};
 
 /// Runs the command.
@@ -142,7 +142,11 @@ fn row(sources: &SourceMap, analysis: &Analysis, probe: &Probe, answer: &Result<
         "endpoint": probe.endpoint, "direction": probe.direction.word(), "peer": probe.peer,
         "protocol": probe.protocol, "port": probe.port,
         "verdict": verdict(answer), "l7": l7(answer), "auth": auth(answer),
-        "node": answer.as_ref().ok().map(|a| report::node_json(&analysis.cluster.options, &a.decision)),
+        "node": answer.as_ref().ok().and_then(|a| match a.class {
+            Holder::Class(_) => Some(report::node_json(&analysis.cluster.options, &a.decision)),
+            // Nodes enforce no host policy.
+            Holder::Host(_) => None,
+        }),
         "audited": answer.as_ref().is_ok_and(|a| a.decision.audited),
         "reason": match answer {
             Ok(answer) => report::reason(answer.decision.reason).to_string(),

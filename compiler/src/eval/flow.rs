@@ -149,8 +149,6 @@ pub enum Unknown {
     NoClass(String),
     /// Several nodes may be meant, and their host policies differ.
     WhichNode(String),
-    /// No node of the input is meant, so nobody knows its host policies.
-    NoNode(String),
     /// Host policies select by labels of nodes, and nobody knows those of this one.
     NoLabels(String),
     /// Both ends are one host.
@@ -167,7 +165,6 @@ impl fmt::Display for Unknown {
             }
             Self::NoClass(name) => write!(f, "{name} has no class on its node"),
             Self::WhichNode(name) => write!(f, "it depends on which node {name} is; name it: node:NAME"),
-            Self::NoNode(name) => write!(f, "no node of the input is {name}, so its host policies are unknown"),
             Self::NoLabels(name) => {
                 write!(f, "which host policies select {name} is unknown: no Node of the input tells its labels")
             }

@@ -14,7 +14,7 @@ use crate::ir::labels::Selector;
 use crate::ir::{Cluster, Direction, NodeIndex, Subject};
 use crate::resolve::{Holder, Resolved, VariantIndex};
 
-/// Nodes that an end may be; none of them is `None`, a node that no document describes.
+/// Nodes that an end may be; `None` is one that the input does not have.
 type Nodes = Vec<Option<NodeIndex>>;
 
 /// Whether an end is the host of some node: the node itself, or a pod on its network.
@@ -57,7 +57,7 @@ pub(super) fn side(
     other: End,
     l4: L4,
 ) -> Result<Option<Side>, Unknown> {
-    let Some(nodes) = nodes(cluster, resolved, at, other)? else { return Ok(None) };
+    let Some(nodes) = nodes(cluster, resolved, at, other) else { return Ok(None) };
     let others = fixed(cluster, resolved, other);
     let mut out: Option<Side> = None;
     let mut stays = false;
@@ -106,25 +106,33 @@ fn word(index: IdentityIndex) -> String {
 }
 
 /// The nodes that a host may be beside another end, one of each kind; `None` where it is no host.
-fn nodes(cluster: &Cluster, resolved: &Resolved, at: End, other: End) -> Result<Option<Nodes>, Unknown> {
+fn nodes(cluster: &Cluster, resolved: &Resolved, at: End, other: End) -> Option<Nodes> {
     if !is_host(cluster, resolved, at) {
-        return Ok(None);
+        return None;
+    }
+    let of_entity = match at {
+        End::Entity(index) => Some(index),
+        End::Endpoint(_) | End::HostPod(_) | End::Node(_) | End::Address(_) => None,
+    };
+    // The local host of a node is itself.
+    if matches!(other, End::Entity(other) if is_local(resolved, other))
+        && of_entity.is_none_or(|index| is_local(resolved, index))
+    {
+        return None;
     }
     if let Some(fixed) = fixed(cluster, resolved, at) {
-        return Ok(Some(fixed));
+        return Some(fixed);
     }
-    let End::Entity(index) = at else { return Ok(Some(kinds(cluster, resolved, |_| true))) };
+    let Some(index) = of_entity else { return Some(kinds(cluster, resolved, |_| true)) };
     let around = fixed(cluster, resolved, other);
     if is_local(resolved, index) {
-        // The local host of a node is itself, that of a pod the node below it.
-        return Ok(match other {
+        // That of a pod is the node below it.
+        return match other {
             End::Endpoint(_) => around,
-            End::HostPod(_) | End::Node(_) | End::Address(_) if around.is_some() => None,
-            End::Entity(other) if is_local(resolved, other) => None,
-            End::HostPod(_) | End::Node(_) | End::Address(_) | End::Entity(_) => {
-                Some(kinds(cluster, resolved, |_| true))
-            }
-        });
+            End::HostPod(_) | End::Node(_) => None,
+            End::Address(_) if around.is_some() => None,
+            End::Address(_) | End::Entity(_) => Some(kinds(cluster, resolved, |_| true)),
+        };
     }
     let own = match around.as_deref() {
         Some([Some(own)]) => Some(*own),
@@ -136,13 +144,7 @@ fn nodes(cluster: &Cluster, resolved: &Resolved, at: End, other: End) -> Result<
         let has = addresses.iter().any(|address| numeric(resolved.addresses.lookup(*address)) == numeric(index));
         Some(node) != own && (has || addresses.is_empty() && index.0 == reserved::REMOTE_NODE)
     });
-    let is_subject = |subject: &Subject| matches!(subject, Subject::Nodes(_));
-    match found.is_empty() {
-        // Whatever its labels are, no policy is about it.
-        true if !cluster.policies.iter().any(|policy| is_subject(&policy.subject)) => Ok(Some(vec![None])),
-        true => Err(Unknown::NoNode(word(index))),
-        false => Ok(Some(found)),
-    }
+    Some(if found.is_empty() { vec![None] } else { found })
 }
 
 /// The nodes of an end that the input places: the one that it is or runs on, or all kinds that a pod may run on.
@@ -161,7 +163,7 @@ fn fixed(cluster: &Cluster, resolved: &Resolved, end: End) -> Option<Nodes> {
     }
 }
 
-/// One node of each variant, described ones apart from others; without any node the one that nobody described.
+/// One node of each variant, described ones apart from others; of an input without nodes the one that it does not have.
 fn kinds(cluster: &Cluster, resolved: &Resolved, is_meant: impl Fn(NodeIndex) -> bool) -> Nodes {
     if cluster.nodes.is_empty() {
         return vec![None];

@@ -129,6 +129,9 @@ impl Decision {
     }
 }
 
+/// Types of ICMPv6 at which a host begins to treat them otherwise (spec §2.19).
+pub const HOST_ICMP6: [u16; 12] = [1, 5, 128, 129, 130, 137, 141, 144, 148, 150, 151, 154];
+
 /// What is decided before any policy is asked. Audit mode and `enable-policy` change nothing about it.
 pub fn before_policy(options: &Options, at: Holder, l4: L4) -> Option<Decision> {
     match (l4, at) {

@@ -1,6 +1,6 @@
 //! Which rules are covered by others, over all endpoints that they bind.
 //!
-//! In: the filters of every class. Out: for each rule, in how many places it has a filter, and in how many of them all of
+//! In: the filters of every class and every host. Out: for each rule, in how many places it has a filter, and in how many of them all of
 //! its filters are redundant, overshadowed, moot or idle. What is so everywhere is a finding.
 
 use std::collections::BTreeMap;
@@ -71,7 +71,8 @@ impl Cover {
 /// Compares the rules of each class, by [`RuleId`].
 pub fn covers(cluster: &Cluster, resolved: &Resolved) -> Vec<Cover> {
     let mut out = vec![Cover::default(); cluster.rules.len()];
-    for class in &resolved.classes {
+    // Without the host firewall hosts have no filters.
+    for class in resolved.classes.iter().chain(&resolved.hosts) {
         for direction in Direction::ALL {
             place(cluster, direction, class.policy(direction), &mut out);
         }

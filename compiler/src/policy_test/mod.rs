@@ -22,7 +22,7 @@ use crate::eval::flow::{End, Judgement, Side, Unknown, is_asked};
 use crate::eval::l7::Admission;
 use crate::eval::{L4, Reason, Verdict};
 use crate::front::objects::{Expectation, Expected, Test, TestFile};
-use crate::ir::{Cluster, EndName, Ends, Peers, PortSpan, Ports, Requests, RuleId};
+use crate::ir::{Cluster, EndName, Ends, Peers, PortSpan, Ports, Requests, RuleId, Subject};
 use crate::resolve::Resolved;
 
 /// What is asked.
@@ -161,9 +161,11 @@ pub fn run(input: Input<'_>, file: &TestFile, referee: Option<Referee<'_>>, witn
     ctx.report
 }
 
-/// Rules that tests can exercise.
+/// Rules that tests can exercise: those of host policies under the host firewall alone.
 pub fn rules(cluster: &Cluster) -> BTreeSet<RuleId> {
-    cluster.rules().map(|(id, _)| id).collect()
+    let is_inert =
+        |id: RuleId| !cluster.options.host_firewall && matches!(cluster.policy_of(id).subject, Subject::Nodes(_));
+    cluster.rules().map(|(id, _)| id).filter(|id| !is_inert(*id)).collect()
 }
 
 struct Ctx<'a> {

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{Input, Judged};
-use crate::eval::L4;
-use crate::eval::flow::{End, judge};
+use crate::eval::flow::{End, is_asked, judge};
+use crate::eval::{HOST_ICMP6, L4};
 use crate::ir::{Direction, PortSpan, Transport};
-use crate::resolve::{ClassIndex, DirectionPolicy, L4Match};
+use crate::resolve::{DirectionPolicy, Holder, L4Match, VariantIndex};
 
 /// Ports at which runs begin, by protocol.
 type Starts = BTreeMap<Transport, BTreeSet<u16>>;
@@ -14,7 +14,7 @@ type Starts = BTreeMap<Transport, BTreeSet<u16>>;
 /// Asks flows run by run; what a policy's filters cut is kept.
 pub struct Pieces<'a> {
     input: Input<'a>,
-    starts: HashMap<(ClassIndex, Direction), Starts>,
+    starts: HashMap<(Holder, Direction), Starts>,
 }
 
 impl<'a> Pieces<'a> {
@@ -44,11 +44,12 @@ impl<'a> Pieces<'a> {
             add(&mut starts, cut.transport, cut.first, cut.last);
         }
         for (end, direction) in [(source, Direction::Egress), (destination, Direction::Ingress)] {
-            let End::Endpoint(endpoint) = end else { continue };
-            let resolved = self.input.resolved;
-            for class in resolved.endpoints[endpoint.0 as usize].classes.values() {
-                let policy = resolved.classes[class.0 as usize].policy(direction);
-                let own = self.starts.entry((*class, direction)).or_insert_with(|| self::starts(policy));
+            for holder in self.holders(end) {
+                let policy = self.input.resolved.class(holder).policy(direction);
+                let own = self.starts.entry((holder, direction)).or_insert_with(|| self::starts(policy));
+                if let Holder::Host(_) = holder {
+                    starts.entry(Transport::Icmp6).or_default().extend(HOST_ICMP6);
+                }
                 for (transport, ports) in own.iter() {
                     starts.entry(*transport).or_default().extend(ports);
                 }
@@ -68,6 +69,21 @@ impl<'a> Pieces<'a> {
             }
         }
         out
+    }
+
+    /// Whose policies may be asked at an end.
+    fn holders(&self, end: End) -> Vec<Holder> {
+        let Input { cluster, resolved, .. } = self.input;
+        match end {
+            End::Endpoint(endpoint) => {
+                resolved.endpoints[endpoint.0 as usize].classes.values().copied().map(Holder::Class).collect()
+            }
+            // Which node it is depends on the other end; runs that are too short cost time alone.
+            End::HostPod(_) | End::Node(_) | End::Entity(_) | End::Address(_) if is_asked(cluster, resolved, end) => {
+                (0..resolved.hosts.len() as u32).map(VariantIndex).map(Holder::Host).collect()
+            }
+            End::HostPod(_) | End::Node(_) | End::Entity(_) | End::Address(_) => Vec::new(),
+        }
     }
 
     /// Every port of every protocol that can pass at all.

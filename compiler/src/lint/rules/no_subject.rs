@@ -1,8 +1,10 @@
-//! CL001: a policy selects no endpoint.
+//! CL001: a policy selects no endpoint, or under the host firewall no node.
 
+use crate::ir::Subject;
 use crate::lint::Finding;
 use crate::lint::emptiness::{self, Emptiness, words};
 use crate::lint::facts::Facts;
+use crate::resolve::Variant;
 
 pub fn check(facts: &Facts<'_>) -> Vec<Finding> {
     let subjects = emptiness::all(facts).into_iter().filter(|unmatched| unmatched.rule.is_none());
@@ -23,5 +25,23 @@ pub fn check(facts: &Facts<'_>) -> Vec<Finding> {
             Emptiness::Near { .. } | Emptiness::Namespace { .. } | Emptiness::HostNetwork(_) => None,
         }
     };
-    subjects.filter_map(finding).collect()
+    subjects.filter_map(finding).chain(nodes(facts)).collect()
+}
+
+/// Host policies that select none of the nodes, where documents describe all of them.
+fn nodes<'a>(facts: &'a Facts<'_>) -> impl Iterator<Item = Finding> + 'a {
+    let cluster = facts.cluster;
+    let known = cluster.options.host_firewall && cluster.nodes.iter().all(|node| node.described);
+    let policies = cluster.policies.iter().filter(move |_| known && !cluster.nodes.is_empty());
+    policies.filter_map(|policy| {
+        let Subject::Nodes(selector) = &policy.subject else { return None };
+        let is_selected = |variant: &Variant| selector.matches(&variant.host_labels);
+        if facts.resolved.variants.iter().any(is_selected) || facts.is_explained(selector) {
+            return None;
+        }
+        let place = selector.requirements.iter().find_map(|requirement| requirement.span).unwrap_or(policy.span);
+        let message = "no node that the input describes has the labels that the policy selects";
+        let hint = "the policy constrains nobody; correct the labels, or remove the policy";
+        Some(Finding::new(place, &policy.object, message).hint(hint))
+    })
 }
