@@ -8,6 +8,7 @@
 use std::fs;
 use std::path::PathBuf;
 
+use ciliumc::connectivity::diff::{self, Cause, Version};
 use ciliumc::diag::Severity;
 use ciliumc::driver::{self, Analysis, build, connectivity, policy_test, warnings};
 use ciliumc::eval::flow::{self, Judgement, Unknown};
@@ -283,6 +284,40 @@ fn connectivity_says_what_it_leaves_out() {
     assert_eq!(reported(&ON.replace("true", "false"), &[WORKERS]), 0);
     assert_eq!(reported(&ON.replace("data: {", "data: {enable-policy: always, "), &[]), 1);
     assert_eq!(reported(&ON.replace("data: {", "data: {enable-policy: never, "), &[EVERY]), 0);
+}
+
+/// What an edit of a host policy changes is not compared, and nobody says that it has no effect.
+#[test]
+fn an_edited_host_policy_is_a_difference() {
+    let read = |option: &str, policies: &[&str]| {
+        let mut documents = vec![option];
+        documents.extend(policies);
+        let sources = SourceMap::from_texts([("a.yaml", documents.join("\n---\n"))]);
+        let semantics = connectivity::Semantics::Cilium;
+        let (connectivity, _) = connectivity::connect(&sources, &FrontOptions::default(), semantics).unwrap();
+        (sources, connectivity)
+    };
+    let off = ON.replace("true", "false");
+    let edited = WORKERS.replace("22", "23");
+    let said = |old: (&str, &[&str]), new: (&str, &[&str])| {
+        let (old, new) = (read(old.0, old.1), read(new.0, new.1));
+        let version = |(sources, connectivity)| Version { connectivity, sources };
+        let diff = diff::diff(version((&old.0, &old.1)), version((&new.0, &new.1)));
+        let words = |causes: &[Cause<'_>]| -> Vec<String> {
+            causes.iter().map(|cause| format!("{} {}", cause.rule.object.name, cause.edit.word())).collect()
+        };
+        (words(&diff.of_hosts), words(&diff.without_effect))
+    };
+    let one = |text: &str| (vec![text.to_owned()], vec![]);
+    assert_eq!(said((ON, &[WORKERS]), (ON, &[WORKERS])), (vec![], vec![]));
+    assert_eq!(said((ON, &[WORKERS]), (ON, &[WORKERS, EVERY])), one("every added"));
+    assert_eq!(said((ON, &[WORKERS, EVERY]), (ON, &[WORKERS])), one("every removed"));
+    assert_eq!(said((ON, &[WORKERS]), (ON, &[&edited])), one("workers policy changed"));
+    // The option alone.
+    assert_eq!(said((&off, &[EVERY]), (ON, &[EVERY])), one("every changed"));
+    assert_eq!(said((ON, &[EVERY]), (&off, &[EVERY])), one("every changed"));
+    // While it is off nothing of it matters.
+    assert_eq!(said((&off, &[WORKERS]), (&off, &[WORKERS, EVERY])), (vec![], vec!["every added".to_owned()]));
 }
 
 /// Tests ask hosts too, from model and tables, and count the rules of host policies.

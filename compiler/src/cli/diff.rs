@@ -38,7 +38,9 @@ pub fn run(args: &DiffArgs) -> Result<u8, Failure> {
         | (DiffClass::Widened, Class::Narrowed | Class::WorkloadOnly)
         | (DiffClass::Narrowed, Class::Widened | Class::WorkloadOnly) => false,
     };
-    Ok(u8::from(diff.rows.iter().any(is_finding)))
+    // Nobody knows what they change, so they count whatever is asked for.
+    let of_hosts = args.fail_on != DiffClass::None && !diff.of_hosts.is_empty();
+    Ok(u8::from(of_hosts || diff.rows.iter().any(is_finding)))
 }
 
 /// The files of both versions.
@@ -66,7 +68,8 @@ fn text(sources: Sources<'_>, diff: &Diff<'_>) -> String {
         out.extend(row.causes.iter().map(|cause| format!("  by     {}\n", self::cause(sources, cause))));
     }
     out.extend(diff.without_effect.iter().map(|cause| format!("no effect {}\n", self::cause(sources, cause))));
-    out + &format!("{}\n", summary(&diff.rows))
+    out.extend(diff.of_hosts.iter().map(|cause| format!("not compared {}\n", self::cause(sources, cause))));
+    out + &format!("{}\n", summary(diff))
 }
 
 fn sources_of(row: &Row<'_>) -> String {
@@ -97,11 +100,17 @@ fn ends(all: &[Party], selector: Option<&str>) -> String {
 }
 
 /// `2 widened, 1 narrowed`.
-fn summary(rows: &[Row<'_>]) -> String {
+fn summary(diff: &Diff<'_>) -> String {
+    let rows = &diff.rows;
     let classes = [Class::Widened, Class::Narrowed, Class::Changed, Class::L7, Class::WorkloadOnly];
     let counts = classes.map(|class| (rows.iter().filter(|row| row.class == class).count(), class.word()));
     let counts = counts.into_iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}"));
-    let counts: Vec<String> = counts.collect();
+    let of_hosts = match diff.of_hosts.len() {
+        0 => None,
+        1 => Some("1 host policy edited, not compared".to_owned()),
+        count => Some(format!("{count} host policies edited, not compared")),
+    };
+    let counts: Vec<String> = counts.chain(of_hosts).collect();
     if counts.is_empty() { "no difference".into() } else { counts.join(", ") }
 }
 
@@ -142,7 +151,7 @@ fn cause(sources: Sources<'_>, cause: &Cause<'_>) -> String {
 /// For a comment on a pull request; the marker lets CI find its comment again.
 fn markdown(sources: Sources<'_>, diff: &Diff<'_>) -> String {
     let rows = &diff.rows;
-    let mut out = format!("<!-- ciliumc-diff:v1 -->\n### Network policy: {}\n", summary(rows));
+    let mut out = format!("<!-- ciliumc-diff:v1 -->\n### Network policy: {}\n", summary(diff));
     if !rows.is_empty() {
         out += "\n| | From | To | Gained | Lost | For example | Caused by |\n|-|-|-|-|-|-|-|\n";
         for row in rows {
@@ -162,6 +171,10 @@ fn markdown(sources: Sources<'_>, diff: &Diff<'_>) -> String {
         out += "\nPolicies that were edited without effect:\n\n";
     }
     out.extend(diff.without_effect.iter().map(|cause| format!("- `{}`\n", self::cause(sources, cause))));
+    if !diff.of_hosts.is_empty() {
+        out += "\nHost policies that were edited; what that changes is not compared:\n\n";
+    }
+    out.extend(diff.of_hosts.iter().map(|cause| format!("- `{}`\n", self::cause(sources, cause))));
     out
 }
 
@@ -197,8 +210,10 @@ fn json(sources: Sources<'_>, diff: &Diff<'_>, semantics: &str) -> Value {
     });
     let rows: Vec<Value> = rows.collect();
     let without_effect: Vec<Value> = diff.without_effect.iter().map(cause).collect();
+    let of_hosts: Vec<Value> = diff.of_hosts.iter().map(cause).collect();
     json!({
         "schema": "ciliumc/diff/v1", "semantics": semantics, "rows": rows, "withoutEffect": without_effect,
+        "hostPolicies": of_hosts,
     })
 }
 

@@ -155,7 +155,7 @@ fn rules(provenance: &Provenance) -> (Vec<RuleRef>, SourceMap) {
         let file = FileId(files.binary_search(&rule.file.as_str()).unwrap_or_default() as u32);
         let line = rule.line.saturating_sub(1);
         let span = Span { file, start: line, end: line };
-        RuleRef { object, path: rule.path.clone(), action: None, span, policy: span }
+        RuleRef { object, path: rule.path.clone(), action: None, span, policy: span, of_hosts: false }
     });
     (rules.collect(), SourceMap::of_lines(files.iter().copied()))
 }

@@ -10,7 +10,8 @@ use super::pairs::{self, End, Rows};
 use super::ports::Transport;
 use super::{Connectivity, Party, RuleRef, factored};
 use crate::ir::labels::LabelSet;
-use crate::ir::{Cluster, Direction, Endpoint};
+use crate::ir::options::EnablePolicy;
+use crate::ir::{Cluster, Direction, Endpoint, Subject};
 use crate::lower::factor::factor;
 use crate::resolve::{ClassIndex, DirectionPolicy, Enforcement, Resolved};
 
@@ -61,12 +62,14 @@ fn world<'a>(cluster: &Cluster, resolved: &'a Resolved) -> World<'a> {
 
 /// Rules by their ids.
 fn rules(cluster: &Cluster) -> Vec<RuleRef> {
+    let hosts_act = cluster.options.host_firewall && cluster.options.enable_policy != EnablePolicy::Never;
     let reference = |(id, rule): (_, &crate::ir::Rule)| RuleRef {
         object: cluster.policy_of(id).object.clone(),
         path: rule.path.clone(),
         action: Some(rule.action),
         span: rule.span,
         policy: cluster.policy_of(id).span,
+        of_hosts: hosts_act && matches!(cluster.policy_of(id).subject, Subject::Nodes(_)),
     };
     cluster.rules().map(reference).collect()
 }

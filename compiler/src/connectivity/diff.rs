@@ -138,6 +138,8 @@ pub struct Diff<'a> {
     pub rows: Vec<Row<'a>>,
     /// One rule of each policy that was edited and is behind no row.
     pub without_effect: Vec<Cause<'a>>,
+    /// One rule of each host policy that was edited: what that changes is not compared.
+    pub of_hosts: Vec<Cause<'a>>,
 }
 
 /// Compares two versions.
@@ -146,7 +148,9 @@ pub fn diff<'a>(old: Version<'a>, new: Version<'a>) -> Diff<'a> {
     let mut requests = Requests::default();
     let differ = |before: Option<&Ports>, after: Option<&Ports>| difference(before, after, &edits, &mut requests);
     let differing = align::pairs(old.connectivity, new.connectivity, differ);
-    let without_effect = without_effect(&edits, differing.iter().map(|(.., difference)| &*difference.behind));
+    let behind = differing.iter().map(|(.., difference)| &*difference.behind);
+    let (of_hosts, without_effect) =
+        without_row(&edits, behind).into_iter().partition(|cause: &Cause<'_>| cause.rule.of_hosts);
     let differing = align::merge_ranges(differing, |a, b| a.seen == b.seen);
     let selections = Selections::new(old.connectivity.labels.iter().chain(&new.connectivity.labels));
     let mut rows: Vec<Row<'a>> = group(differing)
@@ -164,17 +168,23 @@ pub fn diff<'a>(old: Version<'a>, new: Version<'a>) -> Diff<'a> {
         })
         .collect();
     rows.sort_by(|a, b| (a.class, &a.sources, &a.destinations).cmp(&(b.class, &b.sources, &b.destinations)));
-    Diff { rows, without_effect }
+    Diff { rows, without_effect, of_hosts }
 }
 
-fn without_effect<'a, 'd>(edits: &Edits<'a>, behind: impl Iterator<Item = &'d Behind>) -> Vec<Cause<'a>> {
+/// One rule of each policy that was edited and is behind no row; of a host policy that acts in one version alone, the rule
+/// of that version.
+fn without_row<'a, 'd>(edits: &Edits<'a>, behind: impl Iterator<Item = &'d Behind>) -> Vec<Cause<'a>> {
     let effective: Behind = behind.flatten().copied().collect();
     let effective: BTreeSet<&ObjectRef> =
         effective.iter().filter_map(|&(index, is_new)| edits.of(index, is_new)).map(|(rule, _)| &rule.object).collect();
     let mut out: BTreeMap<&ObjectRef, Cause<'a>> = BTreeMap::new();
     for (rule, edit, is_new) in edits.all() {
         if !matches!(edit, Edit::Kept | Edit::Unknown) && !effective.contains(&rule.object) {
-            out.insert(&rule.object, Cause { rule, is_new, edit });
+            let cause = Cause { rule, is_new, edit };
+            let known = out.entry(&rule.object).or_insert(cause);
+            if rule.of_hosts || !known.rule.of_hosts {
+                *known = cause;
+            }
         }
     }
     out.into_values().collect()

@@ -100,9 +100,13 @@ struct Texts<'a> {
 impl<'a> Texts<'a> {
     fn new(version: Version<'a>) -> Self {
         let rules = version.connectivity.rules.iter();
-        let text = |span| text(version.sources, span);
+        // A host policy that begins or ceases to act is another one.
+        let text = |rule: &RuleRef, span| match rule.of_hosts {
+            true => format!("of hosts: {}", text(version.sources, span)),
+            false => text(version.sources, span),
+        };
         let all: Vec<Text<'a>> =
-            rules.map(|rule| Text { rule, own: text(rule.span), policy: text(rule.policy) }).collect();
+            rules.map(|rule| Text { rule, own: text(rule, rule.span), policy: text(rule, rule.policy) }).collect();
         Self {
             rules: all.iter().map(|text| (&text.rule.object, text.own.clone())).collect(),
             policies: all.iter().map(|text| (&text.rule.object, text.policy.clone())).collect(),

@@ -164,7 +164,14 @@ impl<'a> Ctx<'a> {
 
     fn reference(&mut self, policy: &NetworkPolicy, path: String, span: crate::diag::Span) -> RuleIndex {
         let action = Some(RuleAction::Allow);
-        self.rules.push(RuleRef { object: policy.meta.object.clone(), path, action, span, policy: policy.meta.span });
+        self.rules.push(RuleRef {
+            object: policy.meta.object.clone(),
+            path,
+            action,
+            span,
+            policy: policy.meta.span,
+            of_hosts: false,
+        });
         RuleIndex(self.rules.len() as u32 - 1)
     }
 

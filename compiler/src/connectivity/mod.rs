@@ -104,6 +104,8 @@ pub struct RuleRef {
     pub span: Span,
     /// The policy that it belongs to.
     pub policy: Span,
+    /// It binds hosts of nodes, which are no parties with policies of their own: no pair tells what it does.
+    pub of_hosts: bool,
 }
 
 /// Who may talk to whom.
