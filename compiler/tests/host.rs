@@ -183,6 +183,34 @@ fn a_node_that_nobody_can_tell_is_no_guess() {
     );
 }
 
+/// Pods of a DaemonSet on the host network are wherever it runs.
+#[test]
+fn pods_on_the_network_of_any_node() {
+    let set = "{apiVersion: apps/v1, kind: DaemonSet, metadata: {name: set, namespace: shop}, spec: {selector: \
+               {matchLabels: {app: set}}, template: {metadata: {labels: {app: set}}, spec: {hostNetwork: true, \
+               containers: [{name: c, image: x}]}}}}";
+    let depends = "unknown: it depends on the node that daemonset/shop/set runs on";
+    let set_to = |analysis: &Analysis, to: &str| said(analysis, &format!("daemonset/shop/set -> {to}"));
+    let analysis = documents(ON, &[WORKERS, set]);
+    assert_eq!(set_to(&analysis, "shop/cli tcp/81"), depends);
+    assert_eq!(set_to(&analysis, "shop/cli tcp/80"), "allow node:n1 shop/cli");
+    assert_eq!(set_to(&analysis, "ip:192.0.2.1 tcp/80"), depends);
+    // On another node than n1 it is denied there, on n1 itself nothing is asked.
+    assert_eq!(
+        set_to(&analysis, "node:n1 tcp/22"),
+        "unknown: it depends on which node the host is; name it: node:NAME"
+    );
+    assert_eq!(said(&analysis, "node:n2 -> daemonset/shop/set tcp/22"), depends);
+    // As another node it may come in, and on its own it may.
+    let analysis = documents(ON, &[EVERY, set]);
+    assert_eq!(set_to(&analysis, "node:n1 tcp/22"), "allow node:n2 node:n1");
+    assert_eq!(
+        set_to(&analysis, "entity:host tcp/22"),
+        "unknown: both ends are one host, and what stays on it meets no policy"
+    );
+    assert_eq!(said(&analysis, "ip:192.0.2.1 -> daemonset/shop/set tcp/22"), "deny node:n1");
+}
+
 #[test]
 fn a_node_without_a_document_has_unknown_labels() {
     let web = pod("web", "n9", "");

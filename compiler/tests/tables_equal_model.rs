@@ -146,6 +146,7 @@ fn resolved(policy: DirectionPolicy) -> Resolved {
             egress: open,
         }],
         hosts: Vec::new(),
+        host_labels_matter: false,
         endpoints: Vec::new(),
     }
 }

@@ -352,7 +352,10 @@ fn object(cluster: &Cluster, kind: Option<&str>, namespace: &str, name: &str) ->
     if !made.is_empty() {
         return Ok(made);
     }
-    if let Some(place) = cluster.host_pods.iter().position(|pod| pod.name == full && is_kind("Pod")) {
+    let is_host_pod = |name: &str| {
+        name == full && is_kind("Pod") || name.split_once('/').is_some_and(|(of, rest)| rest == full && is_kind(of))
+    };
+    if let Some(place) = cluster.host_pods.iter().position(|pod| is_host_pod(&pod.name)) {
         return Ok(vec![End::HostPod(place)]);
     }
     let written = kind.map_or(full.clone(), |kind| format!("{kind}/{full}"));

@@ -1,17 +1,16 @@
 //! The host of a node as an end of a flow, under the host firewall (spec §2.3): which node it is, and what its policy says.
 //!
 //! Each end is judged on its own node: the local host beside a pod on that pod's, another node on its own. Where several
-//! nodes may be meant, all of them have to say the same. What is forwarded between a pod and the outside has no host as an
-//! end, and nothing here is asked about it.
+//! nodes may be meant, all of them have to let the same pass. What is forwarded between a pod and the outside has no host
+//! as an end, and nothing here is asked about it.
 
 use std::collections::BTreeSet;
 
 use ciliumc_abi::identity::{IdentityIndex, reserved};
 
 use super::flow::{self, Asked, End, Side, Unknown};
-use super::{Flow, L4, before_policy, decide, probe};
-use crate::ir::labels::Selector;
-use crate::ir::{Cluster, Direction, NodeIndex, Subject};
+use super::{Decision, Flow, L4, Verdict, before_policy, decide, probe};
+use crate::ir::{Cluster, Direction, NodeIndex};
 use crate::resolve::{Holder, Resolved, VariantIndex};
 
 /// Nodes that an end may be; `None` is one that the input does not have.
@@ -32,20 +31,11 @@ pub fn is_host(cluster: &Cluster, resolved: &Resolved, end: End) -> bool {
 pub(super) fn holder(cluster: &Cluster, resolved: &Resolved, node: Option<NodeIndex>) -> Result<Holder, Unknown> {
     let of_node = node.and_then(|node| Some((cluster.nodes.get(node.0 as usize)?, node)));
     let is_described = of_node.is_some_and(|(node, _)| node.described);
-    if !is_described && cluster.options.host_firewall && asks_labels(cluster) {
+    if !is_described && cluster.options.host_firewall && resolved.host_labels_matter {
         return Err(Unknown::NoLabels(Asked::Host(node).name(cluster)));
     }
     let variant = of_node.and_then(|(_, node)| resolved.node_variants.get(node.0 as usize).copied());
     Ok(Holder::Host(variant.unwrap_or(VariantIndex(0))))
-}
-
-/// Whether a host policy selects some nodes and not all.
-fn asks_labels(cluster: &Cluster) -> bool {
-    let asks = |selector: &Selector| selector.requirements.iter().any(|r| r.source.as_deref() != Some("reserved"));
-    cluster.policies.iter().any(|policy| match &policy.subject {
-        Subject::Nodes(selector) => asks(selector),
-        Subject::Endpoints(_) => false,
-    })
 }
 
 /// What the host at one end says; `None` where no host policy is asked: the end is no host, or both are the same one.
@@ -58,29 +48,63 @@ pub(super) fn side(
     l4: L4,
 ) -> Result<Option<Side>, Unknown> {
     let Some(nodes) = nodes(cluster, resolved, at, other) else { return Ok(None) };
-    let others = fixed(cluster, resolved, other);
     let mut out: Option<Side> = None;
-    let mut stays = false;
     for node in nodes {
-        // What stays on one host passes no device of it.
-        if is_host(cluster, resolved, other) && others.as_ref().is_some_and(|others| *others == [node]) {
-            stays = true;
-            continue;
-        }
         let class = holder(cluster, resolved, node)?;
-        let peer = flow::identity(cluster, resolved, node, other, l4);
-        let decision = before_policy(&cluster.options, class, l4)
-            .unwrap_or_else(|| decide(resolved, resolved.class(class).policy(direction), Flow { peer, l4 }));
-        match &out {
-            Some(first) if first.decision != decision => return Err(depends(cluster, at, other)),
-            Some(_) => {}
-            None => out = Some(Side { asked: Asked::Host(node), direction, class, peer, decision }),
+        for peer in peers(cluster, resolved, node, other, l4) {
+            let decision = before_policy(&cluster.options, class, l4)
+                .unwrap_or_else(|| decide(resolved, resolved.class(class).policy(direction), Flow { peer, l4 }));
+            match &out {
+                Some(first) if !is_alike(&first.decision, &decision) => return Err(depends(cluster, at, other)),
+                Some(_) => {}
+                None => out = Some(Side { asked: Asked::Host(node), direction, class, peer, decision }),
+            }
         }
     }
-    if stays && out.as_ref().is_some_and(|side| side.decision.verdict != super::Verdict::Allow) {
+    // Both may be one host after all, and what stays on it passes.
+    let may_stay = match (at, other) {
+        (End::HostPod(_) | End::Node(_) | End::Address(_), End::HostPod(_) | End::Node(_) | End::Address(_)) => {
+            is_anywhere(cluster, at) && is_host(cluster, resolved, other) || is_anywhere(cluster, other)
+        }
+        (End::Endpoint(_) | End::Entity(_), _) | (_, End::Endpoint(_) | End::Entity(_)) => false,
+    };
+    if may_stay && out.as_ref().is_some_and(|side| side.decision.verdict != Verdict::Allow) {
         return Err(depends(cluster, at, other));
     }
     Ok(out)
+}
+
+/// Whether two hosts let the same pass, by whatever rules.
+fn is_alike(one: &Decision, other: &Decision) -> bool {
+    let said = |decision: &Decision| (decision.verdict, decision.audited, decision.ruleset.clone(), decision.auth);
+    said(one) == said(other)
+}
+
+/// Who the other end is to the host of a node: another node, where it is one.
+fn peers(
+    cluster: &Cluster,
+    resolved: &Resolved,
+    node: Option<NodeIndex>,
+    other: End,
+    l4: L4,
+) -> BTreeSet<IdentityIndex> {
+    let identity = |other: End| flow::identity(cluster, resolved, node, other, l4);
+    if !is_anywhere(cluster, other) {
+        return [identity(other)].into();
+    }
+    if cluster.nodes.is_empty() {
+        return [IdentityIndex(reserved::REMOTE_NODE)].into();
+    }
+    let others = (0..cluster.nodes.len() as u32).map(NodeIndex).filter(|other| Some(*other) != node);
+    others.map(|other| identity(End::Node(other))).collect()
+}
+
+/// Whether it is on the network of a node that the input does not tell.
+fn is_anywhere(cluster: &Cluster, end: End) -> bool {
+    match end {
+        End::HostPod(place) => cluster.host_pods.get(place).is_some_and(|pod| pod.node.is_none()),
+        End::Endpoint(_) | End::Node(_) | End::Entity(_) | End::Address(_) => false,
+    }
 }
 
 fn depends(cluster: &Cluster, at: End, other: End) -> Unknown {
@@ -120,11 +144,18 @@ fn nodes(cluster: &Cluster, resolved: &Resolved, at: End, other: End) -> Option<
     {
         return None;
     }
-    if let Some(fixed) = fixed(cluster, resolved, at) {
+    let around = fixed(cluster, resolved, other);
+    let own = match around.as_deref() {
+        Some([Some(own)]) => Some(*own),
+        Some(_) | None => None,
+    };
+    // What stays on one host passes no device of it.
+    let is_same = |node: NodeIndex| Some(node) == own && is_host(cluster, resolved, other);
+    if let Some(mut fixed) = fixed(cluster, resolved, at) {
+        fixed.retain(|node| !node.is_some_and(is_same));
         return Some(fixed);
     }
-    let Some(index) = of_entity else { return Some(kinds(cluster, resolved, |_| true)) };
-    let around = fixed(cluster, resolved, other);
+    let Some(index) = of_entity else { return Some(kinds(cluster, resolved, |node| !is_same(node))) };
     if is_local(resolved, index) {
         // That of a pod is the node below it.
         return match other {
@@ -134,10 +165,6 @@ fn nodes(cluster: &Cluster, resolved: &Resolved, at: End, other: End) -> Option<
             End::Address(_) | End::Entity(_) => Some(kinds(cluster, resolved, |_| true)),
         };
     }
-    let own = match around.as_deref() {
-        Some([Some(own)]) => Some(*own),
-        Some(_) | None => None,
-    };
     let numeric = |index: IdentityIndex| resolved.identities.get(&index).map(|identity| identity.numeric);
     let found = kinds(cluster, resolved, |node| {
         let addresses = &cluster.nodes[node.0 as usize].addresses;
@@ -169,12 +196,15 @@ fn kinds(cluster: &Cluster, resolved: &Resolved, is_meant: impl Fn(NodeIndex) ->
         return vec![None];
     }
     let mut known = BTreeSet::new();
-    let nodes = (0..).map(NodeIndex).zip(&cluster.nodes).zip(&resolved.node_variants);
-    let meant = nodes.filter(|((node, _), _)| is_meant(*node));
-    meant
-        .filter(|((_, node), variant)| known.insert((node.described, **variant)))
-        .map(|((node, _), _)| Some(node))
-        .collect()
+    let mut out = Nodes::new();
+    for ((index, node), variant) in (0..).map(NodeIndex).zip(&cluster.nodes).zip(&resolved.node_variants) {
+        let kind = (node.described, *variant);
+        if !known.contains(&kind) && is_meant(index) {
+            known.insert(kind);
+            out.push(Some(index));
+        }
+    }
+    out
 }
 
 fn is_local(resolved: &Resolved, index: IdentityIndex) -> bool {

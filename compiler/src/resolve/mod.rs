@@ -79,6 +79,8 @@ pub struct Resolved {
     pub classes: Vec<Class>,
     /// Policy of the host of each variant, in the order of `variants`: open without the host firewall (spec §3.1).
     pub hosts: Vec<Class>,
+    /// Whether some host policy selects nodes by their labels: of a node without known labels nobody knows its policy then.
+    pub host_labels_matter: bool,
     /// By [`EndpointIndex`]: identity and classes.
     pub endpoints: Vec<ResolvedEndpoint>,
 }
@@ -353,7 +355,9 @@ pub fn resolve(cluster: &Cluster, mut lock: Lock, diagnostics: &mut Vec<Diagnost
 
     let host_indices = places.host_indices(cluster);
     let areas = named.areas.clone();
+    let host_labels_matter = policy::asks_node_labels(cluster);
     Ok(Resolved {
+        host_labels_matter,
         identities,
         lock,
         addresses,

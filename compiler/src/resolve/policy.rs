@@ -138,6 +138,15 @@ pub fn host<'a>(
     (Class { identity, namespace, named_ports, variant, ingress: open(), egress: open() }, Vec::new())
 }
 
+/// Whether a host policy selects some nodes and not all, by what they have besides `reserved:host`.
+pub fn asks_node_labels(cluster: &Cluster) -> bool {
+    let asks = |selector: &Selector| selector.requirements.iter().any(|r| r.source.as_deref() != Some("reserved"));
+    cluster.policies.iter().any(|policy| match &policy.subject {
+        Subject::Nodes(selector) => asks(selector),
+        Subject::Endpoints(_) => false,
+    })
+}
+
 /// The policies that select the endpoints of a class, or the host, of every tier.
 pub fn selecting<'c>(
     cluster: &'c Cluster,

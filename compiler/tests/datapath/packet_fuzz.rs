@@ -108,6 +108,7 @@ fn resolved(first: bool) -> Resolved {
             egress: direction(peer, egress),
         }],
         hosts: Vec::new(),
+        host_labels_matter: false,
         endpoints: Vec::new(),
     }
 }
