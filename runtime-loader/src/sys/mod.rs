@@ -5,6 +5,8 @@
 pub mod bpf;
 pub mod clock;
 pub mod files;
+#[cfg(all(target_env = "gnu", target_feature = "crt-static"))]
+pub mod glibc;
 pub mod http;
 pub mod load;
 pub mod lock;
