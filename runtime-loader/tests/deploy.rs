@@ -85,8 +85,8 @@ fn systemd_takes_the_units_and_finds_them_closed() {
     assert!(said.contains("ProtectSytem"), "a misspelt setting is seen: {said}");
 }
 
-/// Fields of the Kubernetes API's objects, as far as a manifest of ours has them: name and type. `[T]` is a list, `{}` a
-/// map of strings, `T|U` either.
+/// Fields of the Kubernetes API's objects, as far as a manifest of ours has them: name and type. `[T]` is a list, `{}`
+/// a map of strings, `T|U` either.
 const SCHEMA: [(&str, &str); 21] = [
     ("DaemonSet", "apiVersion:string kind:string metadata:ObjectMeta spec:DaemonSetSpec"),
     ("ObjectMeta", "name:string namespace:string labels:{} annotations:{}"),

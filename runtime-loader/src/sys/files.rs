@@ -73,8 +73,8 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)
 }
 
-/// Writes a file so that readers see the old or the new one, whatever becomes of this process. It is not forced to a disk:
-/// a machine that goes down takes the pins with it, which is all that the state is about.
+/// Writes a file so that readers see the old or the new one, whatever becomes of this process. It is not forced to a
+/// disk: a machine that goes down takes the pins with it, which is all that the state is about.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut aside = path.as_os_str().to_owned();
     aside.push("_tmp");
