@@ -13,6 +13,7 @@ pub mod lock;
 pub mod mapping;
 pub mod net;
 pub mod probe;
+pub mod query;
 pub mod rcu;
 pub mod signal;
 pub mod start;

@@ -42,7 +42,7 @@ fn missing() -> Option<String> {
     if let Some((program, _)) = missing {
         return Some(format!("{program} is needed"));
     }
-    match ciliumc_loader::sys::bpf::has_tcx() {
+    match ciliumc_loader::sys::query::has_tcx() {
         Ok(true) => None,
         Ok(false) => Some("a kernel with tcx (6.6) is needed".to_owned()),
         Err(error) => Some(format!("bpf(2): {error}")),

@@ -11,6 +11,7 @@ mod handmade;
 mod hubble;
 mod lab;
 
+mod ahead;
 mod batch;
 mod cgroup;
 mod clsact;
