@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::args::{Format, Global};
 use super::change::{self, Target, no_interface};
+use super::hurry::Hurry;
 use super::print;
 use crate::attach::Mechanism;
 use crate::error::{Context, Error};
@@ -83,9 +84,12 @@ pub fn add(
     let mut failed = Failed::default();
     let Target { bundle, node, snapshot } = &mut target;
     let mut session = Session::new(pins, Some(bundle));
+    let mut hurry = Hurry::new(pins, global.expedite_rcu);
     for line in lines(path)? {
         let line = line?;
         let start = Instant::now();
+        // Only while something is done: whoever writes the lines may take his time.
+        let expedited = hurry.begin(failed.lines > 0);
         let result = request(&line, attach_by).and_then(|request| {
             let scene = Scene { pins, bundle, node: node.as_deref(), snapshot };
             let plan = plan::add(&scene, &request)?;
@@ -97,6 +101,7 @@ pub fn add(
             }
             done.and_then(|()| plan.refused.map_or(Ok(request), |why| Err(Error::Refused(why))))
         });
+        drop(expedited);
         answer(global, &line, &result, start.elapsed().as_micros(), out)?;
         failed.count(&result);
     }

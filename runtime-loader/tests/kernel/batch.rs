@@ -85,23 +85,3 @@ fn a_hundred_endpoints_are_added_and_moved() {
     assert!(list.as_array().unwrap().iter().all(|endpoint| endpoint["record"]["generation"] == 2), "all were moved");
     assert!(!lab.connects("10.77.0.1:80"));
 }
-
-#[test]
-fn the_kernel_hurries_only_while_it_is_asked_to() {
-    const SWITCH: &str = "/sys/kernel/rcu_expedited";
-    let Some(lab) = Lab::new() else { return };
-    let now = || std::fs::read_to_string(SWITCH).unwrap().trim().to_owned();
-    let before = now();
-    let note = lab.state().join("rcu_expedited");
-    lab.ok(&["apply", "--bundle", utf8(&lab.bundle(80))]);
-    let add = ["endpoint", "add", "--expedite-rcu", "--endpoint", DEATHSTAR.0, "--interface", DEATHSTAR.1];
-    lab.ok(&add);
-    assert_eq!((now(), note.exists()), (before.clone(), false));
-    lab.fails(5, &[&add[..6], &["nosuch0"]].concat());
-    assert_eq!((now(), note.exists()), (before.clone(), false), "a failure is an end, too");
-    // As a process leaves it that was killed.
-    std::fs::write(&note, &before).unwrap();
-    std::fs::write(SWITCH, "1").unwrap();
-    lab.ok(&["endpoint", "del", "--id", "1"]);
-    assert_eq!((now(), note.exists()), (before, false));
-}

@@ -18,6 +18,7 @@ mod clsact;
 mod crash;
 mod endpoint;
 mod entry;
+mod hurry;
 mod ipcache;
 mod kill;
 mod leak;
