@@ -168,7 +168,8 @@ pub fn attach(pins: &Pins, place: &Place, hook: Hook, program: BorrowedFd<'_>) -
             let path = pins.link(place.endpoint, hook);
             // A link whose interface went away.
             files::remove(&path).context(|| format!("cannot remove `{}`", path.display()))?;
-            let link = bpf::tcx_attach(program, place.ifindex, hook.attach_type()).context(cannot)?;
+            // Numbers of interfaces are those of a namespace: elsewhere this one may be another interface's.
+            let link = place.inside(|| bpf::tcx_attach(program, place.ifindex, hook.attach_type())).context(cannot)?;
             bpf::obj_pin(link.as_fd(), &path).context(|| format!("cannot pin the link `{}`", path.display()))
         }
         Mechanism::Clsact => {

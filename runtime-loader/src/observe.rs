@@ -81,7 +81,8 @@ pub struct Seen {
     pub links: BTreeMap<Hook, Link>,
     /// What of others sees packets before its programs do; no entry where nobody could tell.
     pub ahead: BTreeMap<Hook, Vec<Foreign>>,
-    /// Number of its interface now; `None` when it is gone or in another namespace.
+    /// Number of its interface now; `None` when it is gone, or in a namespace that this process may
+    /// not enter.
     pub ifindex: Option<u32>,
 }
 
@@ -96,6 +97,21 @@ impl Seen {
         let recorded = |hook| self.record.as_ref().and_then(|record| record.programs.get(&hook));
         let runs = |hook| self.links.get(&hook).filter(|link| link.ifindex != 0).map(|link| &link.prog_id);
         Hook::ALL.into_iter().all(|hook| runs(hook).is_some() && runs(hook) == recorded(hook))
+    }
+
+    /// Why it is not under policy although it has a record, and what to do; `None` when both programs judge packets.
+    pub fn detached(&self) -> Option<String> {
+        let record = self.record.as_ref()?;
+        if Hook::ALL.into_iter().all(|hook| self.attached(hook)) {
+            return None;
+        }
+        let (id, name, interface) = (record.id, &record.name, &record.interface);
+        let what = match (self.any_attached(), self.ifindex) {
+            (true, _) => format!("one of its two programs is not at {interface}; add it again"),
+            (false, Some(_)) => format!("nothing judges packets of {interface}; add it again"),
+            (false, None) => format!("its interface {interface} is gone; `endpoint del --id {id}` forgets it"),
+        };
+        Some(format!("endpoint {id} {name}: {what}"))
     }
 
     /// A sentence for each program of somebody else that sees packets before ours.
@@ -178,6 +194,7 @@ pub fn snapshot(pins: &Pins) -> Result<Snapshot, Error> {
         pins.classes(),
         pins.programs(),
         pins.generations(),
+        pins.state.clone(),
         pins.all_documents(),
         pins.endpoint_records(),
     ];
@@ -315,8 +332,10 @@ fn endpoint(pins: &Pins, id: u16) -> Result<Seen, Error> {
         }
         seen.links.extend(link.map(|link| (hook, link)));
     }
-    let here = seen.record.as_ref().filter(|record| record.netns.is_none());
-    seen.ifindex = here.and_then(|record| net::ifindex(&record.interface));
+    seen.ifindex = seen.record.as_ref().and_then(|record| match &record.netns {
+        None => net::ifindex(&record.interface),
+        Some(path) => net::ifindex_in(Path::new(path), &record.interface).ok()?,
+    });
     Ok(seen)
 }
 
