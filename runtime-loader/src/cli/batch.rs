@@ -61,16 +61,20 @@ impl LabelList {
     }
 }
 
-/// The lines of a file or of standard input, without empty ones.
-pub fn lines(path: &Path) -> Result<Box<dyn Iterator<Item = Result<String, Error>>>, Error> {
+/// Lines that come one by one.
+pub type Lines = Box<dyn Iterator<Item = Result<Vec<u8>, Error>>>;
+
+/// The lines of a file or of standard input, without empty ones. One that is not UTF-8 is refused as such, with the
+/// others still to come.
+pub fn lines(path: &Path) -> Result<Lines, Error> {
     let cannot = format!("cannot read `{}`", path.display());
     let reader: Box<dyn BufRead> = if path == Path::new("-") {
         Box::new(BufReader::new(io::stdin()))
     } else {
         Box::new(BufReader::new(File::open(path).context(|| cannot.clone())?))
     };
-    let lines = reader.lines().map(move |line| line.context(|| cannot.clone()));
-    Ok(Box::new(lines.filter(|line| line.as_ref().map_or(true, |text| !text.trim().is_empty()))))
+    let lines = reader.split(b'\n').map(move |line| line.context(|| cannot.clone()));
+    Ok(Box::new(lines.filter(|line| line.as_ref().map_or(true, |bytes| !bytes.trim_ascii().is_empty()))))
 }
 
 pub fn add(
@@ -102,15 +106,14 @@ pub fn add(
             done.and_then(|()| plan.refused.map_or(Ok(request), |why| Err(Error::Refused(why))))
         });
         drop(expedited);
-        answer(global, &line, &result, start.elapsed().as_micros(), out)?;
+        answer(global, &String::from_utf8_lossy(&line), &result, start.elapsed().as_micros(), out)?;
         failed.count(&result);
     }
     failed.end()
 }
 
-fn request(line: &str, attach_by: Mechanism) -> Result<AddRequest, Error> {
-    let line: Line =
-        serde_json::from_slice(line.as_bytes()).map_err(|error| Error::Usage(format!("line refused: {error}")))?;
+fn request(line: &[u8], attach_by: Mechanism) -> Result<AddRequest, Error> {
+    let line: Line = serde_json::from_slice(line).map_err(|error| Error::Usage(format!("line refused: {error}")))?;
     let known_by = match (&line.endpoint, &line.labels) {
         (Some(name), None) => KnownBy::Name(name.clone()),
         (None, Some(labels)) => KnownBy::Labels(labels.parse(line.namespace.as_deref())?),
@@ -122,8 +125,10 @@ fn request(line: &str, attach_by: Mechanism) -> Result<AddRequest, Error> {
     let interface = line.interface;
     let ifindex = match &line.netns {
         None => net::ifindex(&interface),
-        Some(path) => net::ifindex_in(Path::new(path), &interface)
-            .context(|| format!("cannot look into the network namespace `{path}` (it takes CAP_SYS_ADMIN)"))?,
+        Some(path) => {
+            let path = Path::new(path);
+            net::ifindex_in(path, &interface).map_err(|error| change::no_netns(path, &error))?
+        }
     };
     let ifindex = ifindex.ok_or_else(|| no_interface(&interface))?;
     let link = change::link(line.mac, &line.gateways, &interface, || match &line.netns {

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::net::IpAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::json;
@@ -68,8 +69,7 @@ pub fn add(global: &Global, pins: &Pins, args: &Add, out: &mut dyn Write) -> Res
         return Err(Error::Usage("give --endpoint or --name, and --interface".to_owned()));
     };
     if let Some(netns) = &args.netns {
-        net::enter_netns(netns)
-            .context(|| format!("cannot enter the network namespace `{}` (it takes CAP_SYS_ADMIN)", netns.display()))?;
+        net::enter_netns(netns).map_err(|error| no_netns(netns, &error))?;
     }
     let ifindex = net::ifindex(interface).ok_or_else(|| no_interface(interface))?;
     let request = AddRequest {
@@ -120,6 +120,17 @@ fn mechanism(asked: Attach) -> Result<Mechanism, Error> {
 /// An interface that is asked for and not there.
 pub fn no_interface(interface: &str) -> Error {
     Error::Machine(format!("there is no interface `{interface}` here; see `ip link`"))
+}
+
+/// What takes a bundle in force, and there is none.
+pub fn no_bundle() -> Error {
+    Error::Refused("no bundle is in force here; `apply` one first".to_owned())
+}
+
+/// A network namespace that is asked for and cannot be entered.
+pub fn no_netns(path: &Path, error: &io::Error) -> Error {
+    let rights = if error.kind() == io::ErrorKind::PermissionDenied { " (it takes CAP_SYS_ADMIN)" } else { "" };
+    Error::Machine(format!("cannot enter the network namespace `{}`{rights}: {error}", path.display()))
 }
 
 /// The endpoint that the arguments name.
@@ -209,7 +220,7 @@ pub fn target(pins: &Pins, given: Option<Bundle>, node: Option<&str>) -> Result<
             Ok(Target { bundle, node, snapshot })
         }
         (None, Some(number)) => stored(pins, snapshot, number),
-        (None, None) => Err(Error::Usage("no bundle is in force here; `apply` one, or give --bundle".to_owned())),
+        (None, None) => Err(no_bundle()),
     }
 }
 

@@ -119,6 +119,9 @@ fn prometheus(snapshot: &Snapshot, rows: &[Row], maps: &[PinnedMap], events_lost
     family("cilium_endpoint", "gauge", "Number of endpoints on this node", one(records.len().to_string()));
     family("ciliumc_endpoint_deny_all", "gauge", "Endpoints that the bundle does not know", one(cut.to_string()));
     let mut seen = snapshot.endpoints.values();
+    let detached = seen.clone().filter_map(Seen::detached).count();
+    let help = "Endpoints whose interface is gone or has not both programs";
+    family("ciliumc_endpoint_detached", "gauge", help, one(detached.to_string()));
     let overtaken = seen.clone().filter(|seen| seen.ahead.values().any(|ahead| !ahead.is_empty())).count();
     // A number that is not known is no number.
     let overtaken = if seen.any(Seen::is_blind) { Vec::new() } else { one(overtaken.to_string()) };

@@ -57,6 +57,9 @@ pub fn status(global: &Global, pins: &Pins, out: &mut dyn Write) -> Result<(), E
             format_args!("DENY-ALL    endpoint {id} {name}: the bundle does not know it, {interface} drops everything"),
         )?;
     }
+    for sentence in snapshot.endpoints.values().filter_map(Seen::detached) {
+        print(out, format_args!("DETACHED    {sentence}"))?;
+    }
     for sentence in snapshot.endpoints.values().flat_map(Seen::overtaken) {
         print(out, format_args!("AHEAD       {sentence}"))?;
     }

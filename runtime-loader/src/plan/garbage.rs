@@ -45,6 +45,7 @@ pub fn collect(snapshot: &Snapshot, records: &BTreeMap<u16, &Endpoint>, current:
 /// Detaches everything and removes all pins and state.
 pub fn unload(pins: &Pins, snapshot: &Snapshot) -> Plan {
     let mut plan = Plan::default();
+    plan.steps.extend(snapshot.leftovers.iter().cloned().map(Step::RemoveLeftover));
     plan.steps.extend(snapshot.endpoints.keys().map(|id| Step::RemoveEndpoint(*id)));
     plan.steps.extend(snapshot.programs.keys().map(|name| Step::RemoveProgram(name.clone())));
     plan.steps.extend(snapshot.generations.keys().map(|number| Step::RemoveGeneration(*number)));

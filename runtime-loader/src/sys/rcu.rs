@@ -36,7 +36,8 @@ impl Expedited {
     pub fn begin(note: &Path) -> io::Result<Self> {
         let before = std::fs::read_to_string(SWITCH)?;
         if before.trim() == "0" {
-            files::write_atomic(note, before.as_bytes())?;
+            let noted = files::write_atomic(note, before.as_bytes());
+            noted.map_err(|error| io::Error::other(format!("`{}`: {error}", note.display())))?;
             if let Err(error) = set(b"1") {
                 files::remove(note)?;
                 return Err(error);

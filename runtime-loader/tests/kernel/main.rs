@@ -22,6 +22,7 @@ mod hurry;
 mod ipcache;
 mod kill;
 mod leak;
+mod operator;
 mod privileges;
 mod refuse;
 mod rollback;

@@ -109,6 +109,14 @@ fn what_is_missing_is_named_and_nothing_happens() {
     assert_eq!(lab.listing(), before);
     let output = run(&lab, NOBODY, &ALL, &apply);
     assert!(output.status.success(), "{}", said(&output));
+    // Not to be allowed to look is not to see nothing.
+    for args in
+        [&["status"][..], &["metrics"], &["metrics", "--prometheus"], &["ct", "list"], &["monitor", "--timeout", "1"]]
+    {
+        let output = run(&lab, NOBODY + 1, &[], args);
+        assert_eq!(output.status.code(), Some(5), "{args:?}: {}", said(&output));
+        assert!(said(&output).contains("Permission denied"), "{args:?}: {}", said(&output));
+    }
     let listing = lab.listing();
     let netns = format!("/run/netns/{}", lab.pod(XWING.1));
     let add = ["endpoint", "add", "--endpoint", DEATHSTAR.0, "--interface", DEATHSTAR.1];
