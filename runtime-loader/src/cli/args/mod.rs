@@ -45,7 +45,8 @@ pub struct Global {
     #[arg(long, global = true, default_value_t = 10, value_name = "SECONDS")]
     pub lock_timeout: u64,
     /// When to shorten the kernel's grace periods (/sys/kernel/rcu_expedited) while a command attaches or detaches: tcx
-    /// waits for one each time, some 10 ms. What was set before is set again at the end, or by the next command.
+    /// waits for one each time, some 10 ms. Without WHEN: always. What was set before is set again at the end, or by the
+    /// next command.
     #[arg(long, global = true, value_name = "WHEN", num_args = 0..=1, require_equals = true,
           default_value = "auto", default_missing_value = "always")]
     pub expedite_rcu: Expedite,
