@@ -65,7 +65,7 @@ fn counterexamples_are_what_list_says_and_the_tables_agree() {
             continue; // pods that may run on nodes that differ
         }
         let found = passing(&analysis, &outcome.faults);
-        let connectivity = cilium::connect(&analysis.cluster, &analysis.resolved);
+        let connectivity = cilium::connect(&analysis.cluster, &analysis.resolved, &cilium::Names::new());
         for (source, destination, ports) in connectivity.pairs() {
             let name = |party: &Party| match party {
                 Party::Workload { namespace, name, kind } if kind == "Pod" => Some(format!("{namespace}/{name}")),

@@ -7,7 +7,7 @@ use super::args::{Colour, DoubleStar, InputArgs, SemanticsArg};
 use crate::bundle::read::is_bundle;
 use crate::connectivity::Connectivity;
 use crate::diag::{Diagnostic, Severity, render};
-use crate::driver::connectivity::Semantics;
+use crate::driver::connectivity::{Read, Semantics};
 use crate::driver::{self, Analysis, Failure};
 use crate::front::FrontOptions;
 use crate::front::objects::Choices;
@@ -42,7 +42,8 @@ pub type Connected = (SourceMap, Connectivity);
 
 /// Who may talk to whom, in some of the paths. Prints diagnostics and refuses to go on like every command.
 pub fn connect(args: &InputArgs, paths: &[String], semantics: SemanticsArg) -> Result<Connected, Failure> {
-    read(args, paths, semantics)?.accept(args)
+    let [connected] = accept(args, [read(args, paths, semantics)?])?;
+    Ok(connected)
 }
 
 /// Two versions, read side by side: both are manifests, or both are bundles.
@@ -56,24 +57,26 @@ pub fn connect_both(
         return Err(Failure::Input(message.into()));
     }
     let (old, new) = rayon::join(|| read(args, old, semantics), || read(args, new, semantics));
-    Ok([old?.accept(args)?, new?.accept(args)?])
+    accept(args, [old?, new?])
 }
 
-/// What was read, before anybody was told.
-struct Version {
-    connected: Connected,
-    diagnostics: Vec<Diagnostic>,
-}
-
-impl Version {
-    fn accept(self, args: &InputArgs) -> Result<Connected, Failure> {
-        print_problems(args, &self.diagnostics, &self.connected.0);
-        refuse_errors(args, &self.diagnostics)?;
-        Ok(self.connected)
+/// Tells what is wrong with versions, then connects them.
+fn accept<const N: usize>(args: &InputArgs, versions: [(SourceMap, Read); N]) -> Result<[Connected; N], Failure> {
+    for (sources, read) in &versions {
+        let diagnostics = match read {
+            Read::Cilium(analysis) => &analysis.diagnostics,
+            Read::Other(_, diagnostics) => diagnostics,
+        };
+        print_problems(args, diagnostics, sources);
+        refuse_errors(args, diagnostics)?;
     }
+    let (sources, reads): (Vec<SourceMap>, Vec<Read>) = versions.into_iter().unzip();
+    let connected = driver::connectivity::connect(reads)?.into_iter().map(|(connectivity, _)| connectivity);
+    let all: Vec<Connected> = sources.into_iter().zip(connected).collect();
+    all.try_into().map_err(|_| Failure::Bug("a version was lost".into()))
 }
 
-fn read(args: &InputArgs, paths: &[String], semantics: SemanticsArg) -> Result<Version, Failure> {
+fn read(args: &InputArgs, paths: &[String], semantics: SemanticsArg) -> Result<(SourceMap, Read), Failure> {
     let semantics = match semantics {
         SemanticsArg::Cilium => Semantics::Cilium,
         SemanticsArg::Kubernetes => Semantics::Kubernetes,
@@ -81,7 +84,8 @@ fn read(args: &InputArgs, paths: &[String], semantics: SemanticsArg) -> Result<V
     if let Some(bundle) = bundle(paths) {
         return match semantics {
             Semantics::Cilium => {
-                Ok(Version { connected: driver::connectivity::open(bundle)?, diagnostics: Vec::new() })
+                let (sources, connectivity) = driver::connectivity::open(bundle)?;
+                Ok((sources, Read::Other(connectivity, Vec::new())))
             }
             Semantics::Kubernetes => Err(Failure::Input(format!(
                 "{} is a bundle, which holds Cilium's reading alone; leave --semantics out",
@@ -90,8 +94,8 @@ fn read(args: &InputArgs, paths: &[String], semantics: SemanticsArg) -> Result<V
         };
     }
     let sources = load_paths(args, paths)?;
-    let (connectivity, diagnostics) = driver::connectivity::connect(&sources, &front_options(args), semantics)?;
-    Ok(Version { connected: (sources, connectivity), diagnostics })
+    let read = driver::connectivity::read(&sources, &front_options(args), semantics)?;
+    Ok((sources, read))
 }
 
 /// The bundle that is the only path.

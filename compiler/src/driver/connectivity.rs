@@ -1,12 +1,17 @@
 //! From sources to who may talk to whom.
 
-use super::{Failure, analyse};
+use std::collections::BTreeSet;
 use std::path::Path;
 
+use rayon::prelude::*;
+
+use super::{Analysis, Failure, analyse, question};
 use crate::bundle::read;
-use crate::connectivity::{Connectivity, bundle, cilium, kubernetes};
+use crate::connectivity::cilium::Names;
+use crate::connectivity::{Connectivity, Party, bundle, cilium, kubernetes, names};
 use crate::diag::Diagnostic;
 use crate::front::{self, FrontOptions};
+use crate::ir::{EndName, FqdnSelector};
 use crate::resolve::Lock;
 use crate::source::SourceMap;
 
@@ -19,21 +24,70 @@ pub enum Semantics {
     Kubernetes,
 }
 
+/// An input that was read.
+#[derive(Debug)]
+pub enum Read {
+    /// Cilium's reading, in which versions that are compared have to tell the same names apart.
+    Cilium(Box<Analysis>),
+    /// Any other is complete.
+    Other(Connectivity, Vec<Diagnostic>),
+}
+
 /// Reads an input. Refused objects are left out and named in the diagnostics.
-pub fn connect(
-    sources: &SourceMap,
-    options: &FrontOptions,
-    semantics: Semantics,
-) -> Result<(Connectivity, Vec<Diagnostic>), Failure> {
+pub fn read(sources: &SourceMap, options: &FrontOptions, semantics: Semantics) -> Result<Read, Failure> {
     match semantics {
-        Semantics::Cilium => {
-            let analysis = analyse(sources, options, Lock::default())?;
-            Ok((cilium::connect(&analysis.cluster, &analysis.resolved), analysis.diagnostics))
-        }
+        Semantics::Cilium => Ok(Read::Cilium(Box::new(analyse(sources, options, Lock::default())?))),
         Semantics::Kubernetes => {
             let read = front::read(sources, options);
-            Ok((kubernetes::connect(&read.objects), read.diagnostics))
+            Ok(Read::Other(kubernetes::connect(&read.objects), read.diagnostics))
         }
+    }
+}
+
+/// Who may talk to whom in each of the inputs, which tell the same DNS names apart.
+pub fn connect(inputs: Vec<Read>) -> Result<Vec<(Connectivity, Vec<Diagnostic>)>, Failure> {
+    let analyses: Vec<&Analysis> = inputs
+        .iter()
+        .filter_map(|input| match input {
+            Read::Cilium(analysis) => Some(&**analysis),
+            Read::Other(..) => None,
+        })
+        .collect();
+    let names = name_parties(&analyses)?;
+    let connected = inputs.into_par_iter().map(|input| match input {
+        Read::Cilium(analysis) => Ok((with_names(&analysis, &names)?, analysis.diagnostics)),
+        Read::Other(connectivity, diagnostics) => Ok((connectivity, diagnostics)),
+    });
+    connected.collect()
+}
+
+/// The names that some selector of the inputs tells from others and of which no address is known.
+pub fn name_parties(analyses: &[&Analysis]) -> Result<Vec<Party>, Failure> {
+    let selectors: BTreeSet<FqdnSelector> =
+        analyses.iter().flat_map(|analysis| analysis.cluster.fqdn_addresses.keys().cloned()).collect();
+    let known = analyses.iter().flat_map(|analysis| &analysis.objects.answers.dns).map(|(name, _)| name.as_str());
+    names::parties(&selectors, &known.collect())
+        .map_err(|error| Failure::Input(format!("patterns of DNS names: {error}; look at fewer policies at once")))
+}
+
+/// Connects an input in which an address stands for each of the names.
+fn with_names(analysis: &Analysis, parties: &[Party]) -> Result<Connectivity, Failure> {
+    let ends: Vec<EndName> = parties.iter().filter_map(example).map(|name| EndName::Fqdn(name.to_owned())).collect();
+    let extended = question::extend(analysis, &[], &ends)?;
+    let analysis = extended.as_ref().unwrap_or(analysis);
+    let mut names = Names::new();
+    for (name, addresses) in &analysis.objects.answers.dns {
+        let party = parties.iter().find(|party| example(party) == Some(name));
+        names.extend(party.iter().flat_map(|&party| addresses.iter().map(move |address| (*address, party.clone()))));
+    }
+    Ok(cilium::connect(&analysis.cluster, &analysis.resolved, &names))
+}
+
+/// The name that stands for a party of names.
+pub fn example(party: &Party) -> Option<&str> {
+    match party {
+        Party::Names { example, .. } => Some(example),
+        Party::Workload { .. } | Party::Entity(_) | Party::Range(..) | Party::Net(_) => None,
     }
 }
 

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use super::connectivity::{example, name_parties};
 use super::{Analysis, Failure, build, question};
 use crate::eval::flow::Side;
 use crate::eval::{Decision, L4, Verdict};
 use crate::front::objects::TestFile;
-use crate::ir::{EndName, RuleId, fqdn};
+use crate::ir::{EndName, RuleId};
 use crate::policy_test::{self, Input, Report};
 use crate::validate::tables;
 
@@ -29,9 +30,13 @@ pub struct Results {
 /// Runs the tests of the input; with `check_tables` each decision is also asked from the tables as the object reads them,
 /// and a contradiction is our bug. Each outcome keeps up to `witnesses_max` of its flows.
 pub fn run(analysis: &Analysis, check_tables: bool, witnesses_max: usize) -> Result<Results, Failure> {
+    // A name for each set of names that selectors tell apart: what one lets pass has to have an identity.
+    let names = name_parties(&[analysis])?;
+    let unresolved: Vec<EndName> =
+        names.iter().filter_map(example).map(|name| EndName::Fqdn(name.to_owned())).collect();
     let mut tested = Vec::new();
     for file in &analysis.objects.tests {
-        let ends: Vec<EndName> = policy_test::ends(file).into_iter().chain(unresolved(analysis)).collect();
+        let ends: Vec<EndName> = policy_test::ends(file).into_iter().chain(unresolved.iter().cloned()).collect();
         let own = question::extend(analysis, &file.endpoints, &ends)?;
         let report = one(own.as_ref().unwrap_or(analysis), file, check_tables, witnesses_max)?;
         if let Some(contradiction) = report.contradictions.first() {
@@ -41,16 +46,6 @@ pub fn run(analysis: &Analysis, check_tables: bool, witnesses_max: usize) -> Res
     }
     let coverage = policy_test::coverage(&analysis.cluster, tested.iter().map(|tested| &tested.report));
     Ok(Results { tested, coverage })
-}
-
-/// A name for each selector of names of which no address is known: what it lets pass has to have an identity.
-fn unresolved(analysis: &Analysis) -> impl Iterator<Item = EndName> {
-    let unknown = analysis.cluster.fqdn_addresses.iter().filter(|(_, addresses)| addresses.is_empty());
-    unknown.map(|(selector, _)| {
-        let text = fqdn::text(selector);
-        let name = text.strip_prefix("**").map_or(text.to_owned(), |rest| format!("x{rest}")).replace('*', "x");
-        EndName::Fqdn(name.trim_end_matches('.').to_owned())
-    })
 }
 
 fn one(analysis: &Analysis, file: &TestFile, check_tables: bool, witnesses_max: usize) -> Result<Report, Failure> {

@@ -1,6 +1,6 @@
 //! An analysis for questions: with the pods and the addresses of names that questions are about and the input has not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::{Analysis, Failure, analyse, understand};
@@ -26,6 +26,12 @@ pub fn extend(analysis: &Analysis, pods: &[AssumedPod], ends: &[EndName]) -> Res
     let mut pods: BTreeMap<(String, String), AssumedPod> =
         pods.iter().map(|pod| ((pod.namespace.clone(), pod.name.clone()), pod.clone())).collect();
     let mut names: BTreeMap<String, IpAddr> = BTreeMap::new();
+    let addresses = &analysis.resolved.addresses;
+    let mut unused: Box<dyn Iterator<Item = IpAddr>> = match analysis.cluster.options.ipv4 {
+        true => Box::new(addresses.unused_ipv4()),
+        false => Box::new(addresses.unused_ipv6()),
+    };
+    let known: BTreeSet<&str> = analysis.objects.answers.dns.iter().map(|(name, _)| name.as_str()).collect();
     for end in ends {
         match end {
             EndName::Labels(pod) if flow::find(&analysis.cluster, &[], end).is_err() => {
@@ -36,9 +42,11 @@ pub fn extend(analysis: &Analysis, pods: &[AssumedPod], ends: &[EndName]) -> Res
                     pods.insert((pod.namespace.clone(), pod.name.clone()), pod.clone());
                 }
             }
-            EndName::Fqdn(name) if !analysis.objects.answers.dns.iter().any(|(known, _)| known == name) => {
-                let unused = analysis.resolved.addresses.unused_ipv4().nth(names.len());
-                names.extend(unused.map(|address| (name.clone(), address)));
+            EndName::Fqdn(name) if !known.contains(name.as_str()) && !names.contains_key(name) => {
+                let address = unused.next().ok_or_else(|| {
+                    Failure::Input("more DNS names than there are addresses to stand for them; ask about fewer".into())
+                })?;
+                names.insert(name.clone(), address);
             }
             EndName::Labels(_) | EndName::Fqdn(_) => {}
             EndName::Object { .. } | EndName::Address(_) | EndName::Entity(_) => {}
