@@ -468,3 +468,48 @@ fn reports_of_list_and_diff_have_a_schema_and_the_rules() {
     assert_code(&markdown, 0);
     assert!(String::from_utf8(markdown.stdout).unwrap().starts_with("<!-- ciliumc-diff:v1 -->\n"));
 }
+
+#[test]
+fn a_reader_that_stops_is_no_failure_and_a_full_disk_is_one() {
+    let project = Project::new();
+    let commands: [&[&str]; 6] = [
+        &["explain"],
+        &["explain", "CL003"],
+        &["completions", "bash"],
+        &["man"],
+        &["list", "in"],
+        &["check", "in", "-o", "json"],
+    ];
+    for args in commands {
+        // The reader is gone before anything is written.
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = project.command(args).stdout(writer).output().unwrap();
+        assert_eq!(assert_code(&output, 0), "", "{args:?}");
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = project.command(args).stdout(full).output().unwrap();
+        assert!(
+            assert_code(&output, 5)
+                .ends_with("standard output cannot be written: No space left on device (os error 28)\n")
+        );
+    }
+}
+
+#[test]
+fn a_trace_without_a_flow_says_what_it_lacks() {
+    let project = Project::new();
+    let err = assert_code(&project.run(&["trace", "in"]), 2);
+    assert!(err.contains("--from END --to END --port PROTO/PORT, or --probes FILE"), "{err}");
+}
+
+#[test]
+fn a_patch_of_refused_input_is_refused() {
+    let project = Project::new();
+    project.write(
+        "in/wrong.yaml",
+        "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: a}\nspec: {podSelectr: {}}\n",
+    );
+    let output = project.run(&["check", "in", "--fix", "--dry-run"]);
+    let err = assert_code(&output, 3);
+    assert!(err.contains("did you mean `podSelector`?") && output.stdout.is_empty(), "{err}");
+}

@@ -29,7 +29,13 @@ pub fn run(args: &CheckArgs) -> Result<u8, Failure> {
         let changes = fix::plan(&sources, &checked.analysis.diagnostics);
         if args.dry_run {
             super::put(&fix::patch(&changes))?;
-            return Ok(0);
+            if checked.complete {
+                return Ok(0);
+            }
+            // What stands in the way of findings and of their edits.
+            let errors = checked.analysis.diagnostics.iter().filter(|found| found.severity == Severity::Error);
+            inputs::print_all(&args.input, &errors.cloned().collect::<Vec<_>>(), &sources);
+            return Err(Failure::Refused);
         }
         for change in &changes {
             fix::write(change)?;

@@ -1,5 +1,6 @@
 //! From arguments to an analysis: what `build`, `check` and `trace` share.
 
+use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
@@ -112,7 +113,7 @@ pub fn front_options(args: &InputArgs) -> FrontOptions {
         literal_to_services: args.compat_toservices,
         fqdn_double_star: args.fqdn_double_star == DoubleStar::V1_19,
     };
-    FrontOptions { default_namespace: args.namespace.clone(), choices }
+    FrontOptions { default_namespace: args.namespace.clone(), choices, fixtures: BTreeSet::new() }
 }
 
 /// Whether standard error shows colour.

@@ -10,7 +10,7 @@ mod exact;
 mod pieces;
 mod universe;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use pieces::Pieces;
@@ -22,7 +22,7 @@ use crate::eval::flow::{End, Judgement, Side, Unknown};
 use crate::eval::l7::Admission;
 use crate::eval::{L4, Reason, Verdict};
 use crate::front::objects::{Expectation, Expected, Test, TestFile};
-use crate::ir::{Cluster, EndName, Ends, Peers, PortSpan, Ports, Requests, RuleId};
+use crate::ir::{Cluster, EndName, Ends, Peers, PortSpan, Ports, Requests, RuleId, Transport};
 use crate::resolve::Resolved;
 
 /// What is asked.
@@ -225,11 +225,14 @@ impl Ctx<'_> {
         let is_spared = |judged: &Result<Judgement, Unknown>| {
             expected == Expected::Deny && !is_named(&test.from.value) && judged.as_ref().is_ok_and(is_forced)
         };
+        // Requests that no port is named for go over every port that can carry them.
+        let carrying = test.requests.as_ref().map(carriers);
+        let ports = test.ports.as_deref().or(carrying.as_deref());
         let mut asked = 0;
         let mut faults: Vec<Fault> = Vec::new();
         for (source, destination) in pairs(from, to) {
             let mut here: Vec<Fault> = Vec::new();
-            for (ports, judged) in self.judge(source.end, destination.end, test.ports.as_deref(), &[]) {
+            for (ports, judged) in self.judge(source.end, destination.end, ports, &[]) {
                 asked += 1;
                 if is_spared(&judged) {
                     continue;
@@ -307,6 +310,12 @@ impl Ctx<'_> {
     }
 }
 
+/// Every port of the protocols that requests go over.
+fn carriers(requests: &Requests) -> Vec<PortSpan> {
+    let every = |transport: &Transport| PortSpan { transport: *transport, first: 0, last: transport.last() };
+    requests.transports().iter().map(every).collect()
+}
+
 /// Whether a description names ends one by one.
 fn is_named(ends: &Ends) -> bool {
     match ends {
@@ -382,10 +391,4 @@ fn push(
     let alike = source.alike * destination.alike - 1;
     let (source, destination) = (source.end, destination.end);
     faults.push(Fault { source, destination, alike, ports: vec![ports], what, judgement });
-}
-
-/// Exercised rules of one cluster, over several documents.
-pub fn coverage<'r>(cluster: &Cluster, reports: impl Iterator<Item = &'r Report>) -> BTreeMap<RuleId, bool> {
-    let exercised: BTreeSet<RuleId> = reports.flat_map(|report| report.exercised.iter().copied()).collect();
-    rules(cluster).into_iter().map(|id| (id, exercised.contains(&id))).collect()
 }

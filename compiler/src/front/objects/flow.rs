@@ -149,6 +149,32 @@ pub enum Requests {
     Kafka(KafkaRule),
 }
 
+impl Requests {
+    /// The protocol of the requests.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Http(_) => "HTTP",
+            Self::Dns(_) => "DNS",
+            Self::Kafka(_) => "Kafka",
+        }
+    }
+
+    /// What it goes over, as far as a proxy reads it.
+    pub fn transports(&self) -> &'static [Transport] {
+        match self {
+            Self::Http(_) | Self::Kafka(_) => &[Transport::Tcp],
+            Self::Dns(_) => &[Transport::Tcp, Transport::Udp],
+        }
+    }
+
+    /// What is wrong with ports that the requests are to go over.
+    pub fn refuse(&self, ports: &[PortSpan]) -> Option<String> {
+        let other = ports.iter().find(|ports| !self.transports().contains(&ports.transport))?;
+        let over: Vec<&str> = self.transports().iter().map(|transport| transport.name()).collect();
+        Some(format!("{} goes over {}, not over {}", self.word(), over.join(" and "), other.transport.name()))
+    }
+}
+
 /// HTTP requests: those that match every given part.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct HttpRequests {
@@ -189,6 +215,8 @@ impl Expected {
 pub struct TestFile {
     /// Where it begins.
     pub span: Span,
+    /// Files and folders with objects that are there for these tests alone, relative to the file of the document.
+    pub fixtures: Vec<Spanned<String>>,
     /// Pods that are there for these tests alone.
     pub endpoints: Vec<AssumedPod>,
     /// Tests, in the order written.
