@@ -193,8 +193,10 @@ fn lints_count_for_fail_on_until_they_are_excused() {
     };
     assert_code(&project.run(&["check", "in", "--fail-on", "warning"]), 0);
     project.write("in/typo.yaml", &policy(""));
-    let err = assert_code(&project.run(&["check", "in", "--fail-on", "warning"]), 1);
-    assert!(err.contains("CL003") && err.contains("did you mean app=cli"), "{err}");
+    let output = project.run(&["check", "in", "--fail-on", "warning"]);
+    let out = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(assert_code(&output, 1), "", "findings are the result");
+    assert!(out.contains("CL003") && out.contains("did you mean app=cli"), "{out}");
     assert_code(&project.run(&["check", "in"]), 0);
     project.write("in/typo.yaml", &policy("ciliumc.io/ignore: CL003 it comes later"));
     assert_code(&project.run(&["check", "in", "--fail-on", "warning"]), 0);
@@ -205,8 +207,10 @@ fn lints_count_for_fail_on_until_they_are_excused() {
 
     // Pods that were refused are no reason to say that nobody is selected.
     project.write("in/pods.yaml", &PODS.replace("containers: [{name: c, image: x}]", "containers: x"));
-    let err = assert_code(&project.run(&["check", "in"]), 3);
-    assert!(!err.contains("CL0"), "{err}");
+    let output = project.run(&["check", "in"]);
+    assert_code(&output, 3);
+    let out = String::from_utf8_lossy(&output.stdout);
+    assert!(out.contains("error[") && !out.contains("CL0"), "{out}");
 }
 
 #[test]
@@ -407,7 +411,8 @@ fn the_groups_file_answers_what_no_object_tells() {
     );
     project.write("groups.yaml", "dns: [{name: x.b.io}]\n");
     let output = project.run(&["check", "in", "--groups", "groups.yaml"]);
-    assert!(assert_code(&output, 3).contains("groups.yaml:1"));
+    assert_code(&output, 3);
+    assert!(String::from_utf8_lossy(&output.stdout).contains("groups.yaml:1"));
 }
 
 #[test]
@@ -512,4 +517,18 @@ fn a_patch_of_refused_input_is_refused() {
     let output = project.run(&["check", "in", "--fix", "--dry-run"]);
     let err = assert_code(&output, 3);
     assert!(err.contains("did you mean `podSelector`?") && output.stdout.is_empty(), "{err}");
+}
+
+#[test]
+fn an_input_that_says_nothing_is_said_to() {
+    let project = Project::new();
+    fs::create_dir(project.path("empty")).unwrap();
+    let err = assert_code(&project.run(&["check", "empty"]), 0);
+    assert_eq!(err, "warning: no manifest is in empty: *.yaml, *.yml and *.json are read\n");
+    for (name, port) in [("one/a.yaml", "80"), ("two/a.yaml", "81")] {
+        project.write(name, &POLICY.replace("port: http", &format!("port: {port}")));
+    }
+    let err = assert_code(&project.run(&["diff", "one", "two"]), 0);
+    assert!(err.starts_with("warning: the input has policies and no endpoint"), "{err}");
+    assert_eq!(assert_code(&project.run(&["diff", "in", "in"]), 0), "");
 }

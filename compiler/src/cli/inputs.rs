@@ -27,6 +27,9 @@ pub fn load_paths(args: &InputArgs, paths: &[String]) -> Result<SourceMap, Failu
         let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
         Failure::Input(lines.join("\nerror: "))
     })?;
+    if sources.is_empty() {
+        eprintln!("warning: no manifest is in {}: *.yaml, *.yml and *.json are read", paths.join(", "));
+    }
     if let Some(path) = &args.groups {
         source::load_groups(&mut sources, path).map_err(Failure::input)?;
     }
@@ -74,6 +77,15 @@ fn accept<const N: usize>(args: &InputArgs, versions: [(SourceMap, Read); N]) ->
     let (sources, reads): (Vec<SourceMap>, Vec<Read>) = versions.into_iter().unzip();
     let connected = driver::connectivity::connect(reads)?.into_iter().map(|(connectivity, _)| connectivity);
     let all: Vec<Connected> = sources.into_iter().zip(connected).collect();
+    // Policies may well stand in a repository of their own, and then everything would seem to be without effect.
+    if all.iter().all(|(_, version)| version.workloads.is_empty())
+        && all.iter().any(|(_, version)| !version.rules.is_empty())
+    {
+        eprintln!(
+            "warning: the input has policies and no endpoint, so nothing can be said about what they let pass; add the pods or \
+             workloads, for example the output of `kubectl get pods -A -o yaml`"
+        );
+    }
     all.try_into().map_err(|_| Failure::Bug("a version was lost".into()))
 }
 
@@ -116,12 +128,12 @@ pub fn front_options(args: &InputArgs) -> FrontOptions {
     FrontOptions { default_namespace: args.namespace.clone(), choices, fixtures: BTreeSet::new() }
 }
 
-/// Whether standard error shows colour.
-pub fn colour(args: &InputArgs) -> bool {
+/// Whether a text is in colour, by where it goes.
+pub fn colour(args: &InputArgs, on_terminal: bool) -> bool {
     match args.color {
         Colour::Always => true,
         Colour::Never => false,
-        Colour::Auto => std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+        Colour::Auto => on_terminal && std::env::var_os("NO_COLOR").is_none(),
     }
 }
 
@@ -134,10 +146,14 @@ pub fn print_problems(args: &InputArgs, diagnostics: &[Diagnostic], sources: &So
 
 /// Prints the diagnostics as text, then a line that counts them.
 pub fn print_all(args: &InputArgs, diagnostics: &[Diagnostic], sources: &SourceMap) {
+    eprint!("{}", rendered(diagnostics, sources, colour(args, std::io::stderr().is_terminal())));
+}
+
+/// Diagnostics as text, with a line that counts them; empty without any.
+pub fn rendered(diagnostics: &[Diagnostic], sources: &SourceMap, colour: bool) -> String {
     if diagnostics.is_empty() {
-        return;
+        return String::new();
     }
-    eprint!("{}", render::text(diagnostics, sources, colour(args)));
     let count = |severity| diagnostics.iter().filter(|d| d.severity == severity).count();
     let counts = [(Severity::Error, "error"), (Severity::Warning, "warning"), (Severity::Info, "remark")]
         .into_iter()
@@ -148,7 +164,7 @@ pub fn print_all(args: &InputArgs, diagnostics: &[Diagnostic], sources: &SourceM
     // One example is enough to say how to ask, and the worst is what the reader will look at.
     let example = diagnostics.iter().min_by_key(|d| (d.severity, d.code)).map(|d| d.code);
     let example = example.map(|code| format!("; `ciliumc explain {code}` says more about a code"));
-    eprintln!("{counts}{}", example.unwrap_or_default());
+    format!("{}{counts}{}\n", render::text(diagnostics, sources, colour), example.unwrap_or_default())
 }
 
 /// Refuses to go on with refused objects, unless told to.
