@@ -169,3 +169,42 @@ fn names_are_shown_and_fail_a_check_for_what_is_widened() {
     let (_, text) = run(&asked);
     assert!(text.ends_with("opens    shop/api -> fqdn:www.example.org TCP 443\n"), "{text}");
 }
+
+#[test]
+fn a_test_about_one_name_says_nothing_of_others() {
+    let input = |pattern: &str| format!("{PODS}{}", policy(&[(FqdnSelector::Pattern(pattern.into()), 443)]));
+    let (narrow, wide) = (input("*.example.com"), input("*"));
+    let tests = |rows: &str, rest: &str| {
+        format!(
+            "ciliumcTest: v1\ntests:\n- {{name: surface, from: shop/api, to: {rest}, expect: deny}}\n\
+             - {{name: all of it, from: shop/api, expectExactly: [\"{rows}\"]}}\n"
+        )
+    };
+    let project = Project::with(&[("narrow.yaml", &narrow), ("wide.yaml", &wide)], "cache".as_ref());
+    let run = |input: &str, rows: &str, rest: &str| {
+        project.write("tests.yaml", &tests(rows, rest));
+        let output = project.run(&["test", input, "tests.yaml", "--engine", "tables"]);
+        (output.status.code(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+    };
+    let others = "{not: \"fqdn:*.example.com\"}";
+    let (code, text) = run("narrow.yaml", "fqdn:*.example.com tcp/443", others);
+    assert_eq!(code, Some(0), "{text}");
+    // The same list against a policy that lets every name pass: what is meant is a part of what passes.
+    let (code, text) = run("wide.yaml", "fqdn:* tcp/443", others);
+    assert!(code == Some(1) && text.contains("shop/api -> fqdn:* TCP 443 is allow, expected deny"), "{text}");
+    assert!(text.contains("ok   all of it"), "{text}");
+    let (code, text) = run("wide.yaml", "fqdn:*.example.com tcp/443", "\"fqdn:*.org\"");
+    assert!(code == Some(1) && text.contains("shop/api -> fqdn:* TCP 443 passes and is not on the list"), "{text}");
+    assert!(!text.contains("does not pass"), "{text}");
+    let (_, text) = run("narrow.yaml", "fqdn:www.example.com tcp/443", "\"fqdn:*.org\"");
+    assert!(text.contains("shop/api -> fqdn:*.example.com TCP 443 passes and is not on the list"), "{text}");
+    let (_, text) = run("narrow.yaml", "fqdn:www.example.org tcp/443", "\"fqdn:*.org\"");
+    assert!(text.contains("shop/api -> fqdn:www.example.org TCP 443 is on the list and does not pass"), "{text}");
+    // One of the names passes, and so do the others.
+    let (_, text) = run("narrow.yaml", "fqdn:*.example.com tcp/443", "\"fqdn:www.example.com\"");
+    assert!(text.contains("shop/api -> fqdn:www.example.com TCP 443 is allow, expected deny"), "{text}");
+    let (_, text) = run("narrow.yaml", "fqdn:*.example.com tcp/443", "{not: \"fqdn:www.example.com\"}");
+    assert!(text.contains("shop/api -> fqdn:*.example.com TCP 443 is allow, expected deny"), "{text}");
+    let (code, text) = run("narrow.yaml", "fqdn:**.example.com tcp/443", "\"fqdn:*.org\"");
+    assert!(code == Some(3) && text.contains("a pattern of names in a test has single stars"), "{text}");
+}

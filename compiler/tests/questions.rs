@@ -571,3 +571,19 @@ fn a_parser_that_nobody_knows_is_unknown_and_says_why() {
     assert!(project.trace("shop/web", "shop/cart", "80", &[]).1.starts_with("redirect "));
     assert!(project.trace("shop/web", "shop/cart", "81", &["--http", "GET,/"]).1.starts_with("deny "));
 }
+
+#[test]
+fn a_row_of_a_surface_is_no_part_of_what_passes() {
+    let rows = |rows: &str| {
+        let project =
+            Project::new(&format!("ciliumcTest: v1\ntests: [{{name: all, to: shop/cart, expectExactly: [{rows}]}}]\n"));
+        let rule = "  ingress:\n  - fromCIDRSet: [{cidr: 198.51.0.0/16, except: [198.51.100.0/24]}]\n    toPorts: [{ports: [{port: \"80\", protocol: TCP}]}]\n";
+        let (head, _) = POLICY.split_once("  ingress:\n").unwrap();
+        project.write("policy.yaml", &format!("{head}{rule}"));
+        result(&project.run(&["test", "pods.yaml", "policy.yaml", "tests.yaml"]))
+    };
+    let (code, text) = rows("\"cidr:198.51.0.0/16 tcp/80\"");
+    assert!(code == 1 && text.contains("is on the list and does not pass"), "the exception is in the prefix: {text}");
+    let (code, text) = rows("\"cidr:198.51.7.0/24 tcp/80\"");
+    assert!(code == 3 && text.contains("only some addresses of an identity"), "{text}");
+}

@@ -15,7 +15,7 @@ use crate::driver::{self, Analysis, Failure};
 use crate::eval::Verdict;
 use crate::eval::flow::End;
 use crate::front::FrontOptions;
-use crate::ir::{PortSpan, RuleId};
+use crate::ir::{EndName, PortSpan, RuleId};
 use crate::policy_test::{Fault, Outcome, What};
 use crate::resolve::Lock;
 use crate::source::{self, SourceMap};
@@ -202,6 +202,11 @@ fn fault(sources: &SourceMap, analysis: &Analysis, fault: &Fault) -> String {
 
 /// An end; of an identity its prefixes or its word.
 fn end(analysis: &Analysis, end: End) -> String {
+    if let End::Address(address) = end {
+        let names = analysis.objects.answers.dns.iter().filter(|(_, addresses)| addresses.contains(&address));
+        let name = names.map(|(name, _)| EndName::Fqdn(name.clone())).next();
+        return report::end(&analysis.cluster, end, name.as_ref());
+    }
     let End::Entity(index) = end else { return report::end(&analysis.cluster, end, None) };
     let nets: Vec<String> =
         analysis.resolved.addresses.rows().filter(|(_, of)| *of == index).map(|(net, _)| net.to_string()).collect();

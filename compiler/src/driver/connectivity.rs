@@ -53,7 +53,7 @@ pub fn connect(inputs: Vec<Read>) -> Result<Vec<(Connectivity, Vec<Diagnostic>)>
             Read::Other(..) => None,
         })
         .collect();
-    let names = name_parties(&analyses)?;
+    let names = name_parties(&analyses, Vec::new())?;
     let connected = inputs.into_par_iter().map(|input| match input {
         Read::Cilium(analysis) => Ok((with_names(&analysis, &names)?, analysis.diagnostics)),
         Read::Other(connectivity, diagnostics) => Ok((connectivity, diagnostics)),
@@ -61,10 +61,10 @@ pub fn connect(inputs: Vec<Read>) -> Result<Vec<(Connectivity, Vec<Diagnostic>)>
     connected.collect()
 }
 
-/// The names that some selector of the inputs tells from others and of which no address is known.
-pub fn name_parties(analyses: &[&Analysis]) -> Result<Vec<Party>, Failure> {
-    let selectors: BTreeSet<FqdnSelector> =
-        analyses.iter().flat_map(|analysis| analysis.cluster.fqdn_addresses.keys().cloned()).collect();
+/// The names that some selector, of the inputs or another one, tells from others and of which no address is known.
+pub fn name_parties(analyses: &[&Analysis], others: Vec<FqdnSelector>) -> Result<Vec<Party>, Failure> {
+    let own = analyses.iter().flat_map(|analysis| analysis.cluster.fqdn_addresses.keys().cloned());
+    let selectors: BTreeSet<FqdnSelector> = own.chain(others).collect();
     let known = analyses.iter().flat_map(|analysis| &analysis.objects.answers.dns).map(|(name, _)| name.as_str());
     names::parties(&selectors, &known.collect())
         .map_err(|error| Failure::Input(format!("patterns of DNS names: {error}; look at fewer policies at once")))

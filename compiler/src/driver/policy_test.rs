@@ -44,7 +44,7 @@ pub fn run(
     for file in &analysis.objects.tests {
         let base = fixtures.get(&file.span).unwrap_or(analysis);
         // A name for each set of names that selectors tell apart: what one lets pass has to have an identity.
-        let names = name_parties(&[base])?;
+        let names = name_parties(&[base], policy_test::names(file))?;
         let unresolved = names.iter().filter_map(example).map(|name| EndName::Fqdn(name.to_owned()));
         let ends: Vec<EndName> = policy_test::ends(file).into_iter().chain(unresolved).collect();
         let own = question::extend(base, &file.endpoints, &ends)?;

@@ -8,7 +8,7 @@
 //! - {name: shop/intruder, labels: {app: intruder}}
 //! tests:
 //! - name: the web reaches the cart
-//!   from: deploy/shop/web               # an end as `trace` takes it, several in a list, `any`, or {not: ..}
+//!   from: deploy/shop/web               # an end as `trace` takes it, `fqdn:*.example.com`, several in a list, `any`, or {not: ..}
 //!   to: shop/cart
 //!   ports: [tcp/7070]                   # every port of every protocol when absent; those that can carry the requests, if any
 //!   expect: allow                       # or deny, redirect
@@ -42,9 +42,9 @@ use super::codes;
 use super::decode::{Ctx, Fields, spanned};
 use super::meta::{DEFAULT_NAMESPACE, labels};
 use super::objects::{
-    AssumedPod, Ends, Expectation, Expected, HttpRequests, PortSpan, Requests, SurfaceRow, Test, TestFile,
+    AssumedPod, Ends, Expectation, Expected, FqdnSelector, HttpRequests, PortSpan, Requests, SurfaceRow, Test, TestFile,
 };
-use super::parse::{self, fqdn};
+use super::parse::{self, Wrong, fqdn};
 use super::yaml::{Kind, Node, Value};
 
 /// The field that makes a document one of tests, and says in which schema.
@@ -224,9 +224,20 @@ fn text_ends(ctx: &mut Ctx, node: &Node<'_>, offset: usize, text: &str) -> Optio
         return Some(Ends::Any);
     }
     let span = node.part(offset, text.len());
-    let read = match parse::flow::net(text) {
-        Some(net) => net.map(|value| Ends::Net(Spanned { value, span })),
-        None => parse::flow::end(text).map(|value| Ends::One(Spanned { value, span })),
+    let read = match (parse::flow::net(text), text.strip_prefix("fqdn:").filter(|names| names.contains('*'))) {
+        (Some(net), _) => net.map(|value| Ends::Net(Spanned { value, span })),
+        // A double star means what the release says; nothing here says which.
+        (None, Some(names)) if names.contains("**") => {
+            let message = "a pattern of names in a test has single stars";
+            ctx.error(codes::TEST_END, span, message);
+            return None;
+        }
+        (None, Some(names)) => {
+            let names =
+                fqdn::pattern(names).map(|value| Ends::Names(Spanned { value: FqdnSelector::Pattern(value), span }));
+            names.map_err(|wrong| Wrong { offset: wrong.offset + "fqdn:".len(), ..wrong })
+        }
+        (None, None) => parse::flow::end(text).map(|value| Ends::One(Spanned { value, span })),
     };
     read.map_err(|wrong| ctx.error(codes::TEST_END, node.part(offset + wrong.offset, wrong.len), wrong.message)).ok()
 }

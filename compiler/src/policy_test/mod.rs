@@ -17,12 +17,12 @@ use pieces::Pieces;
 use universe::Selected;
 pub use universe::Universe;
 
-use crate::diag::{Code, Diagnostic, Span};
+use crate::diag::{Code, Diagnostic, Span, Spanned};
 use crate::eval::flow::{End, Judgement, Side, Unknown};
 use crate::eval::l7::Admission;
 use crate::eval::{L4, Reason, Verdict};
 use crate::front::objects::{Expectation, Expected, Test, TestFile};
-use crate::ir::{Cluster, EndName, Ends, Peers, PortSpan, Ports, Requests, RuleId, Transport};
+use crate::ir::{Cluster, EndName, Ends, FqdnSelector, Peers, PortSpan, Ports, Requests, RuleId, Transport};
 use crate::resolve::Resolved;
 
 /// What is asked.
@@ -121,25 +121,44 @@ pub struct Report {
     pub contradictions: Vec<String>,
 }
 
+/// Every selector of DNS names that the tests are about.
+pub fn names(file: &TestFile) -> Vec<FqdnSelector> {
+    let mut out = Vec::new();
+    each(file, &mut |ends| match ends {
+        Ends::One(Spanned { value: EndName::Fqdn(name), .. }) => out.push(FqdnSelector::Name(name.clone())),
+        Ends::Names(names) => out.push(names.value.clone()),
+        Ends::One(_) | Ends::AnyOf(_) | Ends::Not(_) | Ends::Any | Ends::Net(_) | Ends::Pods { .. } => {}
+    });
+    out
+}
+
 /// Every end that the tests name.
 pub fn ends(file: &TestFile) -> Vec<EndName> {
-    fn collect(ends: &Ends, out: &mut Vec<EndName>) {
-        match ends {
-            Ends::One(name) => out.push(name.value.clone()),
-            Ends::AnyOf(list) => list.iter().for_each(|ends| collect(ends, out)),
-            Ends::Not(ends) => collect(ends, out),
-            Ends::Any | Ends::Net(_) | Ends::Pods { .. } => {}
-        }
-    }
     let mut out = Vec::new();
-    for test in &file.tests {
-        collect(&test.from.value, &mut out);
-        collect(&test.to.value, &mut out);
-        if let Expectation::Exactly(rows) = &test.expectation.value {
-            rows.iter().for_each(|row| collect(&row.end.value, &mut out));
+    each(file, &mut |ends| match ends {
+        Ends::One(name) => out.push(name.value.clone()),
+        Ends::AnyOf(_) | Ends::Not(_) | Ends::Any | Ends::Net(_) | Ends::Names(_) | Ends::Pods { .. } => {}
+    });
+    out
+}
+
+/// Every description of ends, and those inside of it.
+fn each<'f>(file: &'f TestFile, visit: &mut dyn FnMut(&'f Ends)) {
+    fn walk<'f>(ends: &'f Ends, visit: &mut dyn FnMut(&'f Ends)) {
+        visit(ends);
+        match ends {
+            Ends::AnyOf(list) => list.iter().for_each(|ends| walk(ends, visit)),
+            Ends::Not(ends) => walk(ends, visit),
+            Ends::Any | Ends::One(_) | Ends::Net(_) | Ends::Names(_) | Ends::Pods { .. } => {}
         }
     }
-    out
+    for test in &file.tests {
+        walk(&test.from.value, visit);
+        walk(&test.to.value, visit);
+        if let Expectation::Exactly(rows) = &test.expectation.value {
+            rows.iter().for_each(|row| walk(&row.end.value, visit));
+        }
+    }
 }
 
 /// Runs the tests of a document. Each outcome keeps up to `witnesses_max` of its flows.
@@ -321,7 +340,7 @@ fn is_named(ends: &Ends) -> bool {
     match ends {
         Ends::One(_) => true,
         Ends::AnyOf(list) => list.iter().any(is_named),
-        Ends::Any | Ends::Net(_) | Ends::Pods { .. } | Ends::Not(_) => false,
+        Ends::Any | Ends::Net(_) | Ends::Names(_) | Ends::Pods { .. } | Ends::Not(_) => false,
     }
 }
 

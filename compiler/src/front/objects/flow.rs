@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{KafkaRule, Protocol};
+use super::{FqdnSelector, KafkaRule, Protocol};
 use crate::diag::{Span, Spanned};
 
 /// A protocol with ports, or with ICMP types in their place. Sorted by name.
@@ -125,6 +125,8 @@ pub enum Ends {
     One(Spanned<EndName>),
     /// Addresses outside of the cluster that lie in a prefix.
     Net(Spanned<IpNet>),
+    /// Addresses of all names of a pattern.
+    Names(Spanned<FqdnSelector>),
     /// Pods with these labels: of each key one of the values.
     Pods {
         /// One of these namespaces; none is every one.
