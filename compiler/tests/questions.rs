@@ -295,7 +295,7 @@ tests:
     assert_eq!(code, 1, "{text}");
     assert!(text.contains("ok   orders") && text.contains("ok   nothing else"), "{text}");
     assert!(text.contains("FAIL too much") && text.contains("refuses `fetch topic=orders"), "{text}");
-    project.write("tests.yaml", &tests);
+    project.write("tests.yaml", tests);
     let (code, text) = result(&project.run(&["test", "."]));
     assert!(code == 3 && text.contains("a test has one of `http`, `dns` and `kafka`"), "{text}");
 }
