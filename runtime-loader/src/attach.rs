@@ -1,9 +1,11 @@
 //! Putting a program where an endpoint's packets pass: tcx, or clsact on kernels before 6.6.
 //!
-//! A tcx link is pinned, lives without its interface's namespace, and is replaced by compare and swap (with CAP_SYS_ADMIN). A clsact filter
-//! lives with the interface: it is found and replaced over netlink, in the interface's namespace, atomically for
-//! packets; that the program is still the expected one is looked at just before. Neither is ever detached to be
-//! replaced.
+//! A tcx link is pinned, lives without its interface's namespace, and is replaced by compare and swap (with
+//! CAP_SYS_ADMIN). A clsact filter lives with the interface: it is found and replaced over netlink, in the interface's
+//! namespace, atomically for packets; that the program is still the expected one is looked at just before. Neither is
+//! ever detached to be replaced.
+//!
+//! Ours goes before all others, and somebody else may do the same later: [`ahead`] sees it.
 
 use std::fmt;
 use std::io;
@@ -16,7 +18,7 @@ use crate::error::{Context, Error};
 use crate::names::Hook;
 use crate::pins::Pins;
 use crate::sys::bpf::{self, Link};
-use crate::sys::{files, net, tc};
+use crate::sys::{files, net, query, tc};
 
 /// The two mechanisms.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,7 +60,8 @@ impl Place {
         format!("ciliumc:{}:{hook}", self.endpoint)
     }
 
-    fn named(&self, hook: Hook) -> String {
+    /// The interface and the side of it.
+    pub fn named(&self, hook: Hook) -> String {
         format!("{} ({} {})", self.interface, self.mechanism, hook.side())
     }
 
@@ -96,7 +99,8 @@ pub fn tcx_link(pins: &Pins, endpoint: u16, hook: Hook) -> Result<Option<Link>, 
     bpf::link_info(link.as_fd()).context(|| format!("cannot look at `{}`", path.display())).map(Some)
 }
 
-/// What judges the packets of a place now. A clsact filter of somebody else, or in a namespace that is gone, is nothing.
+/// What judges the packets of a place now. A clsact filter of somebody else, or in a namespace that is gone, is
+/// nothing.
 pub fn find(pins: &Pins, place: &Place, hook: Hook) -> Result<Option<Link>, Error> {
     match place.mechanism {
         Mechanism::Tcx => tcx_link(pins, place.endpoint, hook),
@@ -112,6 +116,50 @@ pub fn find(pins: &Pins, place: &Place, hook: Hook) -> Result<Option<Link>, Erro
     }
 }
 
+/// A program or filter of somebody else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Foreign {
+    /// Kernel id of the program; 0 for a filter that is no program.
+    pub program: u32,
+    /// What its owner calls it, or the kind of the filter; empty where nobody may tell (it takes CAP_SYS_ADMIN).
+    pub name: String,
+}
+
+impl fmt::Display for Foreign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self { program: 0, name } => write!(f, "filter `{name}`"),
+            Self { program, name } => write!(f, "program {program} `{name}`"),
+        }
+    }
+}
+
+/// What of others sees packets before our program does, and so may let them pass or send them elsewhere unseen. `None`
+/// where nobody can tell: it takes CAP_NET_ADMIN, and CAP_SYS_ADMIN in another namespace.
+pub fn ahead(place: &Place, hook: Hook, ours: Link) -> Option<Vec<Foreign>> {
+    let look = || {
+        let mut tcx = match query::tcx_programs(ours.ifindex, hook.attach_type()) {
+            // A kernel without tcx.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => Vec::new(),
+            tcx => tcx?,
+        };
+        // All of tcx comes before any filter.
+        if place.mechanism == Mechanism::Tcx {
+            // Another interface with this number: ours went to another namespace.
+            let at = tcx.iter().position(|id| *id == ours.prog_id).ok_or(io::ErrorKind::NotFound)?;
+            tcx.truncate(at);
+        }
+        let named = |program: u32| Foreign { program, name: bpf::prog_name(program).unwrap_or_default() };
+        let mut found: Vec<_> = tcx.into_iter().map(named).collect();
+        if place.mechanism == Mechanism::Clsact {
+            let filters = tc::ahead(ours.ifindex, parent(hook))?.into_iter();
+            found.extend(filters.map(|filter| Foreign { program: filter.prog_id, name: filter.name }));
+        }
+        Ok(found)
+    };
+    if ours.ifindex == 0 { None } else { place.inside(look).ok() }
+}
+
 /// Attaches a program where none of this endpoint is.
 pub fn attach(pins: &Pins, place: &Place, hook: Hook, program: BorrowedFd<'_>) -> Result<(), Error> {
     let cannot = || format!("cannot attach {hook} to {}", place.named(hook));
@@ -120,7 +168,8 @@ pub fn attach(pins: &Pins, place: &Place, hook: Hook, program: BorrowedFd<'_>) -
             let path = pins.link(place.endpoint, hook);
             // A link whose interface went away.
             files::remove(&path).context(|| format!("cannot remove `{}`", path.display()))?;
-            let link = bpf::tcx_attach(program, place.ifindex, hook.attach_type()).context(cannot)?;
+            // Numbers of interfaces are those of a namespace: elsewhere this one may be another interface's.
+            let link = place.inside(|| bpf::tcx_attach(program, place.ifindex, hook.attach_type())).context(cannot)?;
             bpf::obj_pin(link.as_fd(), &path).context(|| format!("cannot pin the link `{}`", path.display()))
         }
         Mechanism::Clsact => {

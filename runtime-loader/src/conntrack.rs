@@ -99,11 +99,7 @@ fn each(pins: &Pins, is_ipv4: bool, each: impl FnMut(&[u8], &[u8])) -> Result<()
 /// The map of a family; `None` when the bundle has the family switched off, or nothing is loaded.
 fn open(pins: &Pins, is_ipv4: bool) -> Result<Option<(PathBuf, OwnedFd)>, Error> {
     let path = pins.node().join(if is_ipv4 { names::CONNTRACK4 } else { names::CONNTRACK6 });
-    if !path.exists() {
-        return Ok(None);
-    }
-    let map = maps::open(&path)?;
-    Ok(Some((path, map)))
+    Ok(maps::open_optional(&path)?.map(|map| (path, map)))
 }
 
 fn address(is_ipv4: bool, bytes: &[u8]) -> Option<IpAddr> {

@@ -36,10 +36,7 @@ pub fn of_endpoint(pins: &Pins, id: u16, record: Option<&Endpoint>, hook: Hook) 
 
 /// Some counters of a map, of which `which` gets the number of entries, and says the first one and how many.
 fn range(path: &Path, which: impl FnOnce(u32) -> Result<(u32, u32), Error>) -> Result<Vec<Counter>, Error> {
-    if !path.exists() {
-        return Ok(Vec::new());
-    }
-    let map = maps::open(path)?;
+    let Some(map) = maps::open_optional(path)? else { return Ok(Vec::new()) };
     let cannot = || format!("cannot read `{}`", path.display());
     let (first, count) = which(bpf::map_layout(map.as_fd()).context(cannot)?.max_entries)?;
     let values = bpf::array_read(map.as_fd(), first, count).context(cannot)?;

@@ -1,9 +1,9 @@
 //! The program at an endpoint's interface: it says whose packet it is and jumps into the program of the endpoint's
 //! policy, which all endpoints of that policy share.
 //!
-//! That one took the verifier 14 000 steps and more, once; this one takes it a score. It is written here, since slot and
-//! number are constants of it: a switch of policy is the replacement of one program by another, whole. Where there is
-//! nothing to jump to the packet is dropped and counts in the node's `metrics` under reason 140.
+//! That one took the verifier 14 000 steps and more, once; this one takes it a score. It is written here, since slot
+//! and number are constants of it: a switch of policy is the replacement of one program by another, whole. Where there
+//! is nothing to jump to the packet is dropped and counts in the node's `metrics` under reason 140.
 
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 

@@ -71,6 +71,14 @@ pub fn create(path: &Path, name: &str, layout: &Layout, values: &[u8], writable:
     Ok(map)
 }
 
+/// Opens a pinned map; `None` when there is none. One that may not be looked at is an error.
+pub fn open_optional(path: &Path) -> Result<Option<OwnedFd>, Error> {
+    match bpf::obj_get(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        map => map.map(Some).context(|| format!("cannot open the map `{}`", path.display())),
+    }
+}
+
 /// Opens a pinned map.
 pub fn open(path: &Path) -> Result<OwnedFd, Error> {
     bpf::obj_get(path).context(|| format!("cannot open the map `{}`", path.display()))

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use ciliumc_abi::endpoint::{self, Endpoint as Value};
 use ciliumc_abi::names as abi;
 
-use crate::attach::{self, Mechanism};
+use crate::attach::{self, Foreign, Mechanism};
 use crate::error::{Context, Error};
 use crate::gather::gather;
 use crate::names::Hook;
@@ -15,7 +15,7 @@ use crate::pins::{ASIDE, PROGRAM, Pins};
 use crate::plan::Step;
 use crate::state::{self, Current, Documents, Endpoint, Remotes};
 use crate::sys::bpf::{self, Layout, Link};
-use crate::sys::{files, net, probe};
+use crate::sys::{files, net, probe, query};
 
 /// Layouts of pinned maps, by name.
 pub type Maps = BTreeMap<String, Layout>;
@@ -79,7 +79,10 @@ pub struct Seen {
     pub record: Option<Endpoint>,
     /// Its pinned links.
     pub links: BTreeMap<Hook, Link>,
-    /// Number of its interface now; `None` when it is gone or in another namespace.
+    /// What of others sees packets before its programs do; no entry where nobody could tell.
+    pub ahead: BTreeMap<Hook, Vec<Foreign>>,
+    /// Number of its interface now; `None` when it is gone, or in a namespace that this process may
+    /// not enter.
     pub ifindex: Option<u32>,
 }
 
@@ -94,6 +97,42 @@ impl Seen {
         let recorded = |hook| self.record.as_ref().and_then(|record| record.programs.get(&hook));
         let runs = |hook| self.links.get(&hook).filter(|link| link.ifindex != 0).map(|link| &link.prog_id);
         Hook::ALL.into_iter().all(|hook| runs(hook).is_some() && runs(hook) == recorded(hook))
+    }
+
+    /// Why it is not under policy although it has a record, and what to do; `None` when both programs judge packets.
+    pub fn detached(&self) -> Option<String> {
+        let record = self.record.as_ref()?;
+        if Hook::ALL.into_iter().all(|hook| self.attached(hook)) {
+            return None;
+        }
+        let (id, name, interface) = (record.id, &record.name, &record.interface);
+        let what = match (self.any_attached(), self.ifindex) {
+            (true, _) => format!("one of its two programs is not at {interface}; add it again"),
+            (false, Some(_)) => format!("nothing judges packets of {interface}; add it again"),
+            (false, None) => format!("its interface {interface} is gone; `endpoint del --id {id}` forgets it"),
+        };
+        Some(format!("endpoint {id} {name}: {what}"))
+    }
+
+    /// A sentence for each program of somebody else that sees packets before ours.
+    pub fn overtaken(&self) -> Vec<String> {
+        let Some(record) = &self.record else { return Vec::new() };
+        let all = self.ahead.iter().flat_map(|(hook, ahead)| ahead.iter().map(move |foreign| (*hook, foreign)));
+        let sentence = |(hook, foreign): (Hook, &Foreign)| {
+            format!(
+                "endpoint {} {}: {foreign} stands before {hook} at {}, so what it passes or redirects nobody judges; \
+                 remove it, or attach it again behind",
+                record.id,
+                record.name,
+                record.place().named(hook)
+            )
+        };
+        all.map(sentence).collect()
+    }
+
+    /// Whether nobody could tell what sees packets before a program of ours.
+    pub fn is_blind(&self) -> bool {
+        Hook::ALL.into_iter().any(|hook| self.attached(hook) && !self.ahead.contains_key(&hook))
     }
 
     /// Whether any program judges packets.
@@ -143,7 +182,7 @@ impl Snapshot {
 
 /// How to attach programs on this kernel.
 pub fn mechanism() -> Result<Mechanism, Error> {
-    let has_tcx = bpf::has_tcx().context(|| "cannot ask the kernel for tcx".to_owned())?;
+    let has_tcx = query::has_tcx().context(|| "cannot ask the kernel for tcx".to_owned())?;
     Ok(if has_tcx { Mechanism::Tcx } else { Mechanism::Clsact })
 }
 
@@ -155,6 +194,7 @@ pub fn snapshot(pins: &Pins) -> Result<Snapshot, Error> {
         pins.classes(),
         pins.programs(),
         pins.generations(),
+        pins.state.clone(),
         pins.all_documents(),
         pins.endpoint_records(),
     ];
@@ -285,10 +325,17 @@ fn endpoint(pins: &Pins, id: u16) -> Result<Seen, Error> {
             Some(record) => attach::find(pins, &record.place(), hook)?,
             None => attach::tcx_link(pins, id, hook)?,
         };
+        if let (Some(record), Some(link)) = (&seen.record, link)
+            && let Some(ahead) = attach::ahead(&record.place(), hook, link)
+        {
+            seen.ahead.insert(hook, ahead);
+        }
         seen.links.extend(link.map(|link| (hook, link)));
     }
-    let here = seen.record.as_ref().filter(|record| record.netns.is_none());
-    seen.ifindex = here.and_then(|record| net::ifindex(&record.interface));
+    seen.ifindex = seen.record.as_ref().and_then(|record| match &record.netns {
+        None => net::ifindex(&record.interface),
+        Some(path) => net::ifindex_in(Path::new(path), &record.interface).ok()?,
+    });
     Ok(seen)
 }
 

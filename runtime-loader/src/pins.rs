@@ -13,7 +13,8 @@
 //! STATE/generations/N/files/{objects,tables}/*                of the current and the previous generation
 //! ```
 //!
-//! Names that end in [`ASIDE`] are unfinished: a rename commits them, and a crash leaves them for the next run to remove.
+//! Names that end in [`ASIDE`] are unfinished: a rename commits them, and a crash leaves them for the next run to
+//! remove.
 
 use std::path::{Path, PathBuf};
 

@@ -476,7 +476,8 @@ fn remove(path: &Path) -> Result<(), Error> {
     files::remove(path).context(|| format!("cannot remove `{}`", path.display()))
 }
 
-/// Removes a folder that commands take for whole when it has its name: a crash leaves all of it, or something unfinished.
+/// Removes a folder that commands take for whole when it has its name: a crash leaves all of it, or something
+/// unfinished.
 fn remove_whole(path: &Path) -> Result<(), Error> {
     if !path.exists() {
         return Ok(());

@@ -91,8 +91,8 @@ pub struct Endpoint {
     pub tables: BTreeMap<Hook, String>,
     /// Where the programs of its policy have it; nowhere while everything is dropped.
     pub slots: BTreeMap<Hook, Slot>,
-    /// Kernel ids of the attached programs that all this is about. A process that died between replacing a program and writing
-    /// this down leaves another one running.
+    /// Kernel ids of the attached programs that all this is about. A process that died between replacing a program and
+    /// writing this down leaves another one running.
     #[serde(default)]
     pub programs: BTreeMap<Hook, u32>,
 }

@@ -85,8 +85,8 @@ fn systemd_takes_the_units_and_finds_them_closed() {
     assert!(said.contains("ProtectSytem"), "a misspelt setting is seen: {said}");
 }
 
-/// Fields of the Kubernetes API's objects, as far as a manifest of ours has them: name and type. `[T]` is a list, `{}` a
-/// map of strings, `T|U` either.
+/// Fields of the Kubernetes API's objects, as far as a manifest of ours has them: name and type. `[T]` is a list, `{}`
+/// a map of strings, `T|U` either.
 const SCHEMA: [(&str, &str); 21] = [
     ("DaemonSet", "apiVersion:string kind:string metadata:ObjectMeta spec:DaemonSetSpec"),
     ("ObjectMeta", "name:string namespace:string labels:{} annotations:{}"),
@@ -238,4 +238,40 @@ fn the_daemon_set_fits_the_loader_and_itself() {
     let bundle = strings(&apply["args"]).into_iter().find(|word| word.starts_with("/bundle/")).unwrap();
     let mounted = at(apply, "volumeMounts").as_sequence().unwrap().iter().any(|mount| mount["mountPath"] == "/bundle");
     assert!(mounted && bundle.ends_with("bundle.tar"));
+}
+
+/// The capabilities that a row of the table in `docs/node.md` names for a command, with the words around them.
+fn documented(command: &str) -> (String, Vec<String>) {
+    let text = std::fs::read_to_string(deploy("../docs/node.md")).unwrap();
+    let row = text.lines().find(|line| line.starts_with("| `") && line.contains(&format!("`{command}`")));
+    let row = row.unwrap_or_else(|| panic!("no row about `{command}`"));
+    let named = row.split("`CAP_").skip(1).map(|rest| rest.split('`').next().unwrap().to_owned());
+    (row.to_owned(), named.collect())
+}
+
+#[test]
+fn node_md_says_what_the_manifests_ask_for() {
+    let (row, named) = documented("apply");
+    assert_eq!(named, APPLY, "{row}");
+    let (row, named) = documented("monitor");
+    assert!(row.contains("`metrics`") && row.contains("none on Linux 5.19 and later"), "{row}");
+    assert_eq!(named, LOOK, "{row}");
+    let text = std::fs::read_to_string(deploy("../docs/node.md")).unwrap();
+    let needs = &text[text.find("## What it needs").unwrap()..text.find("## Privileges").unwrap()];
+    let set = daemon_set();
+    for volume in at(&set, "spec.template.spec.volumes").as_sequence().unwrap() {
+        // What the pod gets from the node is what the loader needs of it.
+        let Some(path) = volume["hostPath"]["path"].as_str() else { continue };
+        assert!(needs.contains(path), "docs/node.md has nothing about `{path}`");
+    }
+    // These are the loader's own defaults, since no manifest names others.
+    let help = ciliumc_loader::cli::command().render_long_help().to_string();
+    assert!(help.contains("[default: /sys/fs/bpf/ciliumc]") && help.contains("[default: /run/ciliumc]"), "{help}");
+    let words = ["apply", "metrics"].map(|name| {
+        let containers = ["initContainers", "containers"].map(|kind| at(&set, "spec.template.spec")[kind].clone());
+        let all = containers.iter().flat_map(|list| list.as_sequence().unwrap());
+        let args: Vec<_> = all.filter(|one| one["name"] == name).map(|one| strings(&one["args"])).collect();
+        args.concat()
+    });
+    assert!(words.iter().flatten().all(|word| !word.starts_with("--root") && !word.starts_with("--state-dir")));
 }

@@ -26,8 +26,9 @@ const ALONE: usize = 20;
 const STEM: &str = "ciliumc-bench-";
 
 /// How endpoints are attached: name, arguments.
-const WAYS: [(&str, &[&str]); 3] = [
+const WAYS: [(&str, &[&str]); 4] = [
     ("tcx", &["--attach", "tcx"]),
+    ("tcx, --expedite-rcu=never", &["--attach", "tcx", "--expedite-rcu=never"]),
     ("tcx, --expedite-rcu", &["--attach", "tcx", "--expedite-rcu"]),
     ("clsact", &["--attach", "clsact"]),
 ];

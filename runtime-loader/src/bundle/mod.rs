@@ -105,7 +105,9 @@ pub enum BundleError {
         expected: u32,
     },
     /// A document that cannot be read.
-    #[error("bundle refused: `{path}` cannot be read: {message}")]
+    #[error(
+        "bundle refused: `{path}` cannot be read: {message}; copy the bundle again or rebuild it with `ciliumc build`"
+    )]
     Malformed {
         /// The file.
         path: String,

@@ -22,6 +22,9 @@ pub fn files(bytes: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, BundleError> {
             };
         }
         let name = name(header).ok_or_else(|| damaged("a file name is not UTF-8"))?;
+        if !checksum_is_right(header) && files.is_empty() {
+            return Err(damaged("it does not begin as a tar archive does"));
+        }
         if !checksum_is_right(header) {
             return Err(damaged(&format!("the header of `{name}` has a wrong checksum")));
         }

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::args::{Format, Global};
 use super::change::{self, Target, no_interface};
+use super::hurry::Hurry;
 use super::print;
 use crate::attach::Mechanism;
 use crate::error::{Context, Error};
@@ -60,16 +61,20 @@ impl LabelList {
     }
 }
 
-/// The lines of a file or of standard input, without empty ones.
-pub fn lines(path: &Path) -> Result<Box<dyn Iterator<Item = Result<String, Error>>>, Error> {
+/// Lines that come one by one.
+pub type Lines = Box<dyn Iterator<Item = Result<Vec<u8>, Error>>>;
+
+/// The lines of a file or of standard input, without empty ones. One that is not UTF-8 is refused as such, with the
+/// others still to come.
+pub fn lines(path: &Path) -> Result<Lines, Error> {
     let cannot = format!("cannot read `{}`", path.display());
     let reader: Box<dyn BufRead> = if path == Path::new("-") {
         Box::new(BufReader::new(io::stdin()))
     } else {
         Box::new(BufReader::new(File::open(path).context(|| cannot.clone())?))
     };
-    let lines = reader.lines().map(move |line| line.context(|| cannot.clone()));
-    Ok(Box::new(lines.filter(|line| line.as_ref().map_or(true, |text| !text.trim().is_empty()))))
+    let lines = reader.split(b'\n').map(move |line| line.context(|| cannot.clone()));
+    Ok(Box::new(lines.filter(|line| line.as_ref().map_or(true, |bytes| !bytes.trim_ascii().is_empty()))))
 }
 
 pub fn add(
@@ -83,9 +88,12 @@ pub fn add(
     let mut failed = Failed::default();
     let Target { bundle, node, snapshot } = &mut target;
     let mut session = Session::new(pins, Some(bundle));
+    let mut hurry = Hurry::new(pins, global.expedite_rcu);
     for line in lines(path)? {
         let line = line?;
         let start = Instant::now();
+        // Only while something is done: whoever writes the lines may take his time.
+        let expedited = hurry.begin(failed.lines > 0);
         let result = request(&line, attach_by).and_then(|request| {
             let scene = Scene { pins, bundle, node: node.as_deref(), snapshot };
             let plan = plan::add(&scene, &request)?;
@@ -97,15 +105,15 @@ pub fn add(
             }
             done.and_then(|()| plan.refused.map_or(Ok(request), |why| Err(Error::Refused(why))))
         });
-        answer(global, &line, &result, start.elapsed().as_micros(), out)?;
+        drop(expedited);
+        answer(global, &String::from_utf8_lossy(&line), &result, start.elapsed().as_micros(), out)?;
         failed.count(&result);
     }
     failed.end()
 }
 
-fn request(line: &str, attach_by: Mechanism) -> Result<AddRequest, Error> {
-    let line: Line =
-        serde_json::from_slice(line.as_bytes()).map_err(|error| Error::Usage(format!("line refused: {error}")))?;
+fn request(line: &[u8], attach_by: Mechanism) -> Result<AddRequest, Error> {
+    let line: Line = serde_json::from_slice(line).map_err(|error| Error::Usage(format!("line refused: {error}")))?;
     let known_by = match (&line.endpoint, &line.labels) {
         (Some(name), None) => KnownBy::Name(name.clone()),
         (None, Some(labels)) => KnownBy::Labels(labels.parse(line.namespace.as_deref())?),
@@ -117,8 +125,10 @@ fn request(line: &str, attach_by: Mechanism) -> Result<AddRequest, Error> {
     let interface = line.interface;
     let ifindex = match &line.netns {
         None => net::ifindex(&interface),
-        Some(path) => net::ifindex_in(Path::new(path), &interface)
-            .context(|| format!("cannot look into the network namespace `{path}` (it takes CAP_SYS_ADMIN)"))?,
+        Some(path) => {
+            let path = Path::new(path);
+            net::ifindex_in(path, &interface).map_err(|error| change::no_netns(path, &error))?
+        }
     };
     let ifindex = ifindex.ok_or_else(|| no_interface(&interface))?;
     let link = change::link(line.mac, &line.gateways, &interface, || match &line.netns {

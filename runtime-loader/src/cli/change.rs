@@ -2,11 +2,13 @@
 
 use std::io::{self, Write};
 use std::net::IpAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::json;
 
 use super::args::{Add, Apply, Attach, Del, Format, Global, Rollback, Unload, Which};
+use super::hurry::{self, Hurry};
 use super::print;
 use crate::attach::Mechanism;
 use crate::bundle::Bundle;
@@ -18,7 +20,7 @@ use crate::pins::Pins;
 use crate::plan::{self, AddRequest, Plan, Scene, Step};
 use crate::state::{KnownBy, Link};
 use crate::sys::lock::{self, Lock, LockError};
-use crate::sys::{files, net, rcu};
+use crate::sys::{files, net};
 use crate::{observe, reconcile};
 
 pub fn apply(global: &Global, pins: &Pins, args: &Apply, out: &mut dyn Write) -> Result<(), Error> {
@@ -52,7 +54,6 @@ pub fn add(global: &Global, pins: &Pins, args: &Add, out: &mut dyn Write) -> Res
     let _lock = begin(global, pins, args.dry_run, "endpoint add")?;
     let target = target(pins, given, args.node.as_deref())?;
     let attach_by = mechanism(args.attach)?;
-    let _expedited = expedite(pins, args.expedite_rcu && !args.dry_run)?;
     if let Some(batch) = &args.batch {
         return super::batch::add(global, pins, target, batch, attach_by, out);
     }
@@ -68,8 +69,7 @@ pub fn add(global: &Global, pins: &Pins, args: &Add, out: &mut dyn Write) -> Res
         return Err(Error::Usage("give --endpoint or --name, and --interface".to_owned()));
     };
     if let Some(netns) = &args.netns {
-        net::enter_netns(netns)
-            .context(|| format!("cannot enter the network namespace `{}` (it takes CAP_SYS_ADMIN)", netns.display()))?;
+        net::enter_netns(netns).map_err(|error| no_netns(netns, &error))?;
     }
     let ifindex = net::ifindex(interface).ok_or_else(|| no_interface(interface))?;
     let request = AddRequest {
@@ -85,12 +85,6 @@ pub fn add(global: &Global, pins: &Pins, args: &Add, out: &mut dyn Write) -> Res
     let plan = plan::add(&target.scene(pins), &request)?;
     let done = format!("{name} on {interface} is under policy");
     finish(global, pins, Some(&target.bundle), &plan, args.dry_run, &done, out)
-}
-
-/// Lets the kernel hurry, when that is wished.
-fn expedite(pins: &Pins, wished: bool) -> Result<Option<rcu::Expedited>, Error> {
-    let expedited = wished.then(|| rcu::Expedited::begin(&pins.expedited())).transpose();
-    expedited.context(|| "cannot set /sys/kernel/rcu_expedited (--expedite-rcu)".to_owned())
 }
 
 /// What was said of a link; the host's MAC address on it is looked up when there is somebody to tell it to.
@@ -128,6 +122,17 @@ pub fn no_interface(interface: &str) -> Error {
     Error::Machine(format!("there is no interface `{interface}` here; see `ip link`"))
 }
 
+/// What takes a bundle in force, and there is none.
+pub fn no_bundle() -> Error {
+    Error::Refused("no bundle is in force here; `apply` one first".to_owned())
+}
+
+/// A network namespace that is asked for and cannot be entered.
+pub fn no_netns(path: &Path, error: &io::Error) -> Error {
+    let rights = if error.kind() == io::ErrorKind::PermissionDenied { " (it takes CAP_SYS_ADMIN)" } else { "" };
+    Error::Machine(format!("cannot enter the network namespace `{}`{rights}: {error}", path.display()))
+}
+
 /// The endpoint that the arguments name.
 pub fn which(args: &Which) -> Result<plan::Which, Error> {
     match (&args.endpoint, args.id) {
@@ -140,7 +145,6 @@ pub fn which(args: &Which) -> Result<plan::Which, Error> {
 pub fn del(global: &Global, pins: &Pins, args: &Del, out: &mut dyn Write) -> Result<(), Error> {
     let which = which(&args.which)?;
     let _lock = begin(global, pins, args.dry_run, "endpoint del")?;
-    let _expedited = expedite(pins, args.expedite_rcu && !args.dry_run)?;
     let plan = plan::del(pins, &observe::snapshot(pins)?, &which)?;
     let done = match which {
         plan::Which::Name(name) => format!("{name} is detached"),
@@ -180,7 +184,7 @@ pub fn begin(global: &Global, pins: &Pins, dry_run: bool, command: &str) -> Resu
     match lock::take(&path, &holder, Duration::from_secs(global.lock_timeout)) {
         Ok(lock) => {
             // A process that was killed cannot have done so itself.
-            rcu::restore(&pins.expedited()).context(|| "cannot restore rcu_expedited".to_owned())?;
+            hurry::restore(pins);
             Ok(Some(lock))
         }
         Err(LockError::Io(source)) => Err(Error::Io { what: format!("cannot lock `{}`", path.display()), source }),
@@ -216,7 +220,7 @@ pub fn target(pins: &Pins, given: Option<Bundle>, node: Option<&str>) -> Result<
             Ok(Target { bundle, node, snapshot })
         }
         (None, Some(number)) => stored(pins, snapshot, number),
-        (None, None) => Err(Error::Usage("no bundle is in force here; `apply` one, or give --bundle".to_owned())),
+        (None, None) => Err(no_bundle()),
     }
 }
 
@@ -242,6 +246,7 @@ pub fn finish(
     out: &mut dyn Write,
 ) -> Result<(), Error> {
     if !dry_run {
+        let _expedited = Hurry::new(pins, global.expedite_rcu).begin(plan.moves_several());
         reconcile::run(pins, bundle, plan)?;
     }
     if global.output == Format::Json {
@@ -257,10 +262,7 @@ pub fn finish(
     } else if plan.refused.is_none() {
         print(out, format_args!("{done} ({} steps)", plan.steps.len()))?;
     }
-    for note in &plan.notes {
-        // A note is for people; without stderr there are none.
-        let _ = writeln!(io::stderr(), "note: {note}");
-    }
+    plan.notes.iter().for_each(hurry::note);
     refused(plan)
 }
 

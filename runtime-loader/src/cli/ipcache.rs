@@ -27,7 +27,9 @@ use crate::sys::mapping::Mapping;
 
 pub fn upsert(global: &Global, pins: &Pins, args: &Upsert, out: &mut dyn Write) -> Result<(), Error> {
     let changes = match (args.address.as_str(), args.identity) {
-        ("-", None) if args.labels.is_empty() => batch::lines(Path::new("-"))?.map(|line| read(&line?)).collect(),
+        ("-", None) if args.labels.is_empty() => {
+            batch::lines(Path::new("-"))?.map(|line| read(text(&line?)?)).collect()
+        }
         ("-", _) => Err(Error::Usage("with `-` identity and labels stand on the lines".to_owned())),
         (address, Some(identity)) => Ok(vec![Change::Identity(parse(address)?, identity)]),
         (address, None) => {
@@ -43,7 +45,7 @@ pub fn upsert(global: &Global, pins: &Pins, args: &Upsert, out: &mut dyn Write) 
 pub fn delete(global: &Global, pins: &Pins, args: &Delete, out: &mut dyn Write) -> Result<(), Error> {
     let one = |text: &str| parse(text).map(Change::Delete);
     let changes = match args.address.as_str() {
-        "-" => batch::lines(Path::new("-"))?.map(|line| one(line?.trim())).collect::<Result<_, _>>()?,
+        "-" => batch::lines(Path::new("-"))?.map(|line| one(text(&line?)?)).collect::<Result<_, _>>()?,
         address => vec![one(address)?],
     };
     take(global, pins, &changes, args.dry_run, "ipcache delete", out)
@@ -68,6 +70,12 @@ fn parse(text: &str) -> Result<IpAddr, Error> {
     text.parse().map_err(|_| Error::Usage(format!("`{text}` is no address")))
 }
 
+/// The text of a line.
+fn text(line: &[u8]) -> Result<&str, Error> {
+    let refused = |_| Error::Usage(format!("line `{}` refused: it is not UTF-8", String::from_utf8_lossy(line)));
+    std::str::from_utf8(line.trim_ascii()).map_err(refused)
+}
+
 /// One line of a batch.
 fn read(line: &str) -> Result<Change, Error> {
     #[derive(Deserialize)]
@@ -78,7 +86,6 @@ fn read(line: &str) -> Result<Change, Error> {
         labels: Option<LabelList>,
         namespace: Option<String>,
     }
-    let line = line.trim();
     if line.starts_with('{') {
         let json: Line = serde_json::from_slice(line.as_bytes())
             .map_err(|error| Error::Usage(format!("line `{line}` refused: {error}")))?;
@@ -179,5 +186,5 @@ pub fn list(global: &Global, pins: &Pins, out: &mut dyn Write) -> Result<(), Err
 pub fn in_force(snapshot: &Snapshot) -> Result<&Documents, Error> {
     let number = snapshot.in_force();
     let documents = number.and_then(|number| snapshot.generations.get(&number)?.documents.as_ref());
-    documents.ok_or_else(|| Error::Machine("no bundle is in force here; `apply` one".to_owned()))
+    documents.ok_or_else(change::no_bundle)
 }

@@ -14,7 +14,7 @@ use super::show::{self, PinnedMap};
 use super::{print, status, table};
 use crate::counters;
 use crate::error::{Context, Error};
-use crate::observe::{self, Snapshot};
+use crate::observe::{self, Seen, Snapshot};
 use crate::pins::Pins;
 use crate::sys::http;
 
@@ -118,6 +118,14 @@ fn prometheus(snapshot: &Snapshot, rows: &[Row], maps: &[PinnedMap], events_lost
     let one = |value: String| vec![(String::new(), value)];
     family("cilium_endpoint", "gauge", "Number of endpoints on this node", one(records.len().to_string()));
     family("ciliumc_endpoint_deny_all", "gauge", "Endpoints that the bundle does not know", one(cut.to_string()));
+    let mut seen = snapshot.endpoints.values();
+    let detached = seen.clone().filter_map(Seen::detached).count();
+    let help = "Endpoints whose interface is gone or has not both programs";
+    family("ciliumc_endpoint_detached", "gauge", help, one(detached.to_string()));
+    let overtaken = seen.clone().filter(|seen| seen.ahead.values().any(|ahead| !ahead.is_empty())).count();
+    // A number that is not known is no number.
+    let overtaken = if seen.any(Seen::is_blind) { Vec::new() } else { one(overtaken.to_string()) };
+    family("ciliumc_endpoint_overtaken", "gauge", "Endpoints with programs of others before ours", overtaken);
     let help = "Events that were not reported: too many, or nobody read them";
     family("ciliumc_events_lost_total", "counter", help, one(events_lost.to_string()));
     let generation = snapshot.in_force().unwrap_or(0);

@@ -3,6 +3,7 @@
 mod args;
 mod batch;
 mod change;
+mod hurry;
 mod ipcache;
 mod metrics;
 mod monitor;

@@ -28,7 +28,7 @@ const HOST: &str = "/proc/sys/kernel/hostname";
 pub fn run(global: &Global, pins: &Pins, args: &Monitor, out: &mut dyn Write) -> Result<(), Error> {
     observe::require_bpffs(pins)?;
     let path = pins.node().join(names::EVENTS);
-    if !path.exists() {
+    if crate::maps::open_optional(&path)?.is_none() {
         return Err(Error::Machine(format!("nothing is loaded below `{}`; `apply` a bundle", pins.root.display())));
     }
     // A ring has one reader: a second one would take events away from the first.

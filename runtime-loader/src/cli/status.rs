@@ -57,6 +57,22 @@ pub fn status(global: &Global, pins: &Pins, out: &mut dyn Write) -> Result<(), E
             format_args!("DENY-ALL    endpoint {id} {name}: the bundle does not know it, {interface} drops everything"),
         )?;
     }
+    for sentence in snapshot.endpoints.values().filter_map(Seen::detached) {
+        print(out, format_args!("DETACHED    {sentence}"))?;
+    }
+    for sentence in snapshot.endpoints.values().flat_map(Seen::overtaken) {
+        print(out, format_args!("AHEAD       {sentence}"))?;
+    }
+    let blind = snapshot.endpoints.values().filter(|seen| seen.is_blind()).count();
+    if blind != 0 {
+        print(
+            out,
+            format_args!(
+                "unknown     whether programs of others stand before those of {blind} endpoints: to ask takes CAP_NET_ADMIN, \
+                 and CAP_SYS_ADMIN in another namespace"
+            ),
+        )?;
+    }
     for path in &snapshot.leftovers {
         print(out, format_args!("unfinished  {}", path.display()))?;
     }
@@ -210,6 +226,7 @@ fn endpoint(pins: &Pins, id: u16, seen: &Seen) -> Result<Value, Error> {
             json!({
                 "state": state(seen, hook),
                 "program": seen.links.get(&hook).map(|link| link.prog_id),
+                "ahead": seen.ahead.get(&hook),
                 "packets": totals.packets,
                 "bytes": totals.bytes,
                 "actions": actions,

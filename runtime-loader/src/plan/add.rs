@@ -151,7 +151,9 @@ fn place<'a>(
     for (id, seen) in &snapshot.endpoints {
         let Some(record) = &seen.record else { continue };
         let named = record.name == request.name;
-        let here = record.interface == request.interface && record.netns == request.netns;
+        // By number, too: an interface may have several names, and get another one.
+        let is_it = record.interface == request.interface || record.ifindex == request.ifindex;
+        let here = is_it && record.netns == request.netns;
         if named && here {
             // An interface that was made anew has another number; the old links died with the old one.
             same = Some((*id, seen));

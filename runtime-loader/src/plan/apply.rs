@@ -28,6 +28,7 @@ pub fn apply(scene: &Scene<'_>) -> Result<Plan, Error> {
             ));
             continue;
         };
+        plan.notes.extend(seen.overtaken());
         let class = who::class(scene, &record.known_by);
         let index = class.as_ref().map_or_else(|_| who::index(scene, record), |class| class.identity.0);
         let mut record = record.clone();
@@ -47,10 +48,7 @@ pub fn apply(scene: &Scene<'_>) -> Result<Plan, Error> {
             continue;
         }
         if !seen.any_attached() && seen.ifindex != Some(record.ifindex) {
-            plan.notes.push(format!(
-                "endpoint {id} {}: its interface {} is gone; `endpoint del --id {id}` forgets it",
-                record.name, record.interface
-            ));
+            plan.notes.extend(seen.detached());
             continue;
         }
         moved.push((*id, seen, record, class));

@@ -11,7 +11,8 @@ use crate::state::{Current, Endpoint};
 /// Documents of this many past generations stay, so that an event of theirs still finds its rule.
 const DOCUMENTS_KEPT: u32 = 8;
 
-/// Removes slots, programs, classes and generations that neither the endpoints of `records` nor new ones use, nor a way back needs.
+/// Removes slots, programs, classes and generations that neither the endpoints of `records` nor new ones use, nor a way
+/// back needs.
 pub fn collect(snapshot: &Snapshot, records: &BTreeMap<u16, &Endpoint>, current: Option<&Current>, plan: &mut Plan) {
     // Endpoints without a record may use anything.
     if snapshot.endpoints.iter().any(|(id, seen)| seen.record.is_none() && !records.contains_key(id)) {
@@ -44,6 +45,7 @@ pub fn collect(snapshot: &Snapshot, records: &BTreeMap<u16, &Endpoint>, current:
 /// Detaches everything and removes all pins and state.
 pub fn unload(pins: &Pins, snapshot: &Snapshot) -> Plan {
     let mut plan = Plan::default();
+    plan.steps.extend(snapshot.leftovers.iter().cloned().map(Step::RemoveLeftover));
     plan.steps.extend(snapshot.endpoints.keys().map(|id| Step::RemoveEndpoint(*id)));
     plan.steps.extend(snapshot.programs.keys().map(|name| Step::RemoveProgram(name.clone())));
     plan.steps.extend(snapshot.generations.keys().map(|number| Step::RemoveGeneration(*number)));

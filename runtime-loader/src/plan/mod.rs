@@ -2,8 +2,8 @@
 //!
 //! In: a checked bundle, a [`Snapshot`], a request. Out: a [`Plan`] that `--dry-run` prints and `reconcile` takes.
 //!
-//! **Order:** the node's maps, classes, the generation, all programs, slots, then attaching and replacing, then addresses;
-//! nothing is removed before nothing uses it.
+//! **Order:** the node's maps, classes, the generation, all programs, slots, then attaching and replacing, then
+//! addresses; nothing is removed before nothing uses it.
 
 mod add;
 mod addresses;
@@ -39,6 +39,19 @@ pub struct Plan {
     pub notes: Vec<String>,
     /// Why the request is refused, although there is something to do: an unknown endpoint is cut off.
     pub refused: Option<String>,
+}
+
+impl Plan {
+    /// Whether more than one endpoint is attached or detached: each waits for grace periods of the kernel.
+    pub fn moves_several(&self) -> bool {
+        let mut moved = self.steps.iter().filter_map(|step| match step {
+            Step::Attach { place, .. } => Some(place.endpoint),
+            Step::RemoveEndpoint(id) => Some(*id),
+            _ => None,
+        });
+        let first = moved.next();
+        moved.any(|other| Some(other) != first)
+    }
 }
 
 /// What all plans start from.

@@ -1,13 +1,13 @@
 //! Programs that endpoints share, and the slots in them.
 //!
 //! A program is made from an object, the tables of a direction and a cause: endpoints of one generation that have these
-//! in common have it in common. It is loaded when the first of them comes, and goes when the last one has gone. How many
-//! slots it has is said when it is loaded; when they are used up another one of the same kind is loaded, with as many
-//! slots as there are already.
+//! in common have it in common. It is loaded when the first of them comes, and goes when the last one has gone. How
+//! many slots it has is said when it is loaded; when they are used up another one of the same kind is loaded, with as
+//! many slots as there are already.
 //!
-//! **Invariant:** a slot belongs to the endpoint whose number stands in it, whatever any record says: a process that died
-//! may have left an entry that leads there. So an endpoint always gets a free slot, and its others are freed when what
-//! runs of it is what is recorded of it.
+//! **Invariant:** a slot belongs to the endpoint whose number stands in it, whatever any record says: a process that
+//! died may have left an entry that leads there. So an endpoint always gets a free slot, and its others are freed when
+//! what runs of it is what is recorded of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -239,8 +239,8 @@ pub fn collect(snapshot: &Snapshot, records: &BTreeMap<u16, &Endpoint>, current:
     plan.steps.extend(steps);
 }
 
-/// Whether a program is of no use to anybody when no endpoint has a slot in it: the way back keeps those of the previous
-/// generation, and an `apply` that died goes on with those of the next one.
+/// Whether a program is of no use to anybody when no endpoint has a slot in it: the way back keeps those of the
+/// previous generation, and an `apply` that died goes on with those of the next one.
 fn is_over(name: &str, current: Option<&Current>) -> bool {
     let Some(current) = current else { return true };
     let newest = current.previous.map_or(current.generation, |previous| previous.max(current.generation));

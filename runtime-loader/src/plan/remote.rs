@@ -1,8 +1,8 @@
 //! The plan of `ipcache upsert` and `ipcache delete`: who has an address of another node.
 //!
 //! Every identity of the bundle has its row in every class, so an address is the last of the ordered stores and the
-//! only one. What is said is written down before, what is taken back is struck out behind: who was killed in between can
-//! say the same again, and a new generation is published with what is written down.
+//! only one. What is said is written down before, what is taken back is struck out behind: who was killed in between
+//! can say the same again, and a new generation is published with what is written down.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

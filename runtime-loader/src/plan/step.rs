@@ -76,8 +76,8 @@ pub enum Step {
         /// The program that must run until then.
         from: u32,
     },
-    /// Make the programs of an endpoint strangers, since they are about to be replaced: one by the other would judge by a
-    /// policy that is half in force.
+    /// Make the programs of an endpoint strangers, since they are about to be replaced: one by the other would judge by
+    /// a policy that is half in force.
     Part {
         /// Endpoint.
         endpoint: u16,

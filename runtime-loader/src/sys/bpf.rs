@@ -3,7 +3,7 @@
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -15,7 +15,6 @@ const OBJ_PIN: libc::c_long = 6;
 const OBJ_GET: libc::c_long = 7;
 const PROG_GET_FD_BY_ID: libc::c_long = 13;
 const OBJ_GET_INFO_BY_FD: libc::c_long = 15;
-const PROG_QUERY: libc::c_long = 16;
 const MAP_FREEZE: libc::c_long = 22;
 const MAP_LOOKUP_BATCH: libc::c_long = 24;
 const MAP_UPDATE_BATCH: libc::c_long = 26;
@@ -346,6 +345,13 @@ pub fn obj_get(path: &Path) -> io::Result<OwnedFd> {
     owned(unsafe { call(OBJ_GET, &mut attr) }?)
 }
 
+/// Name of a program, as far as the kernel keeps it. Programs by number are for CAP_SYS_ADMIN.
+pub fn prog_name(id: u32) -> io::Result<String> {
+    let words = info::<20>(prog_by_id(id)?.as_fd())?;
+    let bytes = words.iter().skip(16).flat_map(|word| word.to_ne_bytes()).take_while(|byte| *byte != 0);
+    Ok(String::from_utf8_lossy(&bytes.collect::<Vec<u8>>()).into_owned())
+}
+
 /// The info words that start the kernel's description of an object.
 fn info<const N: usize>(object: BorrowedFd<'_>) -> io::Result<[u32; N]> {
     #[repr(C)]
@@ -451,36 +457,6 @@ pub fn link_detach(link: BorrowedFd<'_>) -> io::Result<()> {
     }
     // SAFETY: the attribute holds no pointers.
     unsafe { call(LINK_DETACH, &mut LinkDetachAttr { link_fd: raw(link) }) }.map(drop)
-}
-
-/// Whether the kernel knows tcx: asks which programs the loopback interface has.
-pub fn has_tcx() -> io::Result<bool> {
-    #[repr(C)]
-    #[derive(Default)]
-    struct QueryAttr {
-        target_ifindex: u32,
-        attach_type: u32,
-        query_flags: u32,
-        attach_flags: u32,
-        prog_ids: u64,
-        count: u32,
-        pad: u32,
-        prog_attach_flags: u64,
-        link_ids: u64,
-        link_attach_flags: u64,
-        revision: u64,
-    }
-    let mut attr = QueryAttr { target_ifindex: 1, attach_type: TCX_INGRESS, ..QueryAttr::default() };
-    // SAFETY: no room for ids is given, so the kernel writes into the attribute alone.
-    match unsafe { call(PROG_QUERY, &mut attr) } {
-        Ok(_) => Ok(true),
-        Err(error) => match error.raw_os_error() {
-            Some(libc::EINVAL | libc::E2BIG) => Ok(false),
-            // The loopback interface of a namespace always is number 1; without it the call got far enough.
-            Some(libc::ENODEV | libc::ENOENT) => Ok(true),
-            _ => Err(error),
-        },
-    }
 }
 
 /// Whether the kernel has ring buffers: makes one and throws it away.

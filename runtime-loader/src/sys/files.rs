@@ -73,14 +73,18 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)
 }
 
-/// Writes a file so that readers see the old or the new one, whatever becomes of this process. It is not forced to a disk:
-/// a machine that goes down takes the pins with it, which is all that the state is about.
+/// Writes a file so that readers see the old or the new one, whatever becomes of this process. It is not forced to a
+/// disk: a machine that goes down takes the pins with it, which is all that the state is about.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut aside = path.as_os_str().to_owned();
     aside.push("_tmp");
     let aside = Path::new(&aside);
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(aside)?;
-    file.write_all(bytes).and_then(|()| fs::rename(aside, path))
+    let written = write(aside, bytes).and_then(|()| fs::rename(aside, path));
+    if written.is_err() {
+        // Where there is no room, half a file takes some of it.
+        let _ = fs::remove_file(aside);
+    }
+    written
 }
 
 /// Names in a folder, sorted; none when there is no such folder.

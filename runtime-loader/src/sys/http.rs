@@ -16,8 +16,8 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// How long the wish to end may go unseen.
 const WAIT: Duration = Duration::from_millis(500);
 
-/// Answers one request after the other with plain text, or with the error, until a signal asks to end. `body` sees no part
-/// of the request. Whoever is being answered then still gets the whole answer.
+/// Answers one request after the other with plain text, or with the error, until a signal asks to end. `body` sees no
+/// part of the request. Whoever is being answered then still gets the whole answer.
 pub fn serve(listener: &TcpListener, mut body: impl FnMut() -> Result<String, String>) -> io::Result<()> {
     signal::catch()?;
     listener.set_nonblocking(true)?;

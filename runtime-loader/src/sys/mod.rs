@@ -5,12 +5,15 @@
 pub mod bpf;
 pub mod clock;
 pub mod files;
+#[cfg(all(target_env = "gnu", target_feature = "crt-static"))]
+pub mod glibc;
 pub mod http;
 pub mod load;
 pub mod lock;
 pub mod mapping;
 pub mod net;
 pub mod probe;
+pub mod query;
 pub mod rcu;
 pub mod signal;
 pub mod start;

@@ -1,7 +1,6 @@
 //! Interfaces, network namespaces, and waiting for a descriptor.
-#![expect(unsafe_code, reason = "if_nametoindex, an ioctl, setns and poll")]
+#![expect(unsafe_code, reason = "ioctls, setns and poll")]
 
-use std::ffi::CString;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -11,35 +10,43 @@ use std::time::Duration;
 
 /// Number of an interface in the current namespace; `None` when there is none of that name.
 pub fn ifindex(name: &str) -> Option<u32> {
-    let name = CString::new(name).ok()?;
-    // SAFETY: `name` is terminated and outlives the call.
-    let index = unsafe { libc::if_nametoindex(name.as_ptr()) };
-    (index != 0).then_some(index)
+    let answer = ask(name, libc::SIOCGIFINDEX).ok()??;
+    // SAFETY: the kernel has written this member.
+    let index = unsafe { answer.ifr_ifru.ifru_ifindex };
+    Some(index.cast_unsigned())
 }
 
-/// MAC address of an Ethernet interface in the current namespace; `None` when there is none of that name, or it is none.
+/// MAC address of an Ethernet interface in the current namespace; `None` when there is none of that name, or it is
+/// none.
 pub fn mac(name: &str) -> io::Result<Option<[u8; 6]>> {
+    let Some(answer) = ask(name, libc::SIOCGIFHWADDR)? else { return Ok(None) };
+    // SAFETY: the kernel has written this member.
+    let address = unsafe { answer.ifr_ifru.ifru_hwaddr };
+    let octets = address.sa_data.map(|octet| octet as u8);
+    let is_ethernet = address.sa_family == libc::ARPHRD_ETHER;
+    Ok(octets.first_chunk().copied().filter(|_| is_ethernet))
+}
+
+/// Asks the kernel about an interface; `None` when there is none of that name. (`if_nametoindex` asks the same, and
+/// brings more of glibc with it.)
+fn ask(name: &str, question: libc::c_ulong) -> io::Result<Option<libc::ifreq>> {
     // Any socket will do: the question is one for the namespace that it was made in.
     let socket = UnixDatagram::unbound()?;
     // SAFETY: a struct of numbers, for which zero is a value.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    // The last byte stays zero.
-    if name.len() >= request.ifr_name.len() {
+    // The last byte stays zero. What follows a colon the kernel would not read.
+    if name.len() >= request.ifr_name.len() || name.contains([':', '\0']) {
         return Ok(None);
     }
     for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
         *to = from as libc::c_char;
     }
-    // SAFETY: the kernel reads the terminated name and writes one address.
-    if unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFHWADDR as _, &mut request) } != 0 {
+    // SAFETY: the kernel reads the terminated name and writes one member.
+    if unsafe { libc::ioctl(socket.as_raw_fd(), question as _, &mut request) } != 0 {
         let error = io::Error::last_os_error();
         return if error.raw_os_error() == Some(libc::ENODEV) { Ok(None) } else { Err(error) };
     }
-    // SAFETY: the kernel has written this member.
-    let address = unsafe { request.ifr_ifru.ifru_hwaddr };
-    let octets = address.sa_data.map(|octet| octet as u8);
-    let is_ethernet = address.sa_family == libc::ARPHRD_ETHER;
-    Ok(octets.first_chunk().copied().filter(|_| is_ethernet))
+    Ok(Some(request))
 }
 
 /// Moves the calling thread into the network namespace of a file such as `/run/netns/NAME`.

@@ -1,7 +1,8 @@
 //! Grace periods: when every packet that was on its way has left the programs that it was in.
 #![expect(unsafe_code, reason = "membarrier")]
 
-use std::io;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ const GLOBAL: libc::c_int = 1;
 const LONG: Duration = Duration::from_millis(200);
 /// The kernel's switch: anything but 0 makes every grace period of the machine a short one, paid for with an interrupt
 /// on every CPU.
-const SWITCH: &str = "/sys/kernel/rcu_expedited";
+pub const SWITCH: &str = "/sys/kernel/rcu_expedited";
 
 /// Waits until programs that began before now have ended: some milliseconds.
 pub fn synchronize() {
@@ -25,7 +26,8 @@ pub fn synchronize() {
     }
 }
 
-/// Short grace periods for the whole machine, until dropped.
+/// Short grace periods for the whole machine, until dropped. Where an administrator set `rcu_normal` the kernel keeps
+/// to that, whatever this switch says.
 #[derive(Debug)]
 pub struct Expedited(PathBuf);
 
@@ -34,8 +36,9 @@ impl Expedited {
     pub fn begin(note: &Path) -> io::Result<Self> {
         let before = std::fs::read_to_string(SWITCH)?;
         if before.trim() == "0" {
-            files::write_atomic(note, before.as_bytes())?;
-            if let Err(error) = std::fs::write(SWITCH, "1") {
+            let noted = files::write_atomic(note, before.as_bytes());
+            noted.map_err(|error| io::Error::other(format!("`{}`: {error}", note.display())))?;
+            if let Err(error) = set(b"1") {
                 files::remove(note)?;
                 return Err(error);
             }
@@ -51,11 +54,14 @@ impl Drop for Expedited {
     }
 }
 
-/// Puts the switch back to what a note says, when there is one. Who may not touch the switch leaves both to the next.
+/// Puts the switch back to what a note says, when there is one. Both stay as they are when that cannot be.
 pub fn restore(note: &Path) -> io::Result<()> {
     let Some(before) = files::read_optional(note)? else { return Ok(()) };
-    match std::fs::write(SWITCH, before) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
-        restored => restored.and_then(|()| files::remove(note)),
-    }
+    set(&before)?;
+    files::remove(note)
+}
+
+/// The switch is the kernel's to make: where it is missing, it stays missing.
+fn set(value: &[u8]) -> io::Result<()> {
+    OpenOptions::new().write(true).open(SWITCH)?.write_all(value)
 }

@@ -1,7 +1,7 @@
 //! SIGTERM and SIGINT as a wish that whoever runs until then can look at.
 //!
-//! The first process of a container gets no signal that it does not handle, so there the default would be to be killed after
-//! the grace period.
+//! The first process of a container gets no signal that it does not handle, so there the default would be to be killed
+//! after the grace period.
 #![expect(unsafe_code, reason = "sigaction")]
 
 use std::io;

@@ -20,6 +20,7 @@ const ETH_P_ALL: u32 = (libc::ETH_P_ALL as u16).to_be() as u32;
 
 const TCA_KIND: u16 = 1;
 const TCA_OPTIONS: u16 = 2;
+const TCA_CHAIN: u16 = 11;
 const TCA_BPF_FD: u16 = 6;
 const TCA_BPF_NAME: u16 = 7;
 const TCA_BPF_FLAGS: u16 = 8;
@@ -33,12 +34,12 @@ const NLA_TYPE: u16 = 0x3fff;
 const HEADER: usize = 16;
 const TCMSG: usize = 20;
 
-/// A filter at our place.
+/// A filter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Filter {
     /// Kernel id of its program; 0 for a filter of another kind.
     pub prog_id: u32,
-    /// Its name.
+    /// Its name; its kind when it has none.
     pub name: String,
 }
 
@@ -81,15 +82,22 @@ pub fn remove(ifindex: u32, parent: u32) -> io::Result<()> {
 
 /// The filter at our place; `None` when there is none, or no such interface.
 pub fn find(ifindex: u32, parent: u32) -> io::Result<Option<Filter>> {
-    let found = match dump(ifindex, parent) {
+    let found = match first_chain(ifindex, parent) {
         Err(error) if error.raw_os_error() == Some(libc::ENODEV) => return Ok(None),
         found => found?,
     };
-    let ours = |message: &&Vec<u8>| {
-        let word = |at: usize| word(message, at);
-        word(8) == Some(HANDLE) && word(16).map(|info| info >> 16) == Some(PRIORITY)
-    };
-    Ok(found.iter().find(ours).map(|message| filter(message.get(TCMSG..).unwrap_or(&[]))))
+    Ok(found.iter().find(|message| is_ours(message)).map(|message| filter(message)))
+}
+
+/// Filters that packets meet before the one at our place. Also at our priority there may be some: a newer one stands in
+/// front of the older.
+pub fn ahead(ifindex: u32, parent: u32) -> io::Result<Vec<Filter>> {
+    let found = first_chain(ifindex, parent)?;
+    Ok(found.iter().take_while(|message| !is_ours(message)).map(|message| filter(message)).collect())
+}
+
+fn is_ours(message: &[u8]) -> bool {
+    word(message, 8) == Some(HANDLE) && word(message, 16).map(|info| info >> 16) == Some(PRIORITY)
 }
 
 fn info() -> u32 {
@@ -111,18 +119,34 @@ fn dump(ifindex: u32, parent: u32) -> io::Result<Vec<Vec<u8>>> {
     Ok(found)
 }
 
-fn filter(attributes: &[u8]) -> Filter {
-    let mut filter = Filter { prog_id: 0, name: "of another kind".to_owned() };
-    for (kind, value) in attributes_of(attributes) {
-        if kind != TCA_OPTIONS {
-            continue;
-        }
-        for (kind, value) in attributes_of(value) {
-            match kind {
-                TCA_BPF_ID => filter.prog_id = word(value, 0).unwrap_or(0),
-                TCA_BPF_NAME => filter.name = String::from_utf8_lossy(value).trim_end_matches('\0').to_owned(),
-                _ => {}
+/// Filters of the chain in which packets begin, in the order in which they meet them. Each chain has priorities of its
+/// own.
+fn first_chain(ifindex: u32, parent: u32) -> io::Result<Vec<Vec<u8>>> {
+    let mut found = dump(ifindex, parent)?;
+    found.retain(|message| {
+        let attributes = attributes_of(message.get(TCMSG..).unwrap_or(&[]));
+        attributes.filter(|(kind, _)| *kind == TCA_CHAIN).all(|(_, value)| word(value, 0) == Some(0))
+    });
+    Ok(found)
+}
+
+fn filter(message: &[u8]) -> Filter {
+    let mut filter = Filter { prog_id: 0, name: String::new() };
+    let text = |value: &[u8]| String::from_utf8_lossy(value).trim_end_matches('\0').to_owned();
+    for (kind, value) in attributes_of(message.get(TCMSG..).unwrap_or(&[])) {
+        match kind {
+            TCA_KIND => filter.name = text(value),
+            // Others number their options otherwise.
+            TCA_OPTIONS if filter.name == "bpf" => {
+                for (kind, value) in attributes_of(value) {
+                    match kind {
+                        TCA_BPF_ID => filter.prog_id = word(value, 0).unwrap_or(0),
+                        TCA_BPF_NAME => filter.name = text(value),
+                        _ => {}
+                    }
+                }
             }
+            _ => {}
         }
     }
     filter
@@ -250,8 +274,10 @@ mod tests {
     #[test]
     fn attributes_are_read_as_they_were_written() {
         let inner = Attributes::default().text(TCA_BPF_NAME, "ciliumc").number(TCA_BPF_ID, 7);
-        let outer = Attributes::default().text(TCA_KIND, "bpf").raw(TCA_OPTIONS, &inner.0);
+        let outer = Attributes(vec![0; TCMSG]).text(TCA_KIND, "bpf").raw(TCA_OPTIONS, &inner.0);
         assert_eq!(filter(&outer.0), Filter { prog_id: 7, name: "ciliumc".to_owned() });
+        let other = Attributes(vec![0; TCMSG]).text(TCA_KIND, "flower").raw(TCA_OPTIONS, &inner.0);
+        assert_eq!(filter(&other.0), Filter { prog_id: 0, name: "flower".to_owned() });
         let cut = &outer.0[..outer.0.len() - 5];
         assert_eq!(filter(cut).prog_id, 0, "a message that was cut is no panic");
         assert_eq!(attributes_of(&[1, 0, 0, 0]).count(), 0, "nor is one that lies about its length");

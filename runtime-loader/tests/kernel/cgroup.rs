@@ -1,4 +1,5 @@
-//! A memory control group for the loader's processes: what the kernel keeps for them is counted there, and nowhere else.
+//! A memory control group for the loader's processes: what the kernel keeps for them is counted there, and nowhere
+//! else.
 
 use std::fs;
 use std::io::Write;

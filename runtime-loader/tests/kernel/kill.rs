@@ -15,7 +15,7 @@ const CHANGING_BPF: [u64; 10] = [0, 2, 3, 5, 6, 22, 26, 28, 29, 34];
 const SYSCALL_STOP: i32 = libc::SIGTRAP | 0x80;
 
 /// Runs the loader and kills it in front of changing call `at`, from 0. False when it ended before.
-fn killed_at(lab: &Lab, args: &[&str], at: usize) -> bool {
+pub fn killed_at(lab: &Lab, args: &[&str], at: usize) -> bool {
     let (root, state) = (lab.root(), lab.state());
     let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
     // The thread that starts a process is the one that may trace it.
@@ -85,7 +85,7 @@ fn changes(pid: i32) -> bool {
 }
 
 /// Which calls to die at: all of them, or a few.
-fn moments(step: usize, start: usize) -> impl Iterator<Item = usize> {
+pub fn moments(step: usize, start: usize) -> impl Iterator<Item = usize> {
     let all = std::env::var_os("CILIUMC_KILL_ALL").is_some_and(|v| v == "1");
     let (start, step) = if all { (0, 1) } else { (start, step) };
     (start..).step_by(step)

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use ciliumc_loader::sys::net;
 
 use crate::handmade;
+use crate::hurry::Switch;
 
 /// xwing, then deathstar: name in the bundle, interface on the node, last byte of the addresses.
 pub const XWING: (&str, &str, u8) = ("default/xwing", "vxwing", 3);
@@ -28,6 +29,8 @@ pub fn loader() -> PathBuf {
 pub struct Lab {
     name: String,
     dir: tempfile::TempDir,
+    /// What the loader finds in place of the kernel's switch for grace periods; `None`: the kernel's.
+    pub switch: Option<Switch>,
 }
 
 /// Why kernel tests cannot run here.
@@ -42,7 +45,7 @@ fn missing() -> Option<String> {
     if let Some((program, _)) = missing {
         return Some(format!("{program} is needed"));
     }
-    match ciliumc_loader::sys::bpf::has_tcx() {
+    match ciliumc_loader::sys::query::has_tcx() {
         Ok(true) => None,
         Ok(false) => Some("a kernel with tcx (6.6) is needed".to_owned()),
         Err(error) => Some(format!("bpf(2): {error}")),
@@ -61,7 +64,7 @@ impl Lab {
         }
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("ccldr{}x{number}", std::process::id());
-        let lab = Self { name, dir: tempfile::tempdir().expect("temporary folder") };
+        let lab = Self { name, dir: tempfile::tempdir().expect("temporary folder"), switch: None };
         std::fs::create_dir(lab.bpffs()).expect("folder");
         run("mount", &["-t", "bpf", "bpf", lab.bpffs().to_str().expect("UTF-8")]);
         lab.network();
@@ -185,8 +188,12 @@ impl Lab {
     /// Runs something on a thread in a namespace.
     pub fn inside<T: Send + 'static>(&self, netns: &str, work: impl FnOnce() -> T + Send + 'static) -> T {
         let path = PathBuf::from("/run/netns").join(netns);
+        let switch = self.switch.clone();
         let thread = thread::spawn(move || {
             net::enter_netns(&path).expect("namespace");
+            if let Some(switch) = switch {
+                switch.install();
+            }
             work()
         });
         thread.join().expect("thread")

@@ -1,5 +1,5 @@
-//! Endpoints come and go, and nothing is left of them: no file, pin, map, program or link, nor memory of the kernel or of the
-//! loader.
+//! Endpoints come and go, and nothing is left of them: no file, pin, map, program or link, nor memory of the kernel or
+//! of the loader.
 //!
 //! A hundred times, or CILIUMC_LEAK_CYCLES times; `cargo xtask test --whole` does it 10 000 times.
 
@@ -13,8 +13,8 @@ use crate::batch::interfaces;
 use crate::cgroup::Cgroup;
 use crate::lab::{DEATHSTAR, Lab, XWING, loader, utf8};
 
-/// What the kernel may keep for other reasons than a leak: caches, what waits for a grace period, counts of each CPU that are
-/// not yet added up. A leak of 100 bytes a cycle is more than that in 10 000.
+/// What the kernel may keep for other reasons than a leak: caches, what waits for a grace period, counts of each CPU
+/// that are not yet added up. A leak of 100 bytes a cycle is more than that in 10 000.
 const KERNEL_SLACK: u64 = 1 << 20;
 /// What a process may grow by: a page here and there, not one for every hundred lines.
 const PROCESS_SLACK_KB: u64 = 256;

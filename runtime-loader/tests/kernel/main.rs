@@ -11,15 +11,18 @@ mod handmade;
 mod hubble;
 mod lab;
 
+mod ahead;
 mod batch;
 mod cgroup;
 mod clsact;
 mod crash;
 mod endpoint;
 mod entry;
+mod hurry;
 mod ipcache;
 mod kill;
 mod leak;
+mod operator;
 mod privileges;
 mod refuse;
 mod rollback;

@@ -109,17 +109,26 @@ fn what_is_missing_is_named_and_nothing_happens() {
     assert_eq!(lab.listing(), before);
     let output = run(&lab, NOBODY, &ALL, &apply);
     assert!(output.status.success(), "{}", said(&output));
+    // Not to be allowed to look is not to see nothing.
+    for args in
+        [&["status"][..], &["metrics"], &["metrics", "--prometheus"], &["ct", "list"], &["monitor", "--timeout", "1"]]
+    {
+        let output = run(&lab, NOBODY + 1, &[], args);
+        assert_eq!(output.status.code(), Some(5), "{args:?}: {}", said(&output));
+        assert!(said(&output).contains("Permission denied"), "{args:?}: {}", said(&output));
+    }
     let listing = lab.listing();
     let netns = format!("/run/netns/{}", lab.pod(XWING.1));
     let add = ["endpoint", "add", "--endpoint", DEATHSTAR.0, "--interface", DEATHSTAR.1];
-    for (more, needed) in
-        [(&["--netns", &netns][..], "takes CAP_SYS_ADMIN"), (&["--expedite-rcu"], "/sys/kernel/rcu_expedited")]
-    {
-        let output = run(&lab, NOBODY, &ALL, &[&add[..], more].concat());
-        assert_eq!(output.status.code(), Some(5), "{}", said(&output));
-        assert!(said(&output).contains(needed), "{}", said(&output));
-        assert_eq!(lab.listing(), listing, "{more:?}");
-    }
+    let output = run(&lab, NOBODY, &ALL, &[&add[..], &["--netns", &netns]].concat());
+    assert_eq!(output.status.code(), Some(5), "{}", said(&output));
+    assert!(said(&output).contains("takes CAP_SYS_ADMIN"), "{}", said(&output));
+    assert_eq!(lab.listing(), listing);
+    // Grace periods then stay as long as they are.
+    let output = run(&lab, NOBODY, &ALL, &[&add[..], &["--expedite-rcu"]].concat());
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(said(&output).contains("note: cannot set /sys/kernel/rcu_expedited"), "{}", said(&output));
+    assert!(lab.connects("10.77.0.1:80") && !lab.connects("10.77.0.1:81"));
     let output = run(&lab, NOBODY, &[], &["status", "--root", "/tmp"]);
     assert!(said(&output).contains("is not on a BPF file system"), "{}", said(&output));
 }

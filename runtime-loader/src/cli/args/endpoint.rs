@@ -62,11 +62,6 @@ pub struct Add {
     /// How to attach programs: tcx (Linux 6.6 and later) or filters of the clsact qdisc.
     #[arg(long, value_enum, default_value_t = Attach::Auto, value_name = "HOW")]
     pub attach: Attach,
-    /// Let the kernel hurry while this command runs (/sys/kernel/rcu_expedited): attaching with tcx waits for a grace
-    /// period each time, which else takes some 10 ms. It costs an interrupt on every CPU for each, so it is off unless asked
-    /// for. What was set before is set again at the end, or by the next command when this one is killed.
-    #[arg(long)]
-    pub expedite_rcu: bool,
     /// Read many endpoints, one JSON object on a line; `-` is standard input.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["endpoint", "labels", "namespace", "name", "interface", "netns", "addresses", "mac", "gateways"])]
     pub batch: Option<PathBuf>,
@@ -119,9 +114,6 @@ pub struct Del {
     /// Which endpoint.
     #[command(flatten)]
     pub which: Which,
-    /// Let the kernel hurry while this command runs; see `endpoint add`.
-    #[arg(long)]
-    pub expedite_rcu: bool,
     /// Print the steps and take none.
     #[arg(long)]
     pub dry_run: bool,

@@ -44,9 +44,26 @@ pub struct Global {
     /// Seconds to wait for another command that changes something.
     #[arg(long, global = true, default_value_t = 10, value_name = "SECONDS")]
     pub lock_timeout: u64,
+    /// When to shorten the kernel's grace periods (/sys/kernel/rcu_expedited) while a command attaches or detaches: tcx
+    /// waits for one each time, some 10 ms. Without WHEN: always. What was set before is set again at the end, or by the
+    /// next command.
+    #[arg(long, global = true, value_name = "WHEN", num_args = 0..=1, require_equals = true,
+          default_value = "auto", default_missing_value = "always")]
+    pub expedite_rcu: Expedite,
     /// Report format.
     #[arg(short = 'o', long = "output", global = true, value_enum, default_value_t = Format::Text)]
     pub output: Format,
+}
+
+/// When grace periods are expedited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Expedite {
+    /// For more than one endpoint.
+    Auto,
+    /// For one, too.
+    Always,
+    /// Leave it to the kernel.
+    Never,
 }
 
 /// Report formats.
@@ -69,7 +86,8 @@ pub enum Command {
     Apply(Apply),
     /// Go back to the bundle that was in force before; once more: forth again.
     ///
-    /// The previous generation is kept until the next one follows, with its objects and tables, so this needs no bundle.
+    /// The previous generation is kept until the next one follows, with its objects and tables, so this needs no
+    /// bundle.
     #[command(after_help = "Examples:\n  ciliumc-loader rollback --dry-run\n  ciliumc-loader rollback --to 7")]
     Rollback(Rollback),
     /// Put endpoints under policy, or take them out.

@@ -86,7 +86,8 @@ pub struct Metrics {
     /// Prometheus text, with Cilium's names where the meaning is the same.
     #[arg(long)]
     pub prometheus: bool,
-    /// Answer HTTP requests at this address with Prometheus text, until SIGTERM. One client is answered at a time, and has two seconds.
+    /// Answer HTTP requests at this address with Prometheus text, until SIGTERM. One client is answered at a time, and
+    /// has two seconds.
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub listen: Option<SocketAddr>,
 }
