@@ -11,7 +11,7 @@ use crate::connectivity::cilium::Names;
 use crate::connectivity::{Connectivity, Party, bundle, cilium, kubernetes, names};
 use crate::diag::Diagnostic;
 use crate::front::{self, FrontOptions};
-use crate::ir::{EndName, FqdnSelector};
+use crate::ir::{FqdnSelector, fqdn};
 use crate::resolve::Lock;
 use crate::source::SourceMap;
 
@@ -55,7 +55,7 @@ pub fn connect(inputs: Vec<Read>) -> Result<Vec<(Connectivity, Vec<Diagnostic>)>
         .collect();
     let names = name_parties(&analyses, Vec::new())?;
     let connected = inputs.into_par_iter().map(|input| match input {
-        Read::Cilium(analysis) => Ok((with_names(&analysis, &names)?, analysis.diagnostics)),
+        Read::Cilium(mut analysis) => Ok((with_names(&mut analysis, &names)?, analysis.diagnostics)),
         Read::Other(connectivity, diagnostics) => Ok((connectivity, diagnostics)),
     });
     connected.collect()
@@ -70,17 +70,27 @@ pub fn name_parties(analyses: &[&Analysis], others: Vec<FqdnSelector>) -> Result
         .map_err(|error| Failure::Input(format!("patterns of DNS names: {error}; look at fewer policies at once")))
 }
 
-/// Connects an input in which an address stands for each of the names.
-fn with_names(analysis: &Analysis, parties: &[Party]) -> Result<Connectivity, Failure> {
-    let ends: Vec<EndName> = parties.iter().filter_map(example).map(|name| EndName::Fqdn(name.to_owned())).collect();
-    let extended = question::extend(analysis, &[], &ends)?;
-    let analysis = extended.as_ref().unwrap_or(analysis);
+/// Connects an input in which an address stands for each of the names. Only numbers depend on that: nothing is read again.
+fn with_names(analysis: &mut Analysis, parties: &[Party]) -> Result<Connectivity, Failure> {
+    let Analysis { cluster, resolved, .. } = analysis;
+    let mut unused = question::unused(cluster, resolved);
     let mut names = Names::new();
-    for (name, addresses) in &analysis.objects.answers.dns {
-        let party = parties.iter().find(|party| example(party) == Some(name));
-        names.extend(party.iter().flat_map(|&party| addresses.iter().map(move |address| (*address, party.clone()))));
+    for party in parties {
+        let address = unused.next().ok_or_else(question::too_many)?;
+        let selected = cluster.fqdn_addresses.iter_mut();
+        for (selector, addresses) in selected {
+            if example(party).is_some_and(|name| fqdn::matches(selector, name)) {
+                addresses.insert(address);
+            }
+        }
+        names.insert(address, party.clone());
     }
-    Ok(cilium::connect(&analysis.cluster, &analysis.resolved, &names))
+    drop(unused);
+    if !names.is_empty() {
+        // What is wrong was reported when the input was read.
+        *resolved = super::number(cluster, Lock::default(), &mut Vec::new())?;
+    }
+    Ok(cilium::connect(cluster, resolved, &names))
 }
 
 /// The name that stands for a party of names.

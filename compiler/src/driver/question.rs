@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use super::{Analysis, Failure, analyse, understand};
 use crate::eval::flow;
 use crate::front::FrontOptions;
-use crate::ir::{AssumedPod, EndName};
-use crate::resolve::Lock;
+use crate::ir::{AssumedPod, Cluster, EndName};
+use crate::resolve::{Lock, Resolved};
 use crate::source::SourceMap;
 
 /// Reads an input for questions about these ends; `pods` are there whatever the input says.
@@ -26,11 +26,7 @@ pub fn extend(analysis: &Analysis, pods: &[AssumedPod], ends: &[EndName]) -> Res
     let mut pods: BTreeMap<(String, String), AssumedPod> =
         pods.iter().map(|pod| ((pod.namespace.clone(), pod.name.clone()), pod.clone())).collect();
     let mut names: BTreeMap<String, IpAddr> = BTreeMap::new();
-    let addresses = &analysis.resolved.addresses;
-    let mut unused: Box<dyn Iterator<Item = IpAddr>> = match analysis.cluster.options.ipv4 {
-        true => Box::new(addresses.unused_ipv4()),
-        false => Box::new(addresses.unused_ipv6()),
-    };
+    let mut unused = unused(&analysis.cluster, &analysis.resolved);
     let known: BTreeSet<&str> = analysis.objects.answers.dns.iter().map(|(name, _)| name.as_str()).collect();
     for end in ends {
         match end {
@@ -43,9 +39,7 @@ pub fn extend(analysis: &Analysis, pods: &[AssumedPod], ends: &[EndName]) -> Res
                 }
             }
             EndName::Fqdn(name) if !known.contains(name.as_str()) && !names.contains_key(name) => {
-                let address = unused.next().ok_or_else(|| {
-                    Failure::Input("more DNS names than there are addresses to stand for them; ask about fewer".into())
-                })?;
+                let address = unused.next().ok_or_else(too_many)?;
                 names.insert(name.clone(), address);
             }
             EndName::Labels(_) | EndName::Fqdn(_) => {}
@@ -59,4 +53,18 @@ pub fn extend(analysis: &Analysis, pods: &[AssumedPod], ends: &[EndName]) -> Res
     objects.assumed = pods.into_values().collect();
     objects.answers.dns.extend(names.into_iter().map(|(name, address)| (name, vec![address])));
     understand(objects, analysis.read.clone(), Lock::default()).map(Some)
+}
+
+/// Addresses that nobody has, of a family that is on: they stand for those of names.
+pub fn unused<'r>(cluster: &Cluster, resolved: &'r Resolved) -> Box<dyn Iterator<Item = IpAddr> + 'r> {
+    let addresses = &resolved.addresses;
+    match cluster.options.ipv4 {
+        true => Box::new(addresses.unused_ipv4()),
+        false => Box::new(addresses.unused_ipv6()),
+    }
+}
+
+/// There are no more of them.
+pub fn too_many() -> Failure {
+    Failure::Input("more DNS names than there are addresses to stand for them; ask about fewer".into())
 }
