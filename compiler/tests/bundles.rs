@@ -81,7 +81,7 @@ fn every_case_is_read_back_as_it_was_meant() {
         let options = LoadOptions { paths: vec![case.display().to_string()], exclude: Vec::new() };
         let sources = source::load(&options).unwrap();
         let analysis = analyse(&sources);
-        let meant = cilium::connect(&analysis.cluster, &analysis.resolved);
+        let meant = cilium::connect(&analysis.cluster, &analysis.resolved, &cilium::Names::new());
         let out = folder.path().join(case.file_name().unwrap()).with_extension("tar");
         build(&sources, &analysis, &out);
         let (_, read) = open(&out).unwrap();

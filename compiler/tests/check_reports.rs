@@ -152,8 +152,8 @@ fn a_baseline_outlasts_lines_that_move_and_nothing_else() {
 
     // The same once more does, and so does another word.
     project.write("deploy/sub/moved.yaml", &moved.replace("chekout", "chekkout"));
-    let (_, err) = project.ends(1, &known);
-    assert!(err.contains("chekkoutservice") && err.contains("stale: 1 x CL003 NetworkPolicy shop/cart"), "{err}");
+    let (out, err) = project.ends(1, &known);
+    assert!(out.contains("chekkoutservice") && err.contains("stale: 1 x CL003 NetworkPolicy shop/cart"), "{err}");
     let line = "    - podSelector: {matchLabels: {app: \"chekoutservice\"}}\n";
     project.write("deploy/sub/moved.yaml", &moved.replace("    - ipBlock", &format!("{line}    - ipBlock")));
     let (out, _) = project.ends(1, &["check", "deploy", "--fail-on", "info", "--baseline", "known.json", "-o", "json"]);
@@ -169,8 +169,8 @@ fn a_baseline_outlasts_lines_that_move_and_nothing_else() {
     let before = project.read("known.json");
     project.ends(3, &["check", "deploy", "--baseline", "known.json", "--write-baseline"]);
     assert_eq!(project.read("known.json"), before);
-    let (_, err) = project.ends(3, &known);
-    assert!(err.contains("F-005") && !err.contains("stale"), "{err}");
+    let (out, err) = project.ends(3, &known);
+    assert!(out.contains("F-005") && !err.contains("stale"), "{out}{err}");
     project.write("known.json", "{}");
     project.ends(3, &known);
 }
@@ -232,7 +232,7 @@ fn handed_out_commands_run() {
         serde_yaml::from_str(&fs::read_to_string(root().join(name)).unwrap()).unwrap()
     };
     let workflow = yaml("examples/github-workflow.yaml");
-    let steps = workflow["jobs"]["check"]["steps"].as_sequence().unwrap();
+    let steps = ["check", "impact"].map(|job| workflow["jobs"][job]["steps"].as_sequence().unwrap().clone()).concat();
     let lines = steps.iter().filter_map(|step| step["run"].as_str()).flat_map(str::lines).map(str::to_owned);
     let hooks = yaml(".pre-commit-hooks.yaml");
     let hook = |hook: &serde_yaml::Value| {
@@ -242,7 +242,18 @@ fn handed_out_commands_run() {
     let lines: Vec<String> = lines.chain(hooks.as_sequence().unwrap().iter().map(hook)).collect();
     let commands: Vec<Vec<&str>> = lines.iter().map(|line| line.split_whitespace().collect()).collect();
     let own: Vec<_> = commands.iter().filter(|words| words.first() == Some(&"ciliumc")).collect();
-    assert_eq!(own.len(), 2, "{lines:?}");
-    own.iter().for_each(|words| drop(project.ends(0, &words[1..])));
+    assert_eq!(own.len(), 3, "{lines:?}");
+    for words in own {
+        // Here is no repository, so the base is what is checked out; and no shell, so a report goes where it goes.
+        let words: Vec<&str> = words[1..].iter().copied().take_while(|word| *word != ">").collect();
+        let is_base = |word: &&str| word.starts_with("\"git:origin/$GITHUB_BASE_REF:");
+        let args: Vec<&str> = words.iter().map(|word| if is_base(word) { "deploy" } else { word }).collect();
+        let (out, _) = project.ends(0, &args);
+        assert_eq!(
+            args[0] == "diff",
+            out.starts_with("<!-- ciliumc-diff:v1 -->\n### Network policy: no difference"),
+            "{out}"
+        );
+    }
     assert!(project.path("ciliumc.sarif").exists() && project.path("annotations.txt").exists());
 }

@@ -193,8 +193,10 @@ fn lints_count_for_fail_on_until_they_are_excused() {
     };
     assert_code(&project.run(&["check", "in", "--fail-on", "warning"]), 0);
     project.write("in/typo.yaml", &policy(""));
-    let err = assert_code(&project.run(&["check", "in", "--fail-on", "warning"]), 1);
-    assert!(err.contains("CL003") && err.contains("did you mean app=cli"), "{err}");
+    let output = project.run(&["check", "in", "--fail-on", "warning"]);
+    let out = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(assert_code(&output, 1), "", "findings are the result");
+    assert!(out.contains("CL003") && out.contains("did you mean app=cli"), "{out}");
     assert_code(&project.run(&["check", "in"]), 0);
     project.write("in/typo.yaml", &policy("ciliumc.io/ignore: CL003 it comes later"));
     assert_code(&project.run(&["check", "in", "--fail-on", "warning"]), 0);
@@ -205,8 +207,10 @@ fn lints_count_for_fail_on_until_they_are_excused() {
 
     // Pods that were refused are no reason to say that nobody is selected.
     project.write("in/pods.yaml", &PODS.replace("containers: [{name: c, image: x}]", "containers: x"));
-    let err = assert_code(&project.run(&["check", "in"]), 3);
-    assert!(!err.contains("CL0"), "{err}");
+    let output = project.run(&["check", "in"]);
+    assert_code(&output, 3);
+    let out = String::from_utf8_lossy(&output.stdout);
+    assert!(out.contains("error[") && !out.contains("CL0"), "{out}");
 }
 
 #[test]
@@ -407,7 +411,8 @@ fn the_groups_file_answers_what_no_object_tells() {
     );
     project.write("groups.yaml", "dns: [{name: x.b.io}]\n");
     let output = project.run(&["check", "in", "--groups", "groups.yaml"]);
-    assert!(assert_code(&output, 3).contains("groups.yaml:1"));
+    assert_code(&output, 3);
+    assert!(String::from_utf8_lossy(&output.stdout).contains("groups.yaml:1"));
 }
 
 #[test]
@@ -467,4 +472,63 @@ fn reports_of_list_and_diff_have_a_schema_and_the_rules() {
     let markdown = project.run(&["diff", "in", "more", "-o", "md", "--fail-on", "none"]);
     assert_code(&markdown, 0);
     assert!(String::from_utf8(markdown.stdout).unwrap().starts_with("<!-- ciliumc-diff:v1 -->\n"));
+}
+
+#[test]
+fn a_reader_that_stops_is_no_failure_and_a_full_disk_is_one() {
+    let project = Project::new();
+    let commands: [&[&str]; 6] = [
+        &["explain"],
+        &["explain", "CL003"],
+        &["completions", "bash"],
+        &["man"],
+        &["list", "in"],
+        &["check", "in", "-o", "json"],
+    ];
+    for args in commands {
+        // The reader is gone before anything is written.
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = project.command(args).stdout(writer).output().unwrap();
+        assert_eq!(assert_code(&output, 0), "", "{args:?}");
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = project.command(args).stdout(full).output().unwrap();
+        assert!(
+            assert_code(&output, 5)
+                .ends_with("standard output cannot be written: No space left on device (os error 28)\n")
+        );
+    }
+}
+
+#[test]
+fn a_trace_without_a_flow_says_what_it_lacks() {
+    let project = Project::new();
+    let err = assert_code(&project.run(&["trace", "in"]), 2);
+    assert!(err.contains("--from END --to END --port PROTO/PORT, or --probes FILE"), "{err}");
+}
+
+#[test]
+fn a_patch_of_refused_input_is_refused() {
+    let project = Project::new();
+    project.write(
+        "in/wrong.yaml",
+        "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: a}\nspec: {podSelectr: {}}\n",
+    );
+    let output = project.run(&["check", "in", "--fix", "--dry-run"]);
+    let err = assert_code(&output, 3);
+    assert!(err.contains("did you mean `podSelector`?") && output.stdout.is_empty(), "{err}");
+}
+
+#[test]
+fn an_input_that_says_nothing_is_said_to() {
+    let project = Project::new();
+    fs::create_dir(project.path("empty")).unwrap();
+    let err = assert_code(&project.run(&["check", "empty"]), 0);
+    assert_eq!(err, "warning: no manifest is in empty: *.yaml, *.yml and *.json are read\n");
+    for (name, port) in [("one/a.yaml", "80"), ("two/a.yaml", "81")] {
+        project.write(name, &POLICY.replace("port: http", &format!("port: {port}")));
+    }
+    let err = assert_code(&project.run(&["diff", "one", "two"]), 0);
+    assert!(err.starts_with("warning: the input has policies and no endpoint"), "{err}");
+    assert_eq!(assert_code(&project.run(&["diff", "in", "in"]), 0), "");
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 use ciliumc::connectivity::diff::{self, Class, Edit, Version};
 use ciliumc::connectivity::ports::{Outcome, Ports, Transport};
 use ciliumc::connectivity::{Connectivity, Party, cilium};
-use ciliumc::driver::connectivity::{Semantics, connect};
+use ciliumc::driver::connectivity::{self, Semantics};
 use ciliumc::driver::{self, Analysis};
 use ciliumc::eval::{Decision, Flow, L4, Verdict, decide};
 use ciliumc::front::FrontOptions;
@@ -79,7 +79,7 @@ fn every_pair_of_pods_is_as_the_model_says() {
     for case in cases() {
         let sources = load(&case);
         let analysis = driver::analyse(&sources, &FrontOptions::default(), Lock::default()).unwrap();
-        let connectivity = cilium::connect(&analysis.cluster, &analysis.resolved);
+        let connectivity = cilium::connect(&analysis.cluster, &analysis.resolved, &cilium::Names::new());
         for (source, destination, ports) in connectivity.pairs() {
             let (Some(from), Some(to)) = (endpoint(&analysis, source), endpoint(&analysis, destination)) else {
                 continue;
@@ -141,7 +141,8 @@ spec:
 }
 
 fn read(sources: &SourceMap) -> Connectivity {
-    let (connectivity, diagnostics) = connect(sources, &FrontOptions::default(), Semantics::Cilium).unwrap();
+    let input = connectivity::read(sources, &FrontOptions::default(), Semantics::Cilium).unwrap();
+    let (connectivity, diagnostics) = connectivity::connect(vec![input]).unwrap().remove(0);
     let errors: Vec<_> = diagnostics.iter().filter(|d| d.severity == ciliumc::diag::Severity::Error).collect();
     assert!(errors.is_empty(), "{errors:?}");
     connectivity

@@ -115,7 +115,7 @@ fn side(policies: &[(usize, &String)]) -> Side {
     let sources = SourceMap::from_texts([("a.yaml", text.join("\n---\n"))]);
     let analysis = driver::analyse(&sources, &FrontOptions::default(), Lock::default()).unwrap();
     assert!(!analysis.has_errors(), "{:?}\n{}", analysis.diagnostics, text.join("\n"));
-    let connectivity = cilium::connect(&analysis.cluster, &analysis.resolved);
+    let connectivity = cilium::connect(&analysis.cluster, &analysis.resolved, &cilium::Names::new());
     Side { sources, analysis, connectivity }
 }
 

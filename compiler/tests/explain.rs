@@ -46,7 +46,7 @@ fn reported(text: &str) -> Vec<Diagnostic> {
     let analysis = driver::analyse(&sources, &FrontOptions::default(), Lock::default()).unwrap();
     let later = warnings::warnings(&analysis);
     let lints = analysis.lint(&sources, Some(&"2026-06-01".to_owned())).found;
-    let tested = policy_test::run(&analysis, false, 0).unwrap().tested;
+    let tested = policy_test::run(&analysis, &policy_test::Fixtures::new(), false, 0).unwrap().tested;
     let tests = tested.into_iter().flat_map(|tested| tested.report.diagnostics);
     analysis.diagnostics.into_iter().chain(later).chain(lints).chain(tests).collect()
 }

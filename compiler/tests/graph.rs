@@ -14,7 +14,7 @@ use ciliumc::connectivity::graph::boxes::{Grouping, Said, boxes};
 use ciliumc::connectivity::graph::{Graph, Node};
 use ciliumc::connectivity::ports::Ports;
 use ciliumc::connectivity::{Connectivity, Party, cilium};
-use ciliumc::driver::connectivity::{Semantics, connect};
+use ciliumc::driver::connectivity::{Semantics, connect, read};
 use ciliumc::driver::{self, Analysis};
 use ciliumc::eval::Verdict;
 use ciliumc::eval::probe::{self, Probe};
@@ -52,7 +52,7 @@ fn every_cell_agrees_with_trace() {
     for case in cases() {
         let sources = load(&case);
         let analysis = driver::analyse(&sources, &FrontOptions::default(), Lock::default()).unwrap();
-        let connectivity = cilium::connect(&analysis.cluster, &analysis.resolved);
+        let connectivity = cilium::connect(&analysis.cluster, &analysis.resolved, &cilium::Names::new());
         let graph = Graph::new(Version { connectivity: &connectivity, sources: &sources }, None);
         // None where rules tell the addresses of the peer apart: a cell speaks of its first.
         let passes = |endpoint: &str, direction, peer: &str, protocol: &str, port| {
@@ -113,7 +113,8 @@ fn a_box_and_an_edge_speak_for_all_their_nodes() {
     for case in cases() {
         let sources = load(&case);
         for semantics in [Semantics::Cilium, Semantics::Kubernetes] {
-            let (connectivity, _) = connect(&sources, &FrontOptions::default(), semantics).unwrap();
+            let (connectivity, _) =
+                connect(vec![read(&sources, &FrontOptions::default(), semantics).unwrap()]).unwrap().remove(0);
             let graph = Graph::new(Version { connectivity: &connectivity, sources: &sources }, None);
             let (boxes, edges) = boxes(&graph, Grouping::Workloads, |from, to| said(&graph, from, to));
             let in_boxes: usize = boxes.iter().map(|own| own.nodes.len()).sum();
@@ -138,7 +139,8 @@ fn a_box_and_an_edge_speak_for_all_their_nodes() {
 fn nodes_outside_share_what_they_share_and_nothing_is_lost() {
     for case in cases() {
         let sources = load(&case);
-        let (connectivity, _) = connect(&sources, &FrontOptions::default(), Semantics::Cilium).unwrap();
+        let (connectivity, _) =
+            connect(vec![read(&sources, &FrontOptions::default(), Semantics::Cilium).unwrap()]).unwrap().remove(0);
         let graph = Graph::new(Version { connectivity: &connectivity, sources: &sources }, None);
         let place = |party: &Party| graph.nodes.iter().position(|node| node.parties.contains(party)).unwrap();
         for (source, destination, ports) in Connectivity::pairs(&connectivity) {

@@ -8,8 +8,9 @@
 use std::fs;
 use std::path::PathBuf;
 
+use ciliumc::connectivity::Connectivity;
 use ciliumc::connectivity::diff::{self, Cause, Version};
-use ciliumc::diag::Severity;
+use ciliumc::diag::{Diagnostic, Severity};
 use ciliumc::driver::{self, Analysis, build, connectivity, policy_test, warnings};
 use ciliumc::eval::flow::{self, Judgement, Unknown};
 use ciliumc::eval::{L4, Verdict, probe};
@@ -296,6 +297,11 @@ fn build_warns_of_each_host_policy_and_has_nothing_of_it() {
     assert_eq!(warnings::warnings(&documents(&always, &[])).len(), 1);
 }
 
+fn connected(sources: &SourceMap) -> (Connectivity, Vec<Diagnostic>) {
+    let input = connectivity::read(sources, &FrontOptions::default(), connectivity::Semantics::Cilium).unwrap();
+    connectivity::connect(vec![input]).unwrap().remove(0)
+}
+
 /// `list`, `diff` and `graph` say that they leave host policies out.
 #[test]
 fn connectivity_says_what_it_leaves_out() {
@@ -303,8 +309,7 @@ fn connectivity_says_what_it_leaves_out() {
         let mut documents = vec![option];
         documents.extend(policies);
         let sources = SourceMap::from_texts([("a.yaml", documents.join("\n---\n"))]);
-        let semantics = connectivity::Semantics::Cilium;
-        let (_, found) = connectivity::connect(&sources, &FrontOptions::default(), semantics).unwrap();
+        let (_, found) = connected(&sources);
         found.iter().filter(|d| d.code.0 == "F-304").count()
     };
     assert_eq!(reported(ON, &[WORKERS, EVERY]), 1);
@@ -321,8 +326,7 @@ fn an_edited_host_policy_is_a_difference() {
         let mut documents = vec![option];
         documents.extend(policies);
         let sources = SourceMap::from_texts([("a.yaml", documents.join("\n---\n"))]);
-        let semantics = connectivity::Semantics::Cilium;
-        let (connectivity, _) = connectivity::connect(&sources, &FrontOptions::default(), semantics).unwrap();
+        let (connectivity, _) = connected(&sources);
         (sources, connectivity)
     };
     let off = ON.replace("true", "false");
@@ -360,7 +364,7 @@ fn tests_of_policies_ask_hosts() {
                  - {name: which, from: \"entity:host\", to: \"ip:192.0.2.1\", ports: [tcp/80], expect: allow}";
     let outcomes = |option: &str| {
         let analysis = documents(option, &[WORKERS, tests]);
-        let results = policy_test::run(&analysis, true, 0).unwrap();
+        let results = policy_test::run(&analysis, &policy_test::Fixtures::new(), true, 0).unwrap();
         let report = results.tested.into_iter().next().unwrap().report;
         let rules: Vec<bool> = results.coverage.values().copied().collect();
         (report.outcomes, report.diagnostics.len(), rules)

@@ -215,7 +215,7 @@ fn every_case_does_in_the_kernel_what_the_model_says() {
             source::load_groups(&mut sources, &groups.display().to_string()).unwrap();
         }
         let analysis = driver::analyse(&sources, &FrontOptions::default(), Lock::default()).unwrap();
-        let results = policy_test::run(&analysis, true, FLOWS).unwrap();
+        let results = policy_test::run(&analysis, &policy_test::Fixtures::new(), true, FLOWS).unwrap();
         let options = BuildOptions { cache: Some(&cache), ..BuildOptions::default() };
         let sent = packets::run(&sources, &analysis, &results, &Origin::Built(&toolchain, options));
         let sent = sent.unwrap_or_else(|error: Failure| panic!("{}: {error}", case.display()));

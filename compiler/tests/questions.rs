@@ -2,10 +2,11 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod folders;
+mod project;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::process::{Command, Output};
+use std::process::Output;
 
 use ciliumc::connectivity::{Party, cilium, ports};
 use ciliumc::driver::{self, Analysis, policy_test};
@@ -18,6 +19,7 @@ use ciliumc::policy_test::{Fault, What};
 use ciliumc::resolve::Lock;
 use ciliumc::source::SourceMap;
 use folders::cases;
+use project::Project;
 
 fn analyse(texts: &[(&str, &str)]) -> Analysis {
     let sources = SourceMap::from_texts(texts.iter().copied());
@@ -59,13 +61,13 @@ fn counterexamples_are_what_list_says_and_the_tables_agree() {
         if analysis.has_errors() || analysis.cluster.endpoints.is_empty() {
             continue; // provider groups without their file
         }
-        let results = policy_test::run(&analysis, true, 0).unwrap();
+        let results = policy_test::run(&analysis, &policy_test::Fixtures::new(), true, 0).unwrap();
         let outcome = &results.tested[0].report.outcomes[0];
         if outcome.faults.iter().any(|fault| matches!(fault.what, What::Unknown(_))) {
             continue; // pods that may run on nodes that differ
         }
         let found = passing(&analysis, &outcome.faults);
-        let connectivity = cilium::connect(&analysis.cluster, &analysis.resolved);
+        let connectivity = cilium::connect(&analysis.cluster, &analysis.resolved, &cilium::Names::new());
         for (source, destination, ports) in connectivity.pairs() {
             let name = |party: &Party| match party {
                 Party::Workload { namespace, name, kind } if kind == "Pod" => Some(format!("{namespace}/{name}")),
@@ -179,20 +181,10 @@ spec:
     toPorts: [{ports: [{port: \"443\", protocol: TCP}]}]
 ";
 
-struct Project(tempfile::TempDir);
-
 impl Project {
     fn new(tests: &str) -> Self {
-        let project = Self(tempfile::tempdir().unwrap());
-        for (name, text) in [("pods.yaml", PODS), ("policy.yaml", POLICY), ("tests.yaml", tests)] {
-            fs::write(project.0.path().join(name), text).unwrap();
-        }
-        project
-    }
-
-    fn run(&self, args: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ciliumc"));
-        command.current_dir(self.0.path()).args(args).output().unwrap()
+        let files = [("pods.yaml", PODS), ("policy.yaml", POLICY), ("tests.yaml", tests)];
+        Self::with(&files, "cache".as_ref())
     }
 
     fn trace(&self, from: &str, to: &str, port: &str, more: &[&str]) -> (i32, String) {
@@ -233,7 +225,7 @@ fn a_trace_names_both_ends_the_near_miss_and_the_cell() {
 fn a_rule_about_nobody_is_shown_with_what_it_wants() {
     let project = Project::new("");
     let missed = |from: &str, to: &str| {
-        fs::write(project.0.path().join("policy.yaml"), POLICY.replacen(from, to, 1)).unwrap();
+        project.write("policy.yaml", &POLICY.replacen(from, to, 1));
         project.trace("shop/web", "shop/cart", "7070", &["--expect", "deny"])
     };
     let (code, text) = missed("{app: web}", "{app: wbe}");
@@ -284,7 +276,7 @@ tests:
       rules: {kafka: [{role: produce, topic: orders}]}
 ";
     let policy = POLICY.replacen("  ingress:\n", rules, 1);
-    fs::write(project.0.path().join("policy.yaml"), &policy).unwrap();
+    project.write("policy.yaml", &policy);
     let verdict = |request: &[&str]| {
         let (_, text) = project.trace("shop/web", "shop/cart", "9092", &[request, &["-o", "tsv"]].concat());
         text.split('\t').nth(4).unwrap_or(&text).to_owned()
@@ -303,7 +295,7 @@ tests:
     assert_eq!(code, 1, "{text}");
     assert!(text.contains("ok   orders") && text.contains("ok   nothing else"), "{text}");
     assert!(text.contains("FAIL too much") && text.contains("refuses `fetch topic=orders"), "{text}");
-    fs::write(project.0.path().join("tests.yaml"), tests).unwrap();
+    project.write("tests.yaml", tests);
     let (code, text) = result(&project.run(&["test", "."]));
     assert!(code == 3 && text.contains("a test has one of `http`, `dns` and `kafka`"), "{text}");
 }
@@ -329,7 +321,7 @@ fn a_suggestion_does_what_it_says() {
         let [edit] = edits.as_slice() else { panic!("{edits:?}") };
         let offset = edit["offset"].as_u64().unwrap() as usize;
         let edited = format!("{}{}{}", &POLICY[..offset], edit["insert"].as_str().unwrap(), &POLICY[offset..]);
-        fs::write(project.0.path().join("policy.yaml"), edited).unwrap();
+        project.write("policy.yaml", &edited);
         assert_eq!(project.trace(from, to, port, &["--expect", "allow"]).0, 0, "{from} -> {to} {port}");
         assert_eq!(project.trace("shop/web", "shop/cart", "9999", &["--expect", "deny"]).0, 0);
     }
@@ -339,7 +331,7 @@ fn a_suggestion_does_what_it_says() {
 fn a_deny_is_not_undone_by_an_addition() {
     let project = Project::new("");
     let denied = POLICY.replace("  egress:\n", "  ingressDeny:\n  - fromEndpoints: [{}]\n  egress:\n");
-    fs::write(project.0.path().join("policy.yaml"), denied).unwrap();
+    project.write("policy.yaml", &denied);
     let (_, text) = project.trace("shop/web", "shop/cart", "7070", &["--suggest"]);
     assert!(text.contains("suggest  nothing: ") && text.contains("ingressDeny[0]"), "{text}");
 }
@@ -477,4 +469,121 @@ fn well_formed(xml: &str) {
         }
     }
     assert!(open.is_empty());
+}
+
+#[test]
+fn fixtures_are_there_for_the_tests_that_name_them() {
+    let named = "ciliumcTest: v1\nfixtures: [fake/pod.yaml, fake/more]\ntests:\n\
+                 - {name: the fake one stays out, from: shop/fake, to: shop/cart, expect: deny}\n\
+                 - {name: a rule of the input, from: shop/web, to: shop/cart, ports: [tcp/80], expect: redirect}\n\
+                 - {name: and gets in where it should, from: shop/fake, to: shop/also, ports: [tcp/1], expect: allow}\n";
+    let other =
+        "ciliumcTest: v1\ntests: [{name: nobody knows it here, from: shop/fake, to: shop/cart, expect: deny}]\n";
+    let project = Project::new(
+        "ciliumcTest: v1\ntests: [{name: web, from: shop/web, to: shop/cart, ports: [tcp/7070], expect: allow}]\n",
+    );
+    let pod = |name: &str| {
+        format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, namespace: shop, labels: {{app: {name}}}}}\nspec: {{containers: [{{name: c, image: x}}]}}\n"
+        )
+    };
+    project.write("more/tests/named.yaml", named);
+    project.write("more/tests/fake/pod.yaml", &pod("fake"));
+    let policy = POLICY
+        .replace("{name: cart,", "{name: also,")
+        .replace("{app: cart}", "{app: also}")
+        .replace("{app: web}", "{app: fake}");
+    project.write("more/tests/fake/more/also.yaml", &format!("{}---\n{}", pod("also"), policy.replace("7070", "1")));
+    // Rules behind those of a fixture have other numbers, and are the same.
+    // Whether the folder of the tests is read as a whole or not: fixtures are no input of others.
+    let run = |tests: &str| {
+        result(&project.run(&["test", "pods.yaml", "policy.yaml", "tests.yaml", "--tests", tests, "--coverage"]))
+    };
+    for tests in ["more/tests/named.yaml", "more"] {
+        let (code, text) = run(tests);
+        assert_eq!(code, 0, "{tests}: {text}");
+        assert!(text.contains("4 tests, 0 failed; 2 of 3 rules exercised"), "{tests}: {text}");
+    }
+    let (code, list) = result(&project.run(&["list", "pods.yaml", "policy.yaml"]));
+    assert!(code == 0 && !list.contains("shop/also"), "{list}");
+    project.write("more/other.yaml", other);
+    let (code, text) = run("more");
+    assert!(code == 3 && text.contains("error[F-504]") && text.contains("no endpoint `shop/fake`"), "{text}");
+    project.write(
+        "more/other.yaml",
+        "ciliumcTest: v1\nfixtures: [nope.yaml]\ntests: [{name: a, to: shop/cart, expect: deny}]\n",
+    );
+    let (code, text) = run("more");
+    assert!(
+        code == 3 && text.contains("fixtures of more/other.yaml:2: more/nope.yaml: no such file or folder"),
+        "{text}"
+    );
+    project.write("more/other.yaml", "");
+    project.write("more/tests/fake/pod.yaml", &pod("fake").replace("metadata", "metadat"));
+    let (code, text) = run("more/tests/named.yaml");
+    assert!(code == 3 && text.contains("more/tests/fake/pod.yaml:1:1"), "{text}");
+    project.write("more/tests/fake/pod.yaml", other);
+    assert!(run("more").1.contains("a fixture has tests of its own"));
+}
+
+#[test]
+fn requests_go_over_ports_that_can_carry_them() {
+    let test =
+        |more: &str| format!("ciliumcTest: v1\ntests: [{{name: closed, from: shop/cart, to: shop/web, {more}}}]\n");
+    let run = |more: &str| {
+        let project = Project::new(&test(more));
+        result(&project.run(&["test", "pods.yaml", "policy.yaml", "tests.yaml"]))
+    };
+    // `web` takes everything; `cart` may send to one port of TCP, and never to `web`.
+    let (code, text) = run("http: {path: /}, expect: deny");
+    assert_eq!(code, 0, "{text}");
+    let from_web = |more: &str| run(more).1;
+    let text = from_web("http: {path: /}, expect: allow");
+    assert!(text.contains("shop/cart -> shop/web TCP any is deny, expected allow"), "{text}");
+    let text = from_web("dns: a.io, expect: allow");
+    assert!(text.contains("TCP any; UDP any is deny, expected allow"), "{text}");
+    let (code, text) = run("ports: [udp/53], http: {path: /}, expect: deny");
+    assert!(code == 3 && text.contains("F-503") && text.contains("HTTP goes over TCP, not over UDP"), "{text}");
+    let (code, text) = result(&Project::new("ciliumcTest: v1\ntests: []\n").run(&["test", "pods.yaml", "tests.yaml"]));
+    assert!(code == 3 && text.contains("no tests: "), "{text}");
+    let project = Project::new("");
+    let asked = |request: &[&str]| project.trace("shop/web", "shop/cart", "udp/53", request);
+    assert_eq!(asked(&["--http", "GET,/"]).0, 2);
+    assert!(asked(&["--http", "GET,/"]).1.contains("--port: HTTP goes over TCP, not over UDP"));
+    assert_eq!(asked(&["--dns", "a.io"]).0, 0);
+}
+
+#[test]
+fn a_parser_that_nobody_knows_is_unknown_and_says_why() {
+    let project = Project::new("");
+    let rules = "rules: {l7proto: cassandra, l7: [{query_action: select}]}";
+    project.write("policy.yaml", &POLICY.replace("rules: {http: [{method: GET, path: /cart/.*}]}", rules));
+    for (request, word) in
+        [(["--http", "GET,/cart/1"], "HTTP"), (["--kafka", "topic=a"], "Kafka"), (["--dns", "a.io"], "DNS")]
+    {
+        let (code, text) = project.trace("shop/web", "shop/cart", "80", &[&request[..], &["--strict"]].concat());
+        assert_eq!(code, 4, "{text}");
+        let why = format!(
+            "an extension of the proxy, `cassandra`, reads what is sent, and only it understands its rules; {word} that"
+        );
+        assert!(text.starts_with("unknown  ") && text.contains(&why), "{text}");
+    }
+    assert!(project.trace("shop/web", "shop/cart", "80", &[]).1.starts_with("redirect "));
+    assert!(project.trace("shop/web", "shop/cart", "81", &["--http", "GET,/"]).1.starts_with("deny "));
+}
+
+#[test]
+fn a_row_of_a_surface_is_no_part_of_what_passes() {
+    let rows = |rows: &str| {
+        let project =
+            Project::new(&format!("ciliumcTest: v1\ntests: [{{name: all, to: shop/cart, expectExactly: [{rows}]}}]\n"));
+        let rule = "  ingress:\n  - fromCIDRSet: [{cidr: 198.51.0.0/16, except: [198.51.100.0/24]}]\n    toPorts: [{ports: [{port: \"80\", protocol: TCP}]}]\n";
+        let (head, _) = POLICY.split_once("  ingress:\n").unwrap();
+        project.write("policy.yaml", &format!("{head}{rule}"));
+        result(&project.run(&["test", "pods.yaml", "policy.yaml", "tests.yaml"]))
+    };
+    let (code, text) = rows("\"cidr:198.51.0.0/16 tcp/80\"");
+    assert!(code == 1 && text.contains("is on the list and does not pass"), "the exception is in the prefix: {text}");
+    let (code, text) = rows("\"cidr:198.51.7.0/24 tcp/80\"");
+    assert!(code == 3 && text.contains("only some addresses of an identity"), "{text}");
 }

@@ -29,6 +29,21 @@ class Drawing {
 		new ResizeObserver(() => this.wires()).observe(focus);
 	}
 
+	/** How large the whole drawing would be in the space that there is; 1 is its own size. */
+	scale() {
+		const { width, height } = this.overview.querySelector("svg").viewBox.baseVal;
+		return Math.min(this.overview.clientWidth / width, this.overview.clientHeight / height);
+	}
+
+	/** Shows where the flows begin: the corner of a large drawing may be empty. */
+	toStart() {
+		const places = this.boxes.map((box) => [box, box.getBoundingClientRect()]);
+		const left = Math.min(...places.map(([, place]) => place.left));
+		const first = places.filter(([, place]) => place.left < left + 1);
+		first[Math.floor(first.length / 2)]?.[0].scrollIntoView({ block: "center", inline: "nearest" });
+		window.scrollTo(0, 0);
+	}
+
 	click(target) {
 		const edge = target.closest(".edge");
 		const box = target.closest(".box");

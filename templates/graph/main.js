@@ -3,6 +3,9 @@
 /** Boxes beyond which a drawing says less of a pair than the neighbours of its destination. */
 const DENSE = 60;
 
+/** Scale above which the letters of a drawing can be read. */
+const READABLE = 0.7;
+
 const byId = (id) => document.getElementById(id);
 const status = byId("status");
 let chosen = null;
@@ -156,10 +159,11 @@ byId("filters").addEventListener("input", () => {
 byId("filters").addEventListener("submit", (event) => event.preventDefault());
 byId("filters").addEventListener("reset", () => setTimeout(filter));
 byId("overview-button").addEventListener("click", showOverview);
-byId("fit").addEventListener("click", () => {
-	const fits = byId("overview").classList.toggle("fit");
+function fit(fits) {
+	byId("overview").classList.toggle("fit", fits);
 	byId("fit").setAttribute("aria-pressed", fits);
-});
+}
+byId("fit").addEventListener("click", () => fit(!byId("overview").classList.contains("fit")));
 byId("reverse").addEventListener("click", () => choose(chosen[1], chosen[0]));
 document.addEventListener("keydown", (event) => {
 	const isTyping = event.target.matches("input, select");
@@ -181,3 +185,9 @@ document.addEventListener("keydown", (event) => {
 });
 
 filter();
+
+if (drawing.scale() < 1 && drawing.scale() >= READABLE) {
+	fit(true);
+} else {
+	drawing.toStart();
+}

@@ -41,7 +41,7 @@ class Matrix {
 		const roomy = columns.length <= 24;
 		Object.assign(this, { rows, columns, isShown });
 		const share = Math.floor((this.grid.clientWidth - HEAD) / Math.max(columns.length, 1));
-		[this.width, this.height] = roomy ? [Math.min(Math.max(share, 44), 100), 24] : [19, 19];
+		[this.width, this.height] = roomy ? [Math.min(Math.max(share, 40), 100), 24] : [19, 19];
 		this.grid.classList.toggle("roomy", roomy);
 		this.grid.style.setProperty("--cell-width", `${this.width}px`);
 		this.grid.style.setProperty("--cell-height", `${this.height}px`);

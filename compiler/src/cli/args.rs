@@ -261,7 +261,7 @@ pub struct TraceArgs {
     #[command(flatten)]
     pub input: InputArgs,
     /// Probes, one a line; `-` for standard input.
-    #[arg(long, value_name = "FILE", required_unless_present = "from", conflicts_with_all = ["from", "to", "port"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["from", "to", "port"])]
     pub probes: Option<String>,
     /// Source of the flow.
     #[arg(long, value_name = "END", requires = "to", value_parser = end)]
@@ -365,7 +365,9 @@ pub enum TraceFormat {
                   from: {not: deploy/shop/web}\n    \
                   to: shop/cart\n    \
                   expect: deny\n\n\
-                  It is about every flow that it describes: an absent end is everyone, absent ports are every port."
+                  It is about every flow that it describes: an absent end is everyone, absent ports are every port. Pods that the \
+                  input lacks stand under `endpoints: [{name: NS/POD, labels: {..}}]`, other objects in files of their own: \
+                  `fixtures: [FILE, FOLDER]`, relative to the file of the tests and read for them alone."
 )]
 pub struct TestArgs {
     #[command(flatten)]

@@ -1,5 +1,6 @@
 //! `ciliumc check`.
 
+use std::io::IsTerminal;
 use std::mem::ManuallyDrop;
 use std::path::Path;
 use std::time::SystemTime;
@@ -29,7 +30,13 @@ pub fn run(args: &CheckArgs) -> Result<u8, Failure> {
         let changes = fix::plan(&sources, &checked.analysis.diagnostics);
         if args.dry_run {
             super::put(&fix::patch(&changes))?;
-            return Ok(0);
+            if checked.complete {
+                return Ok(0);
+            }
+            // What stands in the way of findings and of their edits.
+            let errors = checked.analysis.diagnostics.iter().filter(|found| found.severity == Severity::Error);
+            inputs::print_all(&args.input, &errors.cloned().collect::<Vec<_>>(), &sources);
+            return Err(Failure::Refused);
         }
         for change in &changes {
             fix::write(change)?;
@@ -112,11 +119,12 @@ impl Checked {
     }
 
     fn print(&self, args: &CheckArgs, format: CheckFormat, sources: &SourceMap) -> Result<(), Failure> {
-        if format == CheckFormat::Text {
-            inputs::print_all(&args.input, &self.analysis.diagnostics, sources);
-        }
         match format {
-            CheckFormat::Text => super::put(&self.summary()),
+            // What a linter finds is its result.
+            CheckFormat::Text => {
+                let colour = inputs::colour(&args.input, std::io::stdout().is_terminal());
+                super::put(&(inputs::rendered(&self.analysis.diagnostics, sources, colour) + &self.summary()))
+            }
             CheckFormat::Json | CheckFormat::Sarif | CheckFormat::Github => super::put(&self.report(format, sources)),
         }
     }
@@ -125,7 +133,7 @@ impl Checked {
     fn report(&self, format: CheckFormat, sources: &SourceMap) -> String {
         let found = &self.analysis.diagnostics;
         match format {
-            CheckFormat::Text => render::text(found, sources, false) + &self.summary(),
+            CheckFormat::Text => inputs::rendered(found, sources, false) + &self.summary(),
             CheckFormat::Json => format!("{:#}\n", self.json(sources)),
             CheckFormat::Sarif => {
                 let report = Report { found, excused: &self.excused, known: &self.known };
@@ -137,7 +145,9 @@ impl Checked {
 
     fn summary(&self) -> String {
         let cluster = &self.analysis.cluster;
-        let mut out = format!("{} policies, {} endpoints checked", cluster.policies.len(), cluster.endpoints.len());
+        let counted = |n: usize, one: &str, many: &str| format!("{n} {}", if n == 1 { one } else { many });
+        let policies = counted(cluster.policies.len(), "policy", "policies");
+        let mut out = format!("{policies}, {} checked", counted(cluster.endpoints.len(), "endpoint", "endpoints"));
         for (count, word) in [(self.excused.len(), "excused"), (self.known.len(), "known")] {
             if count > 0 {
                 out += &format!(", {count} findings {word}");

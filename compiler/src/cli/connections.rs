@@ -14,7 +14,20 @@ pub fn party(party: &Party) -> String {
     match party {
         Party::Workload { namespace, name, kind } if kind == "Pod" => format!("{namespace}/{name}"),
         Party::Workload { namespace, name, kind } => format!("{}/{namespace}/{name}", kind.to_ascii_lowercase()),
-        Party::Entity(_) | Party::Range(..) | Party::Net(_) => party.to_string(),
+        Party::Entity(_) | Party::Range(..) | Party::Net(_) | Party::Names { .. } => party.to_string(),
+    }
+}
+
+/// All who are no workloads, in one word.
+pub const OUTSIDE: &str = "all but workloads";
+
+/// What says most comes first: pods, addresses, names, and then what has a word of its own.
+pub fn rank(party: &Party) -> usize {
+    match party {
+        Party::Workload { .. } => 0,
+        Party::Net(_) | Party::Range(..) => 1,
+        Party::Names { .. } => 2,
+        Party::Entity(_) => 3,
     }
 }
 
@@ -30,6 +43,7 @@ pub fn party_json(party: &Party) -> Value {
         Party::Entity(word) => json!({ "entity": word }),
         Party::Range(first, last) => json!({ "range": [first.to_string(), last.to_string()] }),
         Party::Net(net) => json!({ "cidr": net.to_string() }),
+        Party::Names { names, example } => json!({ "fqdn": names, "example": example }),
     }
 }
 

@@ -1,6 +1,6 @@
 //! `ciliumc diff`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
@@ -12,6 +12,8 @@ use crate::connectivity::ports::Treatment;
 use crate::connectivity::requests::More;
 use crate::connectivity::{Party, np_guard};
 use crate::driver::Failure;
+use crate::driver::connectivity::example;
+use crate::ir::Direction;
 use crate::source::SourceMap;
 
 /// Runs the command.
@@ -23,7 +25,9 @@ pub fn run(args: &DiffArgs) -> Result<u8, Failure> {
         Version { connectivity: &old, sources: &old_sources },
         Version { connectivity: &new, sources: &new_sources },
     );
-    let sources = Sources { old: &old_sources, new: &new_sources };
+    let outside = [Direction::Ingress, Direction::Egress]
+        .map(|at| old.outside(at).iter().chain(new.outside(at)).cloned().collect());
+    let sources = Sources { old: &old_sources, new: &new_sources, outside: &outside };
     super::put(&match args.output {
         DiffFormat::Text => text(sources, &diff),
         DiffFormat::Json => format!("{:#}\n", json(sources, &diff, args.semantics.word())),
@@ -48,11 +52,21 @@ pub fn run(args: &DiffArgs) -> Result<u8, Failure> {
 struct Sources<'a> {
     old: &'a SourceMap,
     new: &'a SourceMap,
+    /// All who are no workloads: as sources, and as destinations.
+    outside: &'a [BTreeSet<Party>; 2],
 }
 
 impl<'a> Sources<'a> {
     fn of(self, cause: &Cause<'_>) -> &'a SourceMap {
         if cause.is_new { self.new } else { self.old }
+    }
+
+    fn from(self, row: &Row<'_>) -> String {
+        ends(&row.sources, row.source_selector.as_deref(), &self.outside[0])
+    }
+
+    fn to(self, row: &Row<'_>) -> String {
+        ends(&row.destinations, row.destination_selector.as_deref(), &self.outside[1])
     }
 }
 
@@ -60,7 +74,7 @@ impl<'a> Sources<'a> {
 fn text(sources: Sources<'_>, diff: &Diff<'_>) -> String {
     let mut out = String::new();
     for row in &diff.rows {
-        out += &format!("{} {} -> {}\n", row.class.word(), sources_of(row), destinations_of(row));
+        out += &format!("{} {} -> {}\n", row.class.word(), sources.from(row), sources.to(row));
         for (word, parts) in [("gained", &row.gained), ("lost", &row.lost)] {
             out.extend(self::parts(parts).map(|part| format!("  {word:6} {part}\n")));
         }
@@ -72,20 +86,13 @@ fn text(sources: Sources<'_>, diff: &Diff<'_>) -> String {
     out + &format!("{}\n", summary(diff))
 }
 
-fn sources_of(row: &Row<'_>) -> String {
-    ends(&row.sources, row.source_selector.as_deref())
-}
-
-fn destinations_of(row: &Row<'_>) -> String {
-    ends(&row.destinations, row.destination_selector.as_deref())
-}
-
 /// Parties of one end that are named one by one.
 const NAMED_MAX: usize = 6;
 
 /// Parties, or in place of workloads what selects them; what is too long is cut, the JSON report has all.
-fn ends(all: &[Party], selector: Option<&str>) -> String {
-    let (workloads, others): (Vec<&Party>, Vec<&Party>) = all.iter().partition(|party| party.is_workload());
+fn ends(all: &[Party], selector: Option<&str>, outside: &BTreeSet<Party>) -> String {
+    let (workloads, mut others): (Vec<&Party>, Vec<&Party>) = all.iter().partition(|party| party.is_workload());
+    others.sort_by_key(|party| connections::rank(party));
     let listed = |list: &[&Party]| -> Vec<String> {
         let few = if list.len() > NAMED_MAX { NAMED_MAX - 1 } else { NAMED_MAX };
         let named = list.iter().take(few).map(|party| connections::party(party));
@@ -96,7 +103,11 @@ fn ends(all: &[Party], selector: Option<&str>) -> String {
         Some(selector) => vec![format!("{selector} ({} workloads)", workloads.len())],
         None => listed(&workloads),
     };
-    workloads.into_iter().chain(listed(&others)).collect::<Vec<_>>().join(",")
+    let others = match others.len() > 1 && others.iter().copied().collect::<BTreeSet<_>>() == outside.iter().collect() {
+        true => vec![connections::OUTSIDE.to_owned()],
+        false => listed(&others),
+    };
+    workloads.into_iter().chain(others).collect::<Vec<_>>().join(",")
 }
 
 /// `2 widened, 1 narrowed`.
@@ -138,7 +149,8 @@ pub(super) fn parts(parts: &[Part]) -> impl Iterator<Item = String> {
 
 fn witness(witness: &Witness) -> String {
     let address = witness.address.map(|address| format!(" ({address})")).unwrap_or_default();
-    let (source, destination) = (party(&witness.source), party(&witness.destination));
+    let end = |one: &Party| example(one).map_or_else(|| party(one), |name| format!("fqdn:{name}"));
+    let (source, destination) = (end(&witness.source), end(&witness.destination));
     let request = witness.request.as_ref().map(|request| format!(" {request}")).unwrap_or_default();
     format!("{source} -> {destination} {}/{}{request}{address}", witness.port, witness.transport.name())
 }
@@ -157,8 +169,8 @@ fn markdown(sources: Sources<'_>, diff: &Diff<'_>) -> String {
         for row in rows {
             let cells = [
                 row.class.word().to_uppercase(),
-                code(std::iter::once(sources_of(row))),
-                code(std::iter::once(destinations_of(row))),
+                code(std::iter::once(sources.from(row))),
+                code(std::iter::once(sources.to(row))),
                 code(parts(&row.gained)),
                 code(parts(&row.lost)),
                 code(row.witness.iter().map(witness)),

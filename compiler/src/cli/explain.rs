@@ -6,16 +6,14 @@ use crate::explain;
 /// Prints the pages of these codes, or the list of all.
 pub fn run(codes: &[String]) -> Result<u8, Failure> {
     if codes.is_empty() {
-        for page in explain::PAGES {
-            println!("{}  {}", page.code, page.title());
-        }
+        let lines = explain::PAGES.iter().map(|page| format!("{}  {}\n", page.code, page.title()));
+        super::put(&lines.collect::<String>())?;
         return Ok(0);
     }
     let mut exit_code = 0;
     for (code, n) in codes.iter().zip(0..) {
         match explain::page(code) {
-            Some(page) if n == 0 => print!("{}", page.text),
-            Some(page) => print!("\n{}", page.text),
+            Some(page) => super::put(&format!("{}{}", if n == 0 { "" } else { "\n" }, page.text))?,
             None => {
                 let near = explain::near(code).join(", ");
                 let remedy = if near.is_empty() {

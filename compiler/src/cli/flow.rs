@@ -37,8 +37,12 @@ struct Report<'a> {
 /// Runs the command.
 pub fn run(args: &TraceArgs) -> Result<u8, Failure> {
     let (Some(from), Some(to), Some(port)) = (&args.from, &args.to, args.port) else {
-        return Err(Failure::Bug("trace: a flow without ends or port".into()));
+        return Err(Failure::Usage("say which flow: --from END --to END --port PROTO/PORT, or --probes FILE".into()));
     };
+    let requests = requests(args);
+    if let Some(wrong) = requests.as_ref().and_then(|requests| requests.refuse(&[port])) {
+        return Err(Failure::Usage(format!("--port: {wrong}")));
+    }
     let sources = inputs::load(&args.input)?;
     let ends = [from.clone(), to.clone()];
     let analysis = question::analyse_for(&sources, &inputs::front_options(&args.input), &[], &ends)?;
@@ -50,7 +54,6 @@ pub fn run(args: &TraceArgs) -> Result<u8, Failure> {
         found.map_err(|problem| Failure::Input(format!("{option}: {problem}")))
     };
     let traced = trace(&analysis, &find("--from", from)?, &find("--to", to)?, L4::new(port.transport, port.first));
-    let requests = requests(args);
     // What has no tables has no cells to show; the verdict does not depend on them. A line of `tsv` shows none.
     let lowered = match args.output {
         TraceFormat::Tsv => None,

@@ -1,5 +1,6 @@
 //! From arguments to an analysis: what `build`, `check` and `trace` share.
 
+use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
@@ -7,7 +8,7 @@ use super::args::{Colour, DoubleStar, InputArgs, SemanticsArg};
 use crate::bundle::read::is_bundle;
 use crate::connectivity::Connectivity;
 use crate::diag::{Diagnostic, Severity, render};
-use crate::driver::connectivity::Semantics;
+use crate::driver::connectivity::{Read, Semantics};
 use crate::driver::{self, Analysis, Failure};
 use crate::front::FrontOptions;
 use crate::front::objects::Choices;
@@ -26,6 +27,9 @@ pub fn load_paths(args: &InputArgs, paths: &[String]) -> Result<SourceMap, Failu
         let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
         Failure::Input(lines.join("\nerror: "))
     })?;
+    if sources.is_empty() {
+        eprintln!("warning: no manifest is in {}: *.yaml, *.yml and *.json are read", paths.join(", "));
+    }
     if let Some(path) = &args.groups {
         source::load_groups(&mut sources, path).map_err(Failure::input)?;
     }
@@ -42,7 +46,8 @@ pub type Connected = (SourceMap, Connectivity);
 
 /// Who may talk to whom, in some of the paths. Prints diagnostics and refuses to go on like every command.
 pub fn connect(args: &InputArgs, paths: &[String], semantics: SemanticsArg) -> Result<Connected, Failure> {
-    read(args, paths, semantics)?.accept(args)
+    let [connected] = accept(args, [read(args, paths, semantics)?])?;
+    Ok(connected)
 }
 
 /// Two versions, read side by side: both are manifests, or both are bundles.
@@ -56,24 +61,35 @@ pub fn connect_both(
         return Err(Failure::Input(message.into()));
     }
     let (old, new) = rayon::join(|| read(args, old, semantics), || read(args, new, semantics));
-    Ok([old?.accept(args)?, new?.accept(args)?])
+    accept(args, [old?, new?])
 }
 
-/// What was read, before anybody was told.
-struct Version {
-    connected: Connected,
-    diagnostics: Vec<Diagnostic>,
-}
-
-impl Version {
-    fn accept(self, args: &InputArgs) -> Result<Connected, Failure> {
-        print_problems(args, &self.diagnostics, &self.connected.0);
-        refuse_errors(args, &self.diagnostics)?;
-        Ok(self.connected)
+/// Tells what is wrong with versions, then connects them.
+fn accept<const N: usize>(args: &InputArgs, versions: [(SourceMap, Read); N]) -> Result<[Connected; N], Failure> {
+    for (sources, read) in &versions {
+        let diagnostics = match read {
+            Read::Cilium(analysis) => &analysis.diagnostics,
+            Read::Other(_, diagnostics) => diagnostics,
+        };
+        print_problems(args, diagnostics, sources);
+        refuse_errors(args, diagnostics)?;
     }
+    let (sources, reads): (Vec<SourceMap>, Vec<Read>) = versions.into_iter().unzip();
+    let connected = driver::connectivity::connect(reads)?.into_iter().map(|(connectivity, _)| connectivity);
+    let all: Vec<Connected> = sources.into_iter().zip(connected).collect();
+    // Policies may well stand in a repository of their own, and then everything would seem to be without effect.
+    if all.iter().all(|(_, version)| version.workloads.is_empty())
+        && all.iter().any(|(_, version)| !version.rules.is_empty())
+    {
+        eprintln!(
+            "warning: the input has policies and no endpoint, so nothing can be said about what they let pass; add the pods or \
+             workloads, for example the output of `kubectl get pods -A -o yaml`"
+        );
+    }
+    all.try_into().map_err(|_| Failure::Bug("a version was lost".into()))
 }
 
-fn read(args: &InputArgs, paths: &[String], semantics: SemanticsArg) -> Result<Version, Failure> {
+fn read(args: &InputArgs, paths: &[String], semantics: SemanticsArg) -> Result<(SourceMap, Read), Failure> {
     let semantics = match semantics {
         SemanticsArg::Cilium => Semantics::Cilium,
         SemanticsArg::Kubernetes => Semantics::Kubernetes,
@@ -81,7 +97,8 @@ fn read(args: &InputArgs, paths: &[String], semantics: SemanticsArg) -> Result<V
     if let Some(bundle) = bundle(paths) {
         return match semantics {
             Semantics::Cilium => {
-                Ok(Version { connected: driver::connectivity::open(bundle)?, diagnostics: Vec::new() })
+                let (sources, connectivity) = driver::connectivity::open(bundle)?;
+                Ok((sources, Read::Other(connectivity, Vec::new())))
             }
             Semantics::Kubernetes => Err(Failure::Input(format!(
                 "{} is a bundle, which holds Cilium's reading alone; leave --semantics out",
@@ -90,8 +107,8 @@ fn read(args: &InputArgs, paths: &[String], semantics: SemanticsArg) -> Result<V
         };
     }
     let sources = load_paths(args, paths)?;
-    let (connectivity, diagnostics) = driver::connectivity::connect(&sources, &front_options(args), semantics)?;
-    Ok(Version { connected: (sources, connectivity), diagnostics })
+    let read = driver::connectivity::read(&sources, &front_options(args), semantics)?;
+    Ok((sources, read))
 }
 
 /// The bundle that is the only path.
@@ -108,15 +125,15 @@ pub fn front_options(args: &InputArgs) -> FrontOptions {
         literal_to_services: args.compat_toservices,
         fqdn_double_star: args.fqdn_double_star == DoubleStar::V1_19,
     };
-    FrontOptions { default_namespace: args.namespace.clone(), choices }
+    FrontOptions { default_namespace: args.namespace.clone(), choices, fixtures: BTreeSet::new() }
 }
 
-/// Whether standard error shows colour.
-pub fn colour(args: &InputArgs) -> bool {
+/// Whether a text is in colour, by where it goes.
+pub fn colour(args: &InputArgs, on_terminal: bool) -> bool {
     match args.color {
         Colour::Always => true,
         Colour::Never => false,
-        Colour::Auto => std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+        Colour::Auto => on_terminal && std::env::var_os("NO_COLOR").is_none(),
     }
 }
 
@@ -129,10 +146,14 @@ pub fn print_problems(args: &InputArgs, diagnostics: &[Diagnostic], sources: &So
 
 /// Prints the diagnostics as text, then a line that counts them.
 pub fn print_all(args: &InputArgs, diagnostics: &[Diagnostic], sources: &SourceMap) {
+    eprint!("{}", rendered(diagnostics, sources, colour(args, std::io::stderr().is_terminal())));
+}
+
+/// Diagnostics as text, with a line that counts them; empty without any.
+pub fn rendered(diagnostics: &[Diagnostic], sources: &SourceMap, colour: bool) -> String {
     if diagnostics.is_empty() {
-        return;
+        return String::new();
     }
-    eprint!("{}", render::text(diagnostics, sources, colour(args)));
     let count = |severity| diagnostics.iter().filter(|d| d.severity == severity).count();
     let counts = [(Severity::Error, "error"), (Severity::Warning, "warning"), (Severity::Info, "remark")]
         .into_iter()
@@ -143,7 +164,7 @@ pub fn print_all(args: &InputArgs, diagnostics: &[Diagnostic], sources: &SourceM
     // One example is enough to say how to ask, and the worst is what the reader will look at.
     let example = diagnostics.iter().min_by_key(|d| (d.severity, d.code)).map(|d| d.code);
     let example = example.map(|code| format!("; `ciliumc explain {code}` says more about a code"));
-    eprintln!("{counts}{}", example.unwrap_or_default());
+    format!("{}{counts}{}\n", render::text(diagnostics, sources, colour), example.unwrap_or_default())
 }
 
 /// Refuses to go on with refused objects, unless told to.

@@ -58,7 +58,7 @@ fn text(sources: &SourceMap, connectivity: &Connectivity) -> String {
 fn words(connectivity: &Connectivity, parties: &[Party], at: Direction) -> String {
     let all = connectivity.others.get(&at).into_iter().flatten().collect::<BTreeSet<_>>();
     match parties.len() > 1 && parties.iter().collect::<BTreeSet<_>>() == all {
-        true => "all but workloads".into(),
+        true => connections::OUTSIDE.into(),
         false => connections::parties(parties),
     }
 }

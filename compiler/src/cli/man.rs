@@ -13,7 +13,9 @@ pub fn run(dir: Option<&Path>) -> Result<u8, Failure> {
     let mut command = Cli::command();
     command.build();
     let Some(dir) = dir else {
-        clap_mangen::Man::new(command).render(&mut std::io::stdout()).map_err(Failure::machine)?;
+        let mut page = Vec::new();
+        clap_mangen::Man::new(command).render(&mut page).map_err(Failure::machine)?;
+        super::put_bytes(&page)?;
         return Ok(0);
     };
     let subcommands: Vec<clap::Command> = command.get_subcommands().filter(|c| !c.is_hide_set()).cloned().collect();

@@ -58,8 +58,9 @@ pub fn main() -> ExitCode {
         Command::Graph(args) => graph::run(args),
         Command::Explain { codes } => explain::run(codes),
         Command::Completions { shell } => {
-            clap_complete::generate(*shell, &mut Cli::command(), "ciliumc", &mut std::io::stdout());
-            Ok(0)
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "ciliumc", &mut script);
+            put_bytes(&script).map(|()| 0)
         }
         Command::Man { dir } => man::run(dir.as_deref()),
     };
@@ -74,8 +75,15 @@ pub fn main() -> ExitCode {
 
 /// Writes a result. A reader that has had enough is no failure.
 fn put(text: &str) -> Result<(), Failure> {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::machine(error)),
+    put_bytes(text.as_bytes())
+}
+
+fn put_bytes(bytes: &[u8]) -> Result<(), Failure> {
+    let mut out = std::io::stdout();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::Machine(format!("standard output cannot be written: {error}")))
+        }
         Ok(()) | Err(_) => Ok(()),
     }
 }

@@ -90,6 +90,7 @@ fn rule(code: Code, severity: Severity) -> Value {
     let mut rule = json!({ "id": code.0, "defaultConfiguration": { "level": level(severity) } });
     if let Some(page) = explain::page(code.0) {
         rule["shortDescription"] = json!({ "text": page.title() });
+        // No `helpUri`: pages are in the program, and an address that nobody keeps would be worse than none.
         rule["help"] = json!({ "text": page.text, "markdown": page.text });
     }
     rule

@@ -1,6 +1,6 @@
 //! `ciliumc test`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
@@ -8,16 +8,17 @@ use super::args::{Engine, TestArgs, TestFormat};
 use super::connections::port_words;
 use super::{inputs, junit, packets, report};
 use crate::connectivity::ports::ranges;
-use crate::diag::{Diagnostic, Severity};
+use crate::diag::{Diagnostic, FileId, Severity, Span};
 use crate::driver::packets::FLOWS_MAX;
-use crate::driver::policy_test::{self, Results};
-use crate::driver::{Analysis, Failure};
+use crate::driver::policy_test::{self, Fixtures, Results};
+use crate::driver::{self, Analysis, Failure};
 use crate::eval::Verdict;
 use crate::eval::flow::End;
-use crate::ir::{PortSpan, RuleId};
+use crate::front::FrontOptions;
+use crate::ir::{EndName, PortSpan, RuleId};
 use crate::policy_test::{Fault, Outcome, What};
 use crate::resolve::Lock;
-use crate::source::SourceMap;
+use crate::source::{self, SourceMap};
 use crate::validate::packets::Sent;
 
 /// Counterexamples that a test shows.
@@ -42,13 +43,14 @@ pub struct Shown {
 /// Runs the command.
 pub fn run(args: &TestArgs) -> Result<u8, Failure> {
     let paths: Vec<String> = args.input.paths.iter().chain(&args.tests).cloned().collect();
-    let sources = inputs::load_paths(&args.input, &paths)?;
+    let mut sources = inputs::load_paths(&args.input, &paths)?;
     let mut analysis = inputs::analyse(&args.input, &sources, Lock::default())?;
-    let found = analysis.objects.tests.len();
+    let fixtures = fixtures(args, &mut sources, &mut analysis)?;
+    let found: usize = analysis.objects.tests.iter().map(|file| file.tests.len()).sum();
     let witnesses_max = if args.packets.is_some() { FLOWS_MAX } else { 0 };
     let results = match analysis.has_errors() && !args.input.keep_going {
         true => None,
-        false => Some(policy_test::run(&analysis, args.engine == Engine::Tables, witnesses_max)?),
+        false => Some(policy_test::run(&analysis, &fixtures, args.engine == Engine::Tables, witnesses_max)?),
     };
     for tested in results.iter().flat_map(|results| &results.tested) {
         analysis.diagnostics.extend(tested.report.diagnostics.iter().cloned());
@@ -56,7 +58,9 @@ pub fn run(args: &TestArgs) -> Result<u8, Failure> {
     inputs::print_problems(&args.input, &analysis.diagnostics, &sources);
     inputs::refuse(&args.input, &analysis)?;
     let Some(results) = results.filter(|_| found > 0) else {
-        return Err(Failure::Input("no tests: a document of tests has `ciliumcTest: v1`; name it with --tests".into()));
+        return Err(Failure::Input(
+            "no tests: a document of tests has `ciliumcTest: v1` and a list `tests`; name it with --tests".into(),
+        ));
     };
 
     let sent = packets::send(args, &sources, &analysis, &results)?;
@@ -78,6 +82,40 @@ pub fn run(args: &TestArgs) -> Result<u8, Failure> {
         eprintln!("rule coverage is {:.1} %, below --fail-under", coverage.percent());
     }
     Ok(u8::from(failed || below || has_errors(&results)))
+}
+
+/// The input with the fixtures of each document that names some. What is a fixture is no part of the input any more, and
+/// problems of fixtures are problems of the run.
+fn fixtures(args: &TestArgs, sources: &mut SourceMap, analysis: &mut Analysis) -> Result<Fixtures, Failure> {
+    let mut files: BTreeMap<Span, BTreeSet<FileId>> = BTreeMap::new();
+    for file in analysis.objects.tests.iter().filter(|file| !file.fixtures.is_empty()) {
+        let paths: Vec<&str> = file.fixtures.iter().map(|path| path.value.as_str()).collect();
+        let found = source::load_fixtures(sources, file.span.file, &paths, &args.input.exclude).map_err(|errors| {
+            let place = report::file_line(sources, file.fixtures.first().map_or(file.span, |path| path.span));
+            let lines: Vec<String> = errors.iter().map(|error| format!("fixtures of {place}: {error}")).collect();
+            Failure::Input(lines.join("\nerror: "))
+        })?;
+        files.insert(file.span, found);
+    }
+    if files.is_empty() {
+        return Ok(Fixtures::new());
+    }
+    let before = analysis.objects.tests.len();
+    *analysis = inputs::analyse(&args.input, sources, Lock::default())?;
+    if analysis.objects.tests.len() != before {
+        return Err(Failure::Input(
+            "a fixture has tests of its own; fixtures are objects, name its tests with --tests".into(),
+        ));
+    }
+    let mut out = Fixtures::new();
+    for (span, fixtures) in files {
+        let options = FrontOptions { fixtures, ..inputs::front_options(&args.input) };
+        let own = driver::analyse(sources, &options, Lock::default())?;
+        let new = own.diagnostics.iter().filter(|diagnostic| !analysis.diagnostics.contains(diagnostic));
+        analysis.diagnostics.extend(new.cloned().collect::<Vec<_>>());
+        out.insert(span, own);
+    }
+    Ok(out)
 }
 
 /// With `--keep-going` a test that could not be run has failed.
@@ -164,6 +202,11 @@ fn fault(sources: &SourceMap, analysis: &Analysis, fault: &Fault) -> String {
 
 /// An end; of an identity its prefixes or its word.
 fn end(analysis: &Analysis, end: End) -> String {
+    if let End::Address(address) = end {
+        let names = analysis.objects.answers.dns.iter().filter(|(_, addresses)| addresses.contains(&address));
+        let name = names.map(|(name, _)| EndName::Fqdn(name.clone())).next();
+        return report::end(&analysis.cluster, end, name.as_ref());
+    }
     let End::Entity(index) = end else { return report::end(&analysis.cluster, end, None) };
     let nets: Vec<String> =
         analysis.resolved.addresses.rows().filter(|(_, of)| *of == index).map(|(net, _)| net.to_string()).collect();

@@ -72,7 +72,7 @@ pub(super) fn others<'a>(old: &'a Connectivity, new: &'a Connectivity, direction
     let named = named.into_iter().cloned();
     let bounds = old.iter().chain(new).filter_map(|party| match party {
         Party::Range(first, last) => Some((*first, *last)),
-        Party::Workload { .. } | Party::Entity(_) | Party::Net(_) => None,
+        Party::Workload { .. } | Party::Entity(_) | Party::Net(_) | Party::Names { .. } => None,
     });
     let bounds: Vec<(Ipv4Addr, Ipv4Addr)> = bounds.collect();
     let pieces = if bounds.is_empty() { Vec::new() } else { range::cut(bounds) };
@@ -92,11 +92,11 @@ fn holder<'a>(parties: &'a [Party], piece: &Party) -> Option<&'a Party> {
             let holds = |party: &&Party| matches!(party, Party::Net(other) if other.contains(net));
             let length = |party: &&Party| match party {
                 Party::Net(other) => other.prefix_len(),
-                Party::Workload { .. } | Party::Entity(_) | Party::Range(..) => 0,
+                Party::Workload { .. } | Party::Entity(_) | Party::Range(..) | Party::Names { .. } => 0,
             };
             parties.iter().filter(holds).max_by_key(length)
         }
-        Party::Workload { .. } | Party::Entity(_) => parties.iter().find(|party| *party == piece),
+        Party::Workload { .. } | Party::Entity(_) | Party::Names { .. } => parties.iter().find(|party| *party == piece),
     }
 }
 
@@ -134,7 +134,7 @@ pub fn merge_ranges<T>(rows: Vec<(Party, Party, T)>, same: impl Fn(&T, &T) -> bo
 /// An address that belongs to a party and to no other of these.
 pub fn example(others: &[Party], party: &Party) -> Option<IpAddr> {
     match party {
-        Party::Workload { .. } | Party::Entity(_) => None,
+        Party::Workload { .. } | Party::Entity(_) | Party::Names { .. } => None,
         Party::Range(first, _) => Some(IpAddr::V4(*first)),
         Party::Net(net) => [net.network(), net.broadcast()].into_iter().find(|address| {
             let inside = |other: &Party| matches!(other, Party::Net(other) if net.contains(other) && other != net && other.contains(address));

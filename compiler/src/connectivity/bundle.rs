@@ -15,6 +15,7 @@ use ciliumc_abi::provenance::Provenance;
 use ciliumc_abi::table::{MODE_ALLOW_ALL, MODE_DENY_ALL};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
+use super::cilium::Names;
 use super::outside::{self, World};
 use super::pairs::{self, End, Rows};
 use super::ports::Transport;
@@ -135,8 +136,12 @@ fn world<'a>(opened: &Opened, identities: &'a BTreeMap<IdentityIndex, Identity>)
         addresses,
         identities,
         areas: &[],
+        // The tables of a bundle know addresses alone: a name is one when a node has learnt it.
+        names: &NO_NAMES,
     }
 }
+
+static NO_NAMES: Names = Names::new();
 
 fn record(record: &Record) -> Option<(IpNet, IdentityIndex)> {
     let (net, index) = match *record {

@@ -1,6 +1,7 @@
 //! Cilium's reading: what a resolved cluster lets pass, from the exact verdict functions that tables are made of.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use ciliumc_abi::identity::IdentityIndex;
@@ -15,9 +16,12 @@ use crate::ir::{Cluster, Direction, Endpoint, Subject};
 use crate::lower::factor::factor;
 use crate::resolve::{ClassIndex, DirectionPolicy, Enforcement, Resolved};
 
+/// Addresses that stand for DNS names of which none is known, with the parties of these.
+pub type Names = BTreeMap<IpAddr, Party>;
+
 /// Who may talk to whom. Pods of one workload are one party unless labels or names of ports tell them
-/// apart; on whatever node they run.
-pub fn connect(cluster: &Cluster, resolved: &Resolved) -> Connectivity {
+/// apart; on whatever node they run. `names` are addresses that stand for DNS names.
+pub fn connect(cluster: &Cluster, resolved: &Resolved, names: &Names) -> Connectivity {
     let passes = |transport: &Transport| cluster.options.sctp || *transport != Transport::Sctp;
     let transports: Vec<Transport> = Transport::ALL.into_iter().filter(passes).collect();
     let known: Vec<IdentityIndex> = resolved.identities.keys().copied().collect();
@@ -33,7 +37,7 @@ pub fn connect(cluster: &Cluster, resolved: &Resolved) -> Connectivity {
         (party, End { identity: pods.identity, ingress, egress, has_replicas })
     });
     let ends: BTreeMap<Party, End> = ends.collect();
-    let others = outside::parties(&world(cluster, resolved));
+    let others = outside::parties(&world(cluster, resolved, names));
     let open = factored::constant(&transports, true, BTreeSet::new());
     let pairs = pairs::connect(&ends, &others, &known, &open);
     let others: Vec<Party> = others.into_iter().map(|(party, _)| party).collect();
@@ -46,7 +50,7 @@ pub fn connect(cluster: &Cluster, resolved: &Resolved) -> Connectivity {
     }
 }
 
-fn world<'a>(cluster: &Cluster, resolved: &'a Resolved) -> World<'a> {
+fn world<'a>(cluster: &Cluster, resolved: &'a Resolved, names: &'a Names) -> World<'a> {
     let by_name = resolved.endpoints.iter().map(|endpoint| endpoint.identity);
     let addresses = cluster.endpoints.iter().flat_map(|endpoint| &endpoint.addresses);
     let by_address = addresses.filter_map(|address| resolved.addresses.at(*address));
@@ -57,6 +61,7 @@ fn world<'a>(cluster: &Cluster, resolved: &'a Resolved) -> World<'a> {
         identities: &resolved.identities,
         endpoints: by_name.chain(by_address).collect(),
         areas: &resolved.areas,
+        names,
     }
 }
 

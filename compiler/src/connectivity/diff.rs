@@ -322,6 +322,15 @@ fn causes<'a>(edits: &Edits<'a>, behind: &Behind) -> Vec<Cause<'a>> {
     all.into_iter().filter(is_cause).collect()
 }
 
+/// The party that says most to readers: pods, then addresses and names.
+fn telling(parties: &[Party]) -> Option<&Party> {
+    parties.iter().min_by_key(|party| match party {
+        Party::Workload { .. } => 0,
+        Party::Net(_) | Party::Range(..) | Party::Names { .. } => 1,
+        Party::Entity(_) => 2,
+    })
+}
+
 fn witness(
     old: Version<'_>,
     new: Version<'_>,
@@ -332,7 +341,7 @@ fn witness(
     let (version, parts) = if seen.gained.is_empty() { (old, &seen.lost) } else { (new, &seen.gained) };
     // A port says more to most readers than a type of ICMP.
     let part = parts.iter().find(|part| part.transport == Transport::Tcp).or(parts.first())?;
-    let (source, destination) = (sources.first()?.clone(), destinations.first()?.clone());
+    let (source, destination) = (telling(sources)?.clone(), telling(destinations)?.clone());
     let example = |party: &Party, direction| align::example(version.connectivity.outside(direction), party);
     let address = example(&source, Direction::Ingress).or_else(|| example(&destination, Direction::Egress));
     let request = match &part.request {

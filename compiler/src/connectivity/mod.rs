@@ -14,6 +14,7 @@ mod edits;
 mod factored;
 pub mod graph;
 pub mod kubernetes;
+pub mod names;
 pub mod np_guard;
 mod outside;
 pub mod pairs;
@@ -55,6 +56,14 @@ pub enum Party {
     Range(Ipv4Addr, Ipv4Addr),
     /// Addresses outside of the cluster: those of a prefix that are in no longer one.
     Net(IpNet),
+    /// Addresses of DNS names, which are not known: those of the names that these selectors select and no narrower one of
+    /// the report.
+    Names {
+        /// The narrowest selectors, joined by `+`.
+        names: String,
+        /// One of the names.
+        example: String,
+    },
 }
 
 impl Party {
@@ -83,6 +92,7 @@ impl fmt::Display for Party {
             Self::Entity(word) => f.write_str(word),
             Self::Range(first, last) => write!(f, "{first}-{last}"),
             Self::Net(net) => write!(f, "{net}"),
+            Self::Names { names, .. } => write!(f, "fqdn:{names}"),
         }
     }
 }

@@ -63,7 +63,7 @@ fn moved(ends: [&Party; 2], there: &BTreeSet<Party>, absent: &BTreeSet<Party>) -
 fn party(party: &Party) -> String {
     match party {
         Party::Workload { .. } => party.to_string(),
-        Party::Entity(_) | Party::Range(..) | Party::Net(_) => format!("{party}[External]"),
+        Party::Entity(_) | Party::Range(..) | Party::Net(_) | Party::Names { .. } => format!("{party}[External]"),
     }
 }
 

@@ -23,6 +23,8 @@ pub struct World<'a> {
     pub endpoints: BTreeSet<IdentityIndex>,
     /// What rules of tiers name by address.
     pub areas: &'a [Area],
+    /// Addresses that stand for names of which none is known.
+    pub names: &'a BTreeMap<IpAddr, Party>,
 }
 
 /// Parties that are no workloads, sorted.
@@ -37,8 +39,14 @@ pub fn parties(world: &World<'_>) -> Vec<(Party, IdentityIndex)> {
     }
     for &(net, index) in &world.addresses {
         if world.identities.get(&index).is_some_and(is_outside) {
-            out.insert(Party::Net(net), index);
+            let name = world.names.get(&net.addr()).filter(|_| net == IpNet::from(net.addr()));
+            out.insert(name.cloned().unwrap_or(Party::Net(net)), index);
         }
+    }
+    // Where no selector tells a name from others, its addresses are as any.
+    for (address, party) in world.names {
+        let index = if address.is_ipv4() { world.ipv4 } else { world.ipv6 };
+        out.extend(index.filter(|_| !out.contains_key(party)).map(|index| (party.clone(), index)));
     }
     let by_address: BTreeSet<IdentityIndex> = out.values().copied().collect();
     for (&index, identity) in world.identities {

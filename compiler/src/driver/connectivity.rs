@@ -1,15 +1,18 @@
 //! From sources to who may talk to whom.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::{Analysis, Failure, analyse};
+use rayon::prelude::*;
 
+use super::{Analysis, Failure, analyse, question};
 use crate::bundle::read;
-use crate::connectivity::{Connectivity, bundle, cilium, kubernetes};
+use crate::connectivity::cilium::Names;
+use crate::connectivity::{Connectivity, Party, bundle, cilium, kubernetes, names};
 use crate::diag::{Code, Diagnostic};
 use crate::front::{self, FrontOptions};
-use crate::ir::Subject;
 use crate::ir::options::{EnablePolicy, Options};
+use crate::ir::{FqdnSelector, Subject, fqdn};
 use crate::resolve::Lock;
 use crate::source::SourceMap;
 
@@ -22,22 +25,27 @@ pub enum Semantics {
     Kubernetes,
 }
 
+/// An input that was read.
+#[derive(Debug)]
+pub enum Read {
+    /// Cilium's reading, in which versions that are compared have to tell the same names apart.
+    Cilium(Box<Analysis>),
+    /// Any other is complete.
+    Other(Connectivity, Vec<Diagnostic>),
+}
+
 /// Reads an input. Refused objects are left out and named in the diagnostics.
-pub fn connect(
-    sources: &SourceMap,
-    options: &FrontOptions,
-    semantics: Semantics,
-) -> Result<(Connectivity, Vec<Diagnostic>), Failure> {
+pub fn read(sources: &SourceMap, options: &FrontOptions, semantics: Semantics) -> Result<Read, Failure> {
     match semantics {
         Semantics::Cilium => {
             let mut analysis = analyse(sources, options, Lock::default())?;
             let left_out = host_policies(&analysis);
             analysis.diagnostics.extend(left_out);
-            Ok((cilium::connect(&analysis.cluster, &analysis.resolved), analysis.diagnostics))
+            Ok(Read::Cilium(Box::new(analysis)))
         }
         Semantics::Kubernetes => {
             let read = front::read(sources, options);
-            Ok((kubernetes::connect(&read.objects), read.diagnostics))
+            Ok(Read::Other(kubernetes::connect(&read.objects), read.diagnostics))
         }
     }
 }
@@ -62,6 +70,63 @@ fn host_policies(analysis: &Analysis) -> Option<Diagnostic> {
         Some(policy) => warning.object(policy.object.clone()),
         None => warning,
     })
+}
+
+/// Who may talk to whom in each of the inputs, which tell the same DNS names apart.
+pub fn connect(inputs: Vec<Read>) -> Result<Vec<(Connectivity, Vec<Diagnostic>)>, Failure> {
+    let analyses: Vec<&Analysis> = inputs
+        .iter()
+        .filter_map(|input| match input {
+            Read::Cilium(analysis) => Some(&**analysis),
+            Read::Other(..) => None,
+        })
+        .collect();
+    let names = name_parties(&analyses, Vec::new())?;
+    let connected = inputs.into_par_iter().map(|input| match input {
+        Read::Cilium(mut analysis) => Ok((with_names(&mut analysis, &names)?, analysis.diagnostics)),
+        Read::Other(connectivity, diagnostics) => Ok((connectivity, diagnostics)),
+    });
+    connected.collect()
+}
+
+/// The names that some selector, of the inputs or another one, tells from others and of which no address is known.
+pub fn name_parties(analyses: &[&Analysis], others: Vec<FqdnSelector>) -> Result<Vec<Party>, Failure> {
+    let own = analyses.iter().flat_map(|analysis| analysis.cluster.fqdn_addresses.keys().cloned());
+    let selectors: BTreeSet<FqdnSelector> = own.chain(others).collect();
+    let known = analyses.iter().flat_map(|analysis| &analysis.objects.answers.dns).map(|(name, _)| name.as_str());
+    names::parties(&selectors, &known.collect())
+        .map_err(|error| Failure::Input(format!("patterns of DNS names: {error}; look at fewer policies at once")))
+}
+
+/// Connects an input in which an address stands for each of the names. Only numbers depend on that: nothing is read again.
+fn with_names(analysis: &mut Analysis, parties: &[Party]) -> Result<Connectivity, Failure> {
+    let Analysis { cluster, resolved, .. } = analysis;
+    let mut unused = question::unused(cluster, resolved);
+    let mut names = Names::new();
+    for party in parties {
+        let address = unused.next().ok_or_else(question::too_many)?;
+        let selected = cluster.fqdn_addresses.iter_mut();
+        for (selector, addresses) in selected {
+            if example(party).is_some_and(|name| fqdn::matches(selector, name)) {
+                addresses.insert(address);
+            }
+        }
+        names.insert(address, party.clone());
+    }
+    drop(unused);
+    if !names.is_empty() {
+        // What is wrong was reported when the input was read.
+        *resolved = super::number(cluster, Lock::default(), &mut Vec::new())?;
+    }
+    Ok(cilium::connect(cluster, resolved, &names))
+}
+
+/// The name that stands for a party of names.
+pub fn example(party: &Party) -> Option<&str> {
+    match party {
+        Party::Names { example, .. } => Some(example),
+        Party::Workload { .. } | Party::Entity(_) | Party::Range(..) | Party::Net(_) => None,
+    }
 }
 
 /// Reads a bundle: what its tables let pass, and files of which only names and lines are known.

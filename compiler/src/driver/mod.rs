@@ -77,10 +77,15 @@ fn understand(objects: Objects, read: Vec<Diagnostic>, lock: Lock) -> Result<Ana
     let mut diagnostics = read.clone();
     let cluster = ir::build::build(&objects, &mut diagnostics);
     ir::verify::verify(&cluster).map_err(Failure::bug("ir"))?;
-    let resolved = resolve::resolve(&cluster, lock, &mut diagnostics).map_err(|error| match error {
-        ResolveError::Lock(error) => Failure::input(error),
-        ResolveError::LabelFilter(error) => Failure::Bug(format!("resolve: {error}")),
-    })?;
+    let resolved = number(&cluster, lock, &mut diagnostics)?;
     resolve::verify::verify(&cluster, &resolved).map_err(Failure::bug("resolve"))?;
     Ok(Analysis { objects, cluster, resolved, read, diagnostics })
+}
+
+/// `resolve` alone.
+fn number(cluster: &Cluster, lock: Lock, diagnostics: &mut Vec<Diagnostic>) -> Result<Resolved, Failure> {
+    resolve::resolve(cluster, lock, diagnostics).map_err(|error| match error {
+        ResolveError::Lock(error) => Failure::input(error),
+        ResolveError::LabelFilter(error) => Failure::Bug(format!("resolve: {error}")),
+    })
 }

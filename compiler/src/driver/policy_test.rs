@@ -1,12 +1,14 @@
 //! Every document of tests, each with the pods and names that it adds to the input.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::connectivity::{example, name_parties};
 use super::{Analysis, Failure, build, question};
+use crate::diag::Span;
 use crate::eval::flow::Side;
 use crate::eval::{Decision, L4, Reason, Verdict};
 use crate::front::objects::TestFile;
-use crate::ir::{EndName, RuleId, fqdn};
+use crate::ir::{Cluster, EndName, RuleId};
 use crate::policy_test::{self, Input, Report};
 use crate::validate::tables;
 
@@ -26,31 +28,45 @@ pub struct Results {
     pub coverage: BTreeMap<RuleId, bool>,
 }
 
+/// Inputs with the fixtures of a document of tests, by the place of the document.
+pub type Fixtures = BTreeMap<Span, Analysis>;
+
 /// Runs the tests of the input; with `check_tables` each decision is also asked from the tables as the object reads them,
 /// and a contradiction is our bug. Each outcome keeps up to `witnesses_max` of its flows.
-pub fn run(analysis: &Analysis, check_tables: bool, witnesses_max: usize) -> Result<Results, Failure> {
+pub fn run(
+    analysis: &Analysis,
+    fixtures: &Fixtures,
+    check_tables: bool,
+    witnesses_max: usize,
+) -> Result<Results, Failure> {
     let mut tested = Vec::new();
+    let mut exercised = BTreeSet::new();
     for file in &analysis.objects.tests {
-        let ends: Vec<EndName> = policy_test::ends(file).into_iter().chain(unresolved(analysis)).collect();
-        let own = question::extend(analysis, &file.endpoints, &ends)?;
+        let base = fixtures.get(&file.span).unwrap_or(analysis);
+        // A name for each set of names that selectors tell apart: what one lets pass has to have an identity.
+        let names = name_parties(&[base], policy_test::names(file))?;
+        let unresolved = names.iter().filter_map(example).map(|name| EndName::Fqdn(name.to_owned()));
+        let ends: Vec<EndName> = policy_test::ends(file).into_iter().chain(unresolved).collect();
+        let own = question::extend(base, &file.endpoints, &ends)?;
+        let own = own.or_else(|| fixtures.get(&file.span).cloned());
         let report = one(own.as_ref().unwrap_or(analysis), file, check_tables, witnesses_max)?;
         if let Some(contradiction) = report.contradictions.first() {
             return Err(Failure::Bug(format!("model and tables: {contradiction}")));
         }
+        // Fixtures may have policies: then a rule has another number, and the same object, path and place.
+        let cluster = &own.as_ref().unwrap_or(analysis).cluster;
+        exercised.extend(report.exercised.iter().map(|id| key(cluster, *id)));
         tested.push(Tested { analysis: own, report });
     }
-    let coverage = policy_test::coverage(&analysis.cluster, tested.iter().map(|tested| &tested.report));
+    let coverage = policy_test::rules(&analysis.cluster).into_iter();
+    let coverage = coverage.map(|id| (id, exercised.contains(&key(&analysis.cluster, id)))).collect();
     Ok(Results { tested, coverage })
 }
 
-/// A name for each selector of names of which no address is known: what it lets pass has to have an identity.
-fn unresolved(analysis: &Analysis) -> impl Iterator<Item = EndName> {
-    let unknown = analysis.cluster.fqdn_addresses.iter().filter(|(_, addresses)| addresses.is_empty());
-    unknown.map(|(selector, _)| {
-        let text = fqdn::text(selector);
-        let name = text.strip_prefix("**").map_or(text.to_owned(), |rest| format!("x{rest}")).replace('*', "x");
-        EndName::Fqdn(name.trim_end_matches('.').to_owned())
-    })
+/// What a rule has in every input that it is in.
+fn key(cluster: &Cluster, id: RuleId) -> (Span, String) {
+    let rule = cluster.rule(id);
+    (rule.span, rule.path.clone())
 }
 
 fn one(analysis: &Analysis, file: &TestFile, check_tables: bool, witnesses_max: usize) -> Result<Report, Failure> {

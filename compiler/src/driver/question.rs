@@ -1,13 +1,13 @@
 //! An analysis for questions: with the pods and the addresses of names that questions are about and the input has not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::{Analysis, Failure, analyse, understand};
 use crate::eval::flow;
 use crate::front::FrontOptions;
-use crate::ir::{AssumedPod, EndName};
-use crate::resolve::Lock;
+use crate::ir::{AssumedPod, Cluster, EndName};
+use crate::resolve::{Lock, Resolved};
 use crate::source::SourceMap;
 
 /// Reads an input for questions about these ends; `pods` are there whatever the input says.
@@ -26,6 +26,8 @@ pub fn extend(analysis: &Analysis, pods: &[AssumedPod], ends: &[EndName]) -> Res
     let mut pods: BTreeMap<(String, String), AssumedPod> =
         pods.iter().map(|pod| ((pod.namespace.clone(), pod.name.clone()), pod.clone())).collect();
     let mut names: BTreeMap<String, IpAddr> = BTreeMap::new();
+    let mut unused = unused(&analysis.cluster, &analysis.resolved);
+    let known: BTreeSet<&str> = analysis.objects.answers.dns.iter().map(|(name, _)| name.as_str()).collect();
     for end in ends {
         match end {
             EndName::Labels(pod) if flow::find(&analysis.cluster, &[], end).is_err() => {
@@ -36,9 +38,9 @@ pub fn extend(analysis: &Analysis, pods: &[AssumedPod], ends: &[EndName]) -> Res
                     pods.insert((pod.namespace.clone(), pod.name.clone()), pod.clone());
                 }
             }
-            EndName::Fqdn(name) if !analysis.objects.answers.dns.iter().any(|(known, _)| known == name) => {
-                let unused = analysis.resolved.addresses.unused_ipv4().nth(names.len());
-                names.extend(unused.map(|address| (name.clone(), address)));
+            EndName::Fqdn(name) if !known.contains(name.as_str()) && !names.contains_key(name) => {
+                let address = unused.next().ok_or_else(too_many)?;
+                names.insert(name.clone(), address);
             }
             EndName::Labels(_) | EndName::Fqdn(_) => {}
             EndName::Object { .. } | EndName::Address(_) | EndName::Node(_) | EndName::Entity(_) => {}
@@ -51,4 +53,18 @@ pub fn extend(analysis: &Analysis, pods: &[AssumedPod], ends: &[EndName]) -> Res
     objects.assumed = pods.into_values().collect();
     objects.answers.dns.extend(names.into_iter().map(|(name, address)| (name, vec![address])));
     understand(objects, analysis.read.clone(), Lock::default()).map(Some)
+}
+
+/// Addresses that nobody has, of a family that is on: they stand for those of names.
+pub fn unused<'r>(cluster: &Cluster, resolved: &'r Resolved) -> Box<dyn Iterator<Item = IpAddr> + 'r> {
+    let addresses = &resolved.addresses;
+    match cluster.options.ipv4 {
+        true => Box::new(addresses.unused_ipv4()),
+        false => Box::new(addresses.unused_ipv6()),
+    }
+}
+
+/// There are no more of them.
+pub fn too_many() -> Failure {
+    Failure::Input("more DNS names than there are addresses to stand for them; ask about fewer".into())
 }

@@ -1,9 +1,9 @@
 //! The smallest edit that lets a flow pass, tried out.
 
 use super::{Analysis, Failure, question};
-use crate::connectivity::Connectivity;
 use crate::connectivity::cilium;
 use crate::connectivity::pairs::Alike;
+use crate::connectivity::{Connectivity, Party};
 use crate::eval::flow::{self, End, Judgement};
 use crate::eval::{Reason, Verdict, near};
 use crate::front::FrontOptions;
@@ -45,7 +45,7 @@ pub fn suggest(
     analysis: &Analysis,
     question: Question<'_>,
 ) -> Result<Result<Suggestion, String>, Failure> {
-    let before = cilium::connect(&analysis.cluster, &analysis.resolved);
+    let before = connect(analysis, question.names);
     let mut edits = Vec::new();
     let mut edited = sources.clone();
     let mut after = None;
@@ -69,7 +69,7 @@ pub fn suggest(
             if analysis.has_errors() || !passes(&analysis, question, side.direction) {
                 continue;
             }
-            let connectivity = cilium::connect(&analysis.cluster, &analysis.resolved);
+            let connectivity = connect(&analysis, question.names);
             let opened = opened(&before, &connectivity);
             if best.as_ref().is_none_or(|(least, ..)| opened < *least) {
                 best = Some((opened, edit, tried, connectivity));
@@ -142,6 +142,18 @@ fn opened(before: &Connectivity, after: &Connectivity) -> usize {
         }
     }
     count
+}
+
+/// Who may talk to whom. The addresses of a name that the question is about are called by that name.
+fn connect(analysis: &Analysis, asked: &[EndName; 2]) -> Connectivity {
+    let mut names = cilium::Names::new();
+    for (name, addresses) in &analysis.objects.answers.dns {
+        if asked.contains(&EndName::Fqdn(name.clone())) {
+            let party = || Party::Names { names: name.clone(), example: name.clone() };
+            names.extend(addresses.iter().map(|address| (*address, party())));
+        }
+    }
+    cilium::connect(&analysis.cluster, &analysis.resolved, &names)
 }
 
 /// Who an end is, in the words of a policy.

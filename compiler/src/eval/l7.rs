@@ -44,9 +44,20 @@ pub fn admission(ruleset: &Ruleset, requests: &Requests) -> Admission {
         }
         (Parser::Dns, Requests::Dns(name)) => dns(ruleset, name),
         (Parser::Kafka | Parser::Tls, Requests::Kafka(requests)) => kafka::admission(ruleset, requests),
-        (parser, Requests::Http(_)) => Admission::Unknown(format!("the proxy ({parser}) reads no HTTP")),
-        (parser, Requests::Dns(_)) => Admission::Unknown(format!("the proxy ({parser}) reads no DNS")),
-        (parser, Requests::Kafka(_)) => Admission::Unknown(format!("the proxy ({parser}) reads no Kafka")),
+        (Parser::Proto(name), requests) => Admission::Unknown(format!(
+            "here an extension of the proxy, `{name}`, reads what is sent, and only it understands its rules; {} that it may \
+             carry cannot be asked for",
+            requests.word()
+        )),
+        (Parser::Listener(name), requests) => Admission::Unknown(format!(
+            "the listener `{name}` decides here, whose configuration is no policy; {} cannot be asked for",
+            requests.word()
+        )),
+        (Parser::Http | Parser::Kafka | Parser::Dns | Parser::Tls, requests) => Admission::Unknown(format!(
+            "the proxy reads {} here, and no rule says what it makes of {}",
+            ruleset.parser.word(),
+            requests.word()
+        )),
     }
 }
 

@@ -24,9 +24,11 @@ mod selector;
 mod twice;
 mod workload;
 
+use std::collections::BTreeSet;
+
 use rayon::prelude::*;
 
-use crate::diag::Diagnostic;
+use crate::diag::{Diagnostic, FileId};
 use crate::source::SourceMap;
 
 pub use document::{DocumentSummary, Outcome};
@@ -41,6 +43,8 @@ pub struct FrontOptions {
     pub default_namespace: Option<String>,
     /// Handed on to `ir`.
     pub choices: Choices,
+    /// Fixtures of tests to be read besides; no others are.
+    pub fixtures: BTreeSet<FileId>,
 }
 
 /// Everything that was read.
@@ -56,7 +60,8 @@ pub struct FrontOutput {
 
 /// Reads all documents of all files.
 pub fn read(sources: &SourceMap, options: &FrontOptions) -> FrontOutput {
-    let files: Vec<_> = sources.files().filter(|(id, _)| Some(*id) != sources.groups()).collect();
+    let is_read = |id| Some(id) != sources.groups() && (!sources.is_fixture(id) || options.fixtures.contains(&id));
+    let files: Vec<_> = sources.files().filter(|(id, _)| is_read(*id)).collect();
     // Each file on whatever thread is free; the order of the results is that of the files.
     let mut arenas: Vec<_> = files.iter().map(|_| Arena::new()).collect();
     let parsed: Vec<_> =

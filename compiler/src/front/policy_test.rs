@@ -3,13 +3,14 @@
 //! ```yaml
 //! ciliumcTest: v1
 //! cilium: "1.18"                        # release whose verdicts are meant; optional
+//! fixtures: [fake/dns.yaml, ../extra]   # files and folders, relative to this file, with objects for these tests alone; optional
 //! endpoints:                            # pods that are there for these tests alone
 //! - {name: shop/intruder, labels: {app: intruder}}
 //! tests:
 //! - name: the web reaches the cart
-//!   from: deploy/shop/web               # an end as `trace` takes it, several in a list, `any`, or {not: ..}
+//!   from: deploy/shop/web               # an end as `trace` takes it, `fqdn:*.example.com`, several in a list, `any`, or {not: ..}
 //!   to: shop/cart
-//!   ports: [tcp/7070]                   # every port of every protocol when absent
+//!   ports: [tcp/7070]                   # every port of every protocol when absent; those that can carry the requests, if any
 //!   expect: allow                       # or deny, redirect
 //!   because: shop/cart                  # a policy that must be among those that decide; optional
 //! - name: nobody else does
@@ -41,9 +42,9 @@ use super::codes;
 use super::decode::{Ctx, Fields, spanned};
 use super::meta::{DEFAULT_NAMESPACE, labels};
 use super::objects::{
-    AssumedPod, Ends, Expectation, Expected, HttpRequests, PortSpan, Requests, SurfaceRow, Test, TestFile,
+    AssumedPod, Ends, Expectation, Expected, FqdnSelector, HttpRequests, PortSpan, Requests, SurfaceRow, Test, TestFile,
 };
-use super::parse::{self, fqdn};
+use super::parse::{self, Wrong, fqdn};
 use super::yaml::{Kind, Node, Value};
 
 /// The field that makes a document one of tests, and says in which schema.
@@ -59,6 +60,9 @@ pub fn test_file(ctx: &mut Ctx, root: &Node<'_>) -> Option<TestFile> {
     version(ctx, &fields, "cilium", "1.18");
     let pods = fields.get("endpoints").and_then(|node| ctx.items("endpoints", node)).unwrap_or_default();
     let endpoints = pods.iter().filter_map(|node| endpoint(ctx, node)).collect();
+    let fixtures = fields.get("fixtures").and_then(|node| ctx.items("fixtures", node)).unwrap_or_default();
+    let fixtures =
+        fixtures.iter().filter_map(|node| Some(spanned(node, ctx.text("fixtures", node)?.to_owned()))).collect();
     let items = match fields.get("tests") {
         Some(node) => ctx.items("tests", node).unwrap_or_default(),
         None => ctx.missing(codes::MISSING, "tests", root.span).unwrap_or_default(),
@@ -74,7 +78,7 @@ pub fn test_file(ctx: &mut Ctx, root: &Node<'_>) -> Option<TestFile> {
         tests.push(test);
     }
     fields.finish(ctx, "a document of tests");
-    Some(TestFile { span: root.span, endpoints, tests })
+    Some(TestFile { span: root.span, fixtures, endpoints, tests })
 }
 
 /// A field that can only be one text.
@@ -118,6 +122,7 @@ fn test(ctx: &mut Ctx, node: &Node<'_>) -> Option<Test> {
         None => Some((Spanned { value: Ends::Any, span: node.span }, false)),
     };
     let (from, to) = (side("from"), side("to"));
+    let ports_span = fields.get("ports").map_or(node.span, |node| node.span);
     let ports = match fields.get("ports") {
         Some(node) => port_list(ctx, node).map(Some),
         None => Some(None),
@@ -153,7 +158,12 @@ fn test(ctx: &mut Ctx, node: &Node<'_>) -> Option<Test> {
         ctx.error(codes::TEST_SHAPE, expectation.span, "`expectExactly` is about ports and knows no requests");
         return None;
     }
-    Some(Test { name: name?, span: head(node), from, to, ports: ports?, requests, expectation, because })
+    let ports = ports?;
+    if let Some(wrong) = requests.as_ref().zip(ports.as_ref()).and_then(|(requests, ports)| requests.refuse(ports)) {
+        ctx.error(codes::TEST_SHAPE, ports_span, wrong);
+        return None;
+    }
+    Some(Test { name: name?, span: head(node), from, to, ports, requests, expectation, because })
 }
 
 /// Words of verdicts.
@@ -214,9 +224,20 @@ fn text_ends(ctx: &mut Ctx, node: &Node<'_>, offset: usize, text: &str) -> Optio
         return Some(Ends::Any);
     }
     let span = node.part(offset, text.len());
-    let read = match parse::flow::net(text) {
-        Some(net) => net.map(|value| Ends::Net(Spanned { value, span })),
-        None => parse::flow::end(text).map(|value| Ends::One(Spanned { value, span })),
+    let read = match (parse::flow::net(text), text.strip_prefix("fqdn:").filter(|names| names.contains('*'))) {
+        (Some(net), _) => net.map(|value| Ends::Net(Spanned { value, span })),
+        // A double star means what the release says; nothing here says which.
+        (None, Some(names)) if names.contains("**") => {
+            let message = "a pattern of names in a test has single stars";
+            ctx.error(codes::TEST_END, span, message);
+            return None;
+        }
+        (None, Some(names)) => {
+            let names =
+                fqdn::pattern(names).map(|value| Ends::Names(Spanned { value: FqdnSelector::Pattern(value), span }));
+            names.map_err(|wrong| Wrong { offset: wrong.offset + "fqdn:".len(), ..wrong })
+        }
+        (None, None) => parse::flow::end(text).map(|value| Ends::One(Spanned { value, span })),
     };
     read.map_err(|wrong| ctx.error(codes::TEST_END, node.part(offset + wrong.offset, wrong.len), wrong.message)).ok()
 }

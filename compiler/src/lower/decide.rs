@@ -163,40 +163,12 @@ mod tests {
     use ciliumc_abi::table::{DIR_SCTP, DIR_TCP, DIR_UDP};
 
     use super::*;
-    use crate::driver;
-    use crate::front::FrontOptions;
     use crate::lower::factor::factor;
-    use crate::resolve::Lock;
-    use crate::source::SourceMap;
-
-    const PODS: &str = "
-apiVersion: v1
-kind: Pod
-metadata: {name: a, namespace: ns, labels: {app: a}}
-spec: {containers: [{name: c, image: x}]}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: b, namespace: ns, labels: {app: b}}
-spec: {containers: [{name: c, image: x}]}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: c, namespace: ns, labels: {app: c}}
-spec: {containers: [{name: c, image: x}]}
----
-apiVersion: cilium.io/v2
-kind: CiliumNetworkPolicy
-metadata: {name: p, namespace: ns}
-spec:
-  endpointSelector: {matchLabels: {app: a}}
-";
+    use crate::lower::fixture::policy_of_a;
 
     /// The match kind of what `a` gets from the pod with a label, at a port of a directory.
     fn kinds(rules: &str, asked: &[(&str, u32, u16)]) -> Vec<u8> {
-        let text = format!("{PODS}{rules}");
-        let sources = SourceMap::from_texts([("a.yaml", text.as_str())]);
-        let analysis = driver::analyse(&sources, &FrontOptions::default(), Lock::default()).unwrap();
+        let analysis = policy_of_a(rules);
         let resolved = &analysis.resolved;
         let known: Vec<_> = resolved.identities.keys().copied().collect();
         let index = |app: &str| {

@@ -213,3 +213,28 @@ fn lower_classes(options: &Options, resolved: &Resolved, of: &[Class]) -> Result
     }
     Ok(Lowered { node: NodeConfig::from(options), causes, rulesets, tables, classes, hosts: None })
 }
+
+/// Input of the tests of this module.
+#[cfg(test)]
+mod fixture {
+    use crate::driver::{self, Analysis};
+    use crate::front::FrontOptions;
+    use crate::resolve::Lock;
+    use crate::source::SourceMap;
+
+    /// Pods `a`, `b` and `c`, and a policy of `a` with these fields of its `spec`.
+    pub fn policy_of_a(fields: &str) -> Analysis {
+        let pod = |name| {
+            format!(
+                "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, namespace: ns, labels: {{app: {name}}}}}\n\
+                 spec: {{containers: [{{name: c, image: x}}]}}\n---\n"
+            )
+        };
+        let text = ["a", "b", "c"].map(pod).concat()
+            + "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: p, namespace: ns}\nspec:\n  \
+               endpointSelector: {matchLabels: {app: a}}"
+            + fields;
+        let sources = SourceMap::from_texts([("a.yaml", text)]);
+        driver::analyse(&sources, &FrontOptions::default(), Lock::default()).unwrap()
+    }
+}

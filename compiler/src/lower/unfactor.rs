@@ -59,31 +59,13 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::driver;
-    use crate::front::FrontOptions;
     use crate::lower::factor::factor;
+    use crate::lower::fixture::policy_of_a;
     use crate::lower::tables::{Numbers, layout};
-    use crate::resolve::Lock;
-    use crate::source::SourceMap;
 
     #[test]
     fn tables_hold_the_function_that_they_were_made_of() {
-        let text = "
-apiVersion: v1
-kind: Pod
-metadata: {name: a, namespace: ns, labels: {app: a}}
-spec: {containers: [{name: c, image: x}]}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: b, namespace: ns, labels: {app: b}}
-spec: {containers: [{name: c, image: x}]}
----
-apiVersion: cilium.io/v2
-kind: CiliumNetworkPolicy
-metadata: {name: p, namespace: ns}
-spec:
-  endpointSelector: {matchLabels: {app: a}}
+        let rules = "
   ingress:
   - fromEndpoints: [{matchLabels: {app: b}}]
     toPorts: [{ports: [{port: '80', endPort: 300, protocol: TCP}, {port: '53', protocol: UDP}]}]
@@ -92,8 +74,7 @@ spec:
   ingressDeny:
   - toPorts: [{ports: [{port: '100', protocol: TCP}]}]
 ";
-        let sources = SourceMap::from_texts([("a.yaml", text)]);
-        let analysis = driver::analyse(&sources, &FrontOptions::default(), Lock::default()).unwrap();
+        let analysis = policy_of_a(rules);
         let known: Vec<IdentityIndex> = analysis.resolved.identities.keys().copied().collect();
         let mut seen = 0;
         for class in &analysis.resolved.classes {

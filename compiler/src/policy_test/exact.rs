@@ -21,9 +21,16 @@ impl Ctx<'_> {
     ) -> Option<(usize, Vec<Fault>)> {
         let mut listed: Vec<(BTreeSet<End>, Option<&[PortSpan]>)> = Vec::new();
         let mut failed = false;
+        // Addresses that are a part of an identity are asked beside the rest of it.
+        let mut parts: Vec<Selected> = Vec::new();
         for row in rows {
+            let part = || self.universe.select(&row.end.value).unwrap_or_default();
             match self.universe.whole(&row.end.value) {
                 Ok(ends) if !ends.is_empty() => listed.push((ends, row.ports.as_deref())),
+                Ok(_) if part().iter().any(|one| matches!(one.end, End::Address(_))) => {
+                    listed.push((part().iter().map(|one| one.end).collect(), row.ports.as_deref()));
+                    parts.extend(part());
+                }
                 Ok(_) => {
                     failed = true;
                     let message = "nobody in the input is meant by this row, or only some addresses of an identity";
@@ -41,11 +48,13 @@ impl Ctx<'_> {
         }
         // The end that is listed is the one that the test does not name.
         let open_is_source = matches!(test.from.value, Ends::Any);
+        let with_parts = |ends: &[Selected], is_open| [ends, if is_open { parts.as_slice() } else { &[] }].concat();
+        let (from, to) = (with_parts(from, open_is_source), with_parts(to, !open_is_source));
         let cuts: Vec<PortSpan> =
             listed.iter().flat_map(|(_, ports)| ports.iter().copied().flatten()).copied().collect();
         let mut asked = 0;
         let mut faults = Vec::new();
-        for (source, destination) in self.pairs(from, to) {
+        for (source, destination) in self.pairs(&from, &to) {
             let open = if open_is_source { source.end } else { destination.end };
             let mut here = Vec::new();
             for (ports, judged) in self.judge(source.end, destination.end, test.ports.as_deref(), &cuts) {

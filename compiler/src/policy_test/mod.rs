@@ -10,19 +10,19 @@ mod exact;
 mod pieces;
 mod universe;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use pieces::Pieces;
 use universe::Selected;
 pub use universe::Universe;
 
-use crate::diag::{Code, Diagnostic, Span};
+use crate::diag::{Code, Diagnostic, Span, Spanned};
 use crate::eval::flow::{End, Judgement, Side, Unknown, is_asked};
 use crate::eval::l7::Admission;
 use crate::eval::{L4, Reason, Verdict};
 use crate::front::objects::{Expectation, Expected, Test, TestFile};
-use crate::ir::{Cluster, EndName, Ends, Peers, PortSpan, Ports, Requests, RuleId, Subject};
+use crate::ir::{Cluster, EndName, Ends, FqdnSelector, Peers, PortSpan, Ports, Requests, RuleId, Subject, Transport};
 use crate::resolve::Resolved;
 
 /// What is asked.
@@ -121,25 +121,44 @@ pub struct Report {
     pub contradictions: Vec<String>,
 }
 
+/// Every selector of DNS names that the tests are about.
+pub fn names(file: &TestFile) -> Vec<FqdnSelector> {
+    let mut out = Vec::new();
+    each(file, &mut |ends| match ends {
+        Ends::One(Spanned { value: EndName::Fqdn(name), .. }) => out.push(FqdnSelector::Name(name.clone())),
+        Ends::Names(names) => out.push(names.value.clone()),
+        Ends::One(_) | Ends::AnyOf(_) | Ends::Not(_) | Ends::Any | Ends::Net(_) | Ends::Pods { .. } => {}
+    });
+    out
+}
+
 /// Every end that the tests name.
 pub fn ends(file: &TestFile) -> Vec<EndName> {
-    fn collect(ends: &Ends, out: &mut Vec<EndName>) {
-        match ends {
-            Ends::One(name) => out.push(name.value.clone()),
-            Ends::AnyOf(list) => list.iter().for_each(|ends| collect(ends, out)),
-            Ends::Not(ends) => collect(ends, out),
-            Ends::Any | Ends::Net(_) | Ends::Pods { .. } => {}
-        }
-    }
     let mut out = Vec::new();
-    for test in &file.tests {
-        collect(&test.from.value, &mut out);
-        collect(&test.to.value, &mut out);
-        if let Expectation::Exactly(rows) = &test.expectation.value {
-            rows.iter().for_each(|row| collect(&row.end.value, &mut out));
+    each(file, &mut |ends| match ends {
+        Ends::One(name) => out.push(name.value.clone()),
+        Ends::AnyOf(_) | Ends::Not(_) | Ends::Any | Ends::Net(_) | Ends::Names(_) | Ends::Pods { .. } => {}
+    });
+    out
+}
+
+/// Every description of ends, and those inside of it.
+fn each<'f>(file: &'f TestFile, visit: &mut dyn FnMut(&'f Ends)) {
+    fn walk<'f>(ends: &'f Ends, visit: &mut dyn FnMut(&'f Ends)) {
+        visit(ends);
+        match ends {
+            Ends::AnyOf(list) => list.iter().for_each(|ends| walk(ends, visit)),
+            Ends::Not(ends) => walk(ends, visit),
+            Ends::Any | Ends::One(_) | Ends::Net(_) | Ends::Names(_) | Ends::Pods { .. } => {}
         }
     }
-    out
+    for test in &file.tests {
+        walk(&test.from.value, visit);
+        walk(&test.to.value, visit);
+        if let Expectation::Exactly(rows) = &test.expectation.value {
+            rows.iter().for_each(|row| walk(&row.end.value, visit));
+        }
+    }
 }
 
 /// Runs the tests of a document. Each outcome keeps up to `witnesses_max` of its flows.
@@ -227,11 +246,14 @@ impl Ctx<'_> {
         let is_spared = |judged: &Result<Judgement, Unknown>| {
             expected == Expected::Deny && !is_named(&test.from.value) && judged.as_ref().is_ok_and(is_forced)
         };
+        // Requests that no port is named for go over every port that can carry them.
+        let carrying = test.requests.as_ref().map(carriers);
+        let ports = test.ports.as_deref().or(carrying.as_deref());
         let mut asked = 0;
         let mut faults: Vec<Fault> = Vec::new();
         for (source, destination) in self.pairs(from, to) {
             let mut here: Vec<Fault> = Vec::new();
-            for (ports, judged) in self.judge(source.end, destination.end, test.ports.as_deref(), &[]) {
+            for (ports, judged) in self.judge(source.end, destination.end, ports, &[]) {
                 asked += 1;
                 if is_spared(&judged) {
                     continue;
@@ -329,12 +351,18 @@ impl Ctx<'_> {
     }
 }
 
+/// Every port of the protocols that requests go over.
+fn carriers(requests: &Requests) -> Vec<PortSpan> {
+    let every = |transport: &Transport| PortSpan { transport: *transport, first: 0, last: transport.last() };
+    requests.transports().iter().map(every).collect()
+}
+
 /// Whether a description names ends one by one.
 fn is_named(ends: &Ends) -> bool {
     match ends {
         Ends::One(_) => true,
         Ends::AnyOf(list) => list.iter().any(is_named),
-        Ends::Any | Ends::Net(_) | Ends::Pods { .. } | Ends::Not(_) => false,
+        Ends::Any | Ends::Net(_) | Ends::Names(_) | Ends::Pods { .. } | Ends::Not(_) => false,
     }
 }
 
@@ -392,10 +420,4 @@ fn push(
     let alike = source.alike * destination.alike - 1;
     let (source, destination) = (source.end, destination.end);
     faults.push(Fault { source, destination, alike, ports: vec![ports], what, judgement });
-}
-
-/// Exercised rules of one cluster, over several documents.
-pub fn coverage<'r>(cluster: &Cluster, reports: impl Iterator<Item = &'r Report>) -> BTreeMap<RuleId, bool> {
-    let exercised: BTreeSet<RuleId> = reports.flat_map(|report| report.exercised.iter().copied()).collect();
-    rules(cluster).into_iter().map(|id| (id, exercised.contains(&id))).collect()
 }

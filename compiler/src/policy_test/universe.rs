@@ -1,6 +1,7 @@
 //! Everyone that can be an end of a flow, and whom a description means.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use ciliumc_abi::identity::{IdentityIndex, reserved};
 use ipnet::IpNet;
@@ -8,13 +9,15 @@ use ipnet::IpNet;
 use super::Input;
 use crate::diag::Span;
 use crate::eval::flow::{End, find};
-use crate::ir::{EndName, EndpointIndex, Ends};
+use crate::ir::{EndName, EndpointIndex, Ends, fqdn};
 
 /// Endpoints, and each identity that is of no endpoint: of the outside, of nodes.
 pub struct Universe<'a> {
     input: Input<'a>,
     everyone: Vec<End>,
     nets: BTreeMap<IdentityIndex, Vec<IpNet>>,
+    /// Addresses with a name.
+    named: Vec<(IpAddr, &'a str)>,
 }
 
 /// An end that stands for those that nothing tells apart from it.
@@ -33,6 +36,8 @@ enum Meant<'t> {
     Any,
     These(BTreeSet<End>),
     Net(IpNet),
+    /// Names, by addresses.
+    Names(BTreeSet<IpAddr>),
     Pods(&'t [String], &'t BTreeMap<String, Vec<String>>),
     AnyOf(Vec<Meant<'t>>),
     Not(Box<Meant<'t>>),
@@ -77,7 +82,11 @@ impl<'a> Universe<'a> {
         let others = resolved.identities.keys().filter(|index| !own.contains(index) && used(index));
         let endpoints = (0..cluster.endpoints.len() as u32).map(|index| End::Endpoint(EndpointIndex(index)));
         let everyone = endpoints.chain(others.map(|index| End::Entity(*index))).collect();
-        Self { input, everyone, nets }
+        let of_name = |(name, addresses): &'a (String, Vec<IpAddr>)| {
+            addresses.iter().map(move |address| (*address, name.as_str()))
+        };
+        let named = input.names.iter().flat_map(of_name).collect();
+        Self { input, everyone, nets, named }
     }
 
     /// Prefixes of an identity.
@@ -96,7 +105,7 @@ impl<'a> Universe<'a> {
     /// Those of everyone that are meant, whole identities alone.
     pub fn whole(&self, ends: &Ends) -> Result<BTreeSet<End>, (Span, String)> {
         let meant = self.meant(ends)?;
-        Ok(self.everyone.iter().copied().filter(|end| self.holds(&meant, *end, Part::Some)).collect())
+        Ok(self.everyone.iter().copied().filter(|end| self.holds(&meant, *end, Part::All)).collect())
     }
 
     fn meant<'t>(&self, ends: &'t Ends) -> Result<Meant<'t>, (Span, String)> {
@@ -105,18 +114,21 @@ impl<'a> Universe<'a> {
             Ends::One(name) => {
                 let found = find(self.input.cluster, self.input.names, &name.value);
                 let found = found.map_err(|message| (name.span, message))?;
-                let mut found: BTreeSet<End> = found.into_iter().collect();
-                // A name is the identity that its addresses have.
+                let found: BTreeSet<End> = found.into_iter().collect();
+                let address = |end: &End| match end {
+                    End::Address(address) => Some(*address),
+                    End::Endpoint(_) | End::HostPod(_) | End::Node(_) | End::Entity(_) => None,
+                };
                 if let EndName::Fqdn(_) = &name.value {
-                    let identities = found.iter().filter_map(|end| match end {
-                        End::Address(address) => Some(End::Entity(self.input.resolved.addresses.lookup(*address))),
-                        End::Endpoint(_) | End::HostPod(_) | End::Node(_) | End::Entity(_) => None,
-                    });
-                    found = identities.collect();
+                    return Ok(Meant::Names(found.iter().filter_map(address).collect()));
                 }
                 Meant::These(found)
             }
             Ends::Net(net) => Meant::Net(net.value),
+            Ends::Names(names) => {
+                let matching = self.named.iter().filter(|(_, name)| fqdn::matches(&names.value, name));
+                Meant::Names(matching.map(|(address, _)| *address).collect())
+            }
             Ends::Pods { namespaces, labels } => Meant::Pods(namespaces, labels),
             Ends::AnyOf(list) => Meant::AnyOf(list.iter().map(|ends| self.meant(ends)).collect::<Result<_, _>>()?),
             Ends::Not(ends) => Meant::Not(Box::new(self.meant(ends)?)),
@@ -127,6 +139,11 @@ impl<'a> Universe<'a> {
         match meant {
             // What is named is meant, also an address that is only a part of an identity.
             Meant::These(ends) => out.extend(ends),
+            // Names of which selectors know no others are an identity, the rest are some addresses of one.
+            Meant::Names(addresses) => out.extend(addresses.iter().map(|&address| {
+                let end = End::Entity(self.input.resolved.addresses.lookup(address));
+                if self.holds(meant, end, Part::All) { end } else { End::Address(address) }
+            })),
             Meant::AnyOf(list) => list.iter().for_each(|meant| self.collect(meant, out)),
             Meant::Any | Meant::Net(_) | Meant::Pods(..) | Meant::Not(_) => {
                 out.extend(self.everyone.iter().copied().filter(|end| self.holds(meant, *end, Part::Some)));
@@ -139,6 +156,7 @@ impl<'a> Universe<'a> {
             Meant::Any => true,
             Meant::These(ends) => ends.contains(&end) || ends.iter().any(|named| self.is_only_address(*named, end)),
             Meant::Net(net) => self.is_in(*net, end, part),
+            Meant::Names(addresses) => self.are_of(addresses, end, part),
             Meant::Pods(namespaces, labels) => self.has(namespaces, labels, end),
             Meant::AnyOf(list) => list.iter().any(|meant| self.holds(meant, end, part)),
             Meant::Not(meant) => !self.holds(meant, end, part.other()),
@@ -150,6 +168,19 @@ impl<'a> Universe<'a> {
         match (named, end) {
             (End::Address(address), End::Entity(index)) => self.nets(index) == [IpNet::from(address)],
             _ => false,
+        }
+    }
+
+    /// Whether some or all addresses of an identity are among these.
+    fn are_of(&self, addresses: &BTreeSet<IpAddr>, end: End, part: Part) -> bool {
+        let End::Entity(index) = end else { return false };
+        match part {
+            Part::All => {
+                let is_one = |net: &IpNet| addresses.iter().any(|address| IpNet::from(*address) == *net);
+                let nets = self.nets(index);
+                !nets.is_empty() && nets.iter().all(is_one)
+            }
+            Part::Some => addresses.iter().any(|address| self.input.resolved.addresses.lookup(*address) == index),
         }
     }
 

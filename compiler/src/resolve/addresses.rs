@@ -46,13 +46,16 @@ impl AddressTable {
     /// Public IPv4 addresses that no row covers: they stand for those that nobody knows.
     pub fn unused_ipv4(&self) -> impl Iterator<Item = IpAddr> {
         let is_private = |first: &u8| matches!(first, 10 | 100 | 127 | 169 | 172 | 192 | 198 | 203);
-        let all = (1..=223).filter(move |first| !is_private(first)).map(|first| IpAddr::from([first, 0, 0, 1]));
+        let firsts = (1..=223).filter(move |first| !is_private(first));
+        let all =
+            (0..=255).flat_map(move |second| firsts.clone().map(move |first| IpAddr::from([first, second, 0, 1])));
         all.filter(|address| self.lookup(*address) == self.world_ipv4)
     }
 
     /// The same of IPv6.
     pub fn unused_ipv6(&self) -> impl Iterator<Item = IpAddr> {
-        let all = (0x2a00..=0x2aff).map(|first| IpAddr::from([first, 0, 0, 0, 0, 0, 0, 1]));
+        let all = (0..=0xff)
+            .flat_map(|second| (0x2a00..=0x2aff).map(move |first| IpAddr::from([first, second, 0, 0, 0, 0, 0, 1])));
         all.filter(|address| self.lookup(*address) == self.world_ipv6)
     }
 

@@ -72,17 +72,40 @@ pub enum LoadError {
 
 /// Reads everything, folders recursively and sorted by name, each file once. All problems are returned together.
 pub fn load(options: &LoadOptions) -> Result<SourceMap, Vec<LoadError>> {
-    let mut ctx =
-        Ctx { exclude: GlobSet::empty(), map: SourceMap::default(), seen: BTreeSet::new(), errors: Vec::new() };
+    let mut ctx = Ctx::new(SourceMap::default());
     ctx.exclude(&options.exclude);
     for path in &options.paths {
-        match git::Place::parse(path) {
-            _ if path == "-" => ctx.stdin(),
-            Some(place) => ctx.revision(path, place),
-            None => ctx.path(Path::new(path)),
-        }
+        ctx.named(path);
     }
     if ctx.errors.is_empty() { Ok(ctx.map) } else { Err(ctx.errors) }
+}
+
+/// Reads what a file names as fixtures, relative to itself; a file that was read already is none of the input any more.
+pub fn load_fixtures(
+    map: &mut SourceMap,
+    from: FileId,
+    paths: &[&str],
+    exclude: &[String],
+) -> Result<BTreeSet<FileId>, Vec<LoadError>> {
+    let folder = map.name(from).rsplit_once('/').map(|(folder, _)| folder.to_owned());
+    let place = folder.or_else(|| map.name(from).rsplit_once(':').map(|(revision, _)| format!("{revision}:")));
+    let mut ctx = Ctx::new(std::mem::take(map));
+    ctx.exclude(exclude);
+    for path in paths {
+        match &place {
+            Some(folder) if !path.starts_with('/') => ctx.named(&join(folder, path)),
+            Some(_) | None => ctx.named(path),
+        }
+    }
+    let found = std::mem::take(&mut ctx.visited);
+    *map = ctx.map;
+    map.fixtures.extend(&found);
+    if ctx.errors.is_empty() { Ok(found) } else { Err(ctx.errors) }
+}
+
+/// A path below a folder, which may be one of a revision.
+fn join(folder: &str, path: &str) -> String {
+    if folder.ends_with(':') { format!("{folder}{path}") } else { format!("{folder}/{path}") }
 }
 
 /// Reads the file of `--groups`.
@@ -108,12 +131,27 @@ fn push(map: &mut SourceMap, path: String, bytes: Vec<u8>) -> Result<FileId, Loa
 struct Ctx {
     exclude: GlobSet,
     map: SourceMap,
-    /// Canonical paths of files and folders already visited: duplicates are read once, symlink loops end.
+    /// Canonical paths of folders already visited: symlink loops end.
     seen: BTreeSet<PathBuf>,
+    /// Files of this visit, those that were read before too.
+    visited: BTreeSet<FileId>,
     errors: Vec<LoadError>,
 }
 
 impl Ctx {
+    fn new(map: SourceMap) -> Self {
+        Self { exclude: GlobSet::empty(), map, seen: BTreeSet::new(), visited: BTreeSet::new(), errors: Vec::new() }
+    }
+
+    /// What the user named.
+    fn named(&mut self, path: &str) {
+        match git::Place::parse(path) {
+            _ if path == "-" => self.stdin(),
+            Some(place) => self.revision(path, place),
+            None => self.path(Path::new(path)),
+        }
+    }
+
     fn exclude(&mut self, globs: &[String]) {
         let mut set = GlobSetBuilder::new();
         for glob in globs {
@@ -135,12 +173,13 @@ impl Ctx {
     }
 
     fn stdin(&mut self) {
-        if !self.seen.insert(PathBuf::from("-")) {
+        let place = PathBuf::from("-");
+        if self.was_read(&place) {
             return;
         }
         let mut bytes = Vec::new();
         match io::stdin().lock().read_to_end(&mut bytes) {
-            Ok(_) => self.bytes("-".to_owned(), bytes),
+            Ok(_) => self.bytes(place, "-".to_owned(), bytes),
             Err(error) => self.errors.push(LoadError::Read { path: "-".to_owned(), error }),
         }
     }
@@ -150,8 +189,9 @@ impl Ctx {
         match git::files(place, |path| self.exclude.is_match(path), is_manifest) {
             Ok(files) => {
                 for file in files {
-                    if self.seen.insert(PathBuf::from(format!("git:{}", place.revision)).join(file.identity)) {
-                        self.bytes(file.name, file.bytes);
+                    let place = PathBuf::from(format!("git:{}", place.revision)).join(file.identity);
+                    if !self.was_read(&place) {
+                        self.bytes(place, file.name, file.bytes);
                     }
                 }
             }
@@ -172,7 +212,7 @@ impl Ctx {
     }
 
     fn folder(&mut self, folder: &Path) {
-        if !self.first_visit(folder) {
+        if !self.seen.insert(canonical(folder)) {
             return;
         }
         let entries = match fs::read_dir(folder).and_then(|entries| entries.collect::<io::Result<Vec<_>>>()) {
@@ -197,27 +237,41 @@ impl Ctx {
     }
 
     fn file(&mut self, path: &Path) {
-        if !self.first_visit(path) {
+        let place = canonical(path);
+        if self.was_read(&place) {
             return;
         }
         match fs::read(path) {
-            Ok(bytes) => self.bytes(display(path), bytes),
+            Ok(bytes) => self.bytes(place, display(path), bytes),
             Err(error) => self.unreadable(path, error),
         }
     }
 
-    fn bytes(&mut self, path: String, bytes: Vec<u8>) {
-        self.errors.extend(push(&mut self.map, path, bytes).err());
+    fn bytes(&mut self, place: PathBuf, path: String, bytes: Vec<u8>) {
+        match push(&mut self.map, path, bytes) {
+            Ok(id) => {
+                self.map.places.insert(place, id);
+                self.visited.insert(id);
+            }
+            Err(error) => self.errors.push(error),
+        }
     }
 
-    fn first_visit(&mut self, path: &Path) -> bool {
-        // Where the system cannot name it canonically (/dev/stdin, say), the path itself has to do.
-        self.seen.insert(fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()))
+    /// Whether a file is in the map: each is read once.
+    fn was_read(&mut self, place: &Path) -> bool {
+        let id = self.map.places.get(place).copied();
+        self.visited.extend(id);
+        id.is_some()
     }
 
     fn unreadable(&mut self, path: &Path, error: io::Error) {
         self.errors.push(LoadError::Read { path: display(path), error });
     }
+}
+
+/// Where the system cannot name it canonically (/dev/stdin, say), the path itself has to do.
+fn canonical(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }
 
 fn is_manifest(path: &Path) -> bool {

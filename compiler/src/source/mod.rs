@@ -7,16 +7,23 @@ mod beside;
 mod git;
 mod load;
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
 use crate::diag::{FileId, Span};
 
 pub use beside::{optional, text};
-pub use load::{LoadError, LoadOptions, load, load_groups};
+pub use load::{LoadError, LoadOptions, load, load_fixtures, load_groups};
 
 /// Every text that was read.
 #[derive(Debug, Clone, Default)]
 pub struct SourceMap {
     files: Vec<SourceFile>,
     groups: Option<FileId>,
+    /// Canonical names of files on disk, or whatever tells them from others.
+    places: BTreeMap<PathBuf, FileId>,
+    /// Files that only some tests read.
+    fixtures: BTreeSet<FileId>,
     /// The texts are not at hand: a byte offset is the index of a line.
     stands_in: bool,
 }
@@ -109,6 +116,11 @@ impl SourceMap {
     /// The file of `--groups`, which is no manifest.
     pub fn groups(&self) -> Option<FileId> {
         self.groups
+    }
+
+    /// Whether only some tests read a file.
+    pub fn is_fixture(&self, id: FileId) -> bool {
+        self.fixtures.contains(&id)
     }
 
     /// How many files there are.

@@ -71,6 +71,11 @@ impl Page {
     }
 }
 
+/// Whether a whole box of the drawing is in sight.
+const IN_SIGHT: &str = "(() => { const pane = document.getElementById('overview').getBoundingClientRect(); \
+     return [...document.querySelectorAll('#overview .box')].some((box) => { const at = box.getBoundingClientRect(); \
+     return at.left >= pane.left && at.right <= pane.right && at.top >= pane.top && at.bottom <= pane.bottom; }); })()";
+
 /// Position of a node, as an expression.
 fn node(title: &str) -> String {
     format!("nodes.findIndex((node) => node.title === '{title}')")
@@ -85,6 +90,7 @@ fn search_click_and_keys_work_and_nothing_complains() {
     assert_eq!(browser.value("document.title.startsWith('Who may talk to whom')"), json!(true), "hostile text ran");
     browser.picture("page", "light");
     browser.picture("page", "dark");
+    assert_eq!(browser.value(IN_SIGHT), json!(true), "the drawing begins in sight");
 
     // `/` goes to the search, which leaves the workload and those that it has to do with.
     browser.press("/");
@@ -206,7 +212,9 @@ fn many_workloads_stay_fluid() {
     assert_eq!(browser.value("nodes.length > 500 && matrix.rows.length > 500"), json!(true));
     assert_eq!(browser.value("document.querySelectorAll('#overview .box').length < 40"), json!(true), "by namespace");
     assert_eq!(browser.value("document.querySelectorAll('[role=gridcell]').length < 4000"), json!(true));
+    assert_eq!(browser.value(IN_SIGHT), json!(true), "a large drawing begins in sight");
     browser.picture("large", "light");
+    browser.picture("large", "dark");
     // Milliseconds for a screenful at other places, and for a search.
     let scroll = "(() => { const start = performance.now(); for (let n = 1; n <= 10; n++) { \
                   matrix.grid.scrollBy(40, 120); matrix.draw(false); } return (performance.now() - start) / 10; })()";

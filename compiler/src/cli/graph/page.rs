@@ -119,7 +119,7 @@ fn nodes(view: &View<'_>) -> Vec<Value> {
     let nodes = view.graph.nodes.iter().map(|node| {
         let kind = match node.parties.first() {
             Some(Party::Workload { kind, .. }) => kind.as_str(),
-            Some(Party::Entity(_) | Party::Range(..) | Party::Net(_)) | None => "",
+            Some(Party::Entity(_) | Party::Range(..) | Party::Net(_) | Party::Names { .. }) | None => "",
         };
         json!({
             "title": title(node), "names": names(node), "namespace": node.namespace(), "kind": kind,

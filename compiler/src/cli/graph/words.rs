@@ -84,7 +84,7 @@ fn change(row: &Row<'_>) -> String {
 pub fn title(node: &Node) -> String {
     let name = |party: &Party| match party {
         Party::Workload { name, .. } => name.clone(),
-        Party::Entity(_) | Party::Range(..) | Party::Net(_) => party.to_string(),
+        Party::Entity(_) | Party::Range(..) | Party::Net(_) | Party::Names { .. } => party.to_string(),
     };
     let names: Vec<String> = by_width(node).into_iter().take(PARTIES_MAX).map(name).collect();
     let more = node.parties.len().saturating_sub(PARTIES_MAX);
@@ -102,7 +102,7 @@ fn by_width(node: &Node) -> Vec<&Party> {
     let mut parties: Vec<&Party> = node.parties.iter().collect();
     parties.sort_by_key(|party| match party {
         Party::Net(net) => (0, net.prefix_len()),
-        Party::Workload { .. } | Party::Entity(_) | Party::Range(..) => (1, 0),
+        Party::Workload { .. } | Party::Entity(_) | Party::Range(..) | Party::Names { .. } => (1, 0),
     });
     parties
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Graph;
+use crate::connectivity::Party;
 use crate::connectivity::diff::Class;
 
 /// What becomes a box.
@@ -10,7 +11,7 @@ use crate::connectivity::diff::Class;
 pub enum Grouping {
     /// Workloads of one namespace that may do the same.
     Workloads,
-    /// A namespace.
+    /// A namespace; what is outside of the cluster by its kind.
     Namespaces,
 }
 
@@ -53,7 +54,7 @@ pub fn boxes(
         graph.edges().filter_map(|(from, to)| Some(((from, to), say(from, to)?))).collect();
     let boxes = match grouping {
         Grouping::Workloads => alike(graph, &said),
-        Grouping::Namespaces => by_namespace(graph),
+        Grouping::Namespaces => by_namespace(graph, &said),
     };
     let mut place = vec![0; graph.nodes.len()];
     for (n, node_box) in boxes.iter().enumerate() {
@@ -108,16 +109,50 @@ pub fn part_common(graph: &Graph<'_>, boxes: &[NodeBox], edges: Vec<Edge>) -> (V
     (rest, common)
 }
 
-fn by_namespace(graph: &Graph<'_>) -> Vec<NodeBox> {
-    let mut out: Vec<NodeBox> = Vec::new();
-    for (n, node) in graph.nodes.iter().enumerate() {
-        let alike = |first: &usize| node.is_workload() && graph.nodes[*first].namespace() == node.namespace();
-        match out.iter_mut().find(|b| b.nodes.first().is_some_and(alike)) {
-            Some(node_box) => node_box.nodes.push(n),
-            None => out.push(NodeBox { nodes: vec![n] }),
+/// What a node is drawn with: hundreds of prefixes that some workloads reach would hide everything else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kin<'a> {
+    Namespace(&'a str),
+    World,
+    Addresses,
+    Entities,
+    /// What every workload may do with it alike is a note, not an edge each.
+    Alone,
+}
+
+fn by_namespace(graph: &Graph<'_>, said: &BTreeMap<(usize, usize), Said>) -> Vec<NodeBox> {
+    let mut out: Vec<(Kin<'_>, NodeBox)> = Vec::new();
+    for n in 0..graph.nodes.len() {
+        let kin = kin(graph, said, n);
+        match out.iter_mut().find(|(other, _)| kin != Kin::Alone && *other == kin) {
+            Some((_, node_box)) => node_box.nodes.push(n),
+            None => out.push((kin, NodeBox { nodes: vec![n] })),
         }
     }
-    out
+    out.into_iter().map(|(_, node_box)| node_box).collect()
+}
+
+fn kin<'g>(graph: &'g Graph<'_>, said: &BTreeMap<(usize, usize), Said>, n: usize) -> Kin<'g> {
+    let node = &graph.nodes[n];
+    if let Some(namespace) = node.namespace() {
+        return Kin::Namespace(namespace);
+    }
+    let alike = |pair: &dyn Fn(usize) -> (usize, usize)| {
+        let mut all = (0..graph.nodes.len()).filter(|&w| graph.nodes[w].is_workload()).map(|w| said.get(&pair(w)));
+        let first = all.next().flatten();
+        first.is_some() && all.all(|other| other == first)
+    };
+    if alike(&|w| (n, w)) || alike(&|w| (w, n)) {
+        return Kin::Alone;
+    }
+    let has = |test: fn(&Party) -> bool| node.parties.iter().any(test);
+    if has(|party| matches!(party, Party::Net(net) if net.prefix_len() == 0)) {
+        Kin::World
+    } else if has(|party| matches!(party, Party::Net(_) | Party::Range(..) | Party::Names { .. })) {
+        Kin::Addresses
+    } else {
+        Kin::Entities
+    }
 }
 
 fn alike(graph: &Graph<'_>, said: &BTreeMap<(usize, usize), Said>) -> Vec<NodeBox> {

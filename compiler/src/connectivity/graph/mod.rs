@@ -44,7 +44,7 @@ impl Node {
     pub fn namespace(&self) -> Option<&str> {
         match self.parties.first() {
             Some(Party::Workload { namespace, .. }) => Some(namespace),
-            Some(Party::Entity(_) | Party::Range(..) | Party::Net(_)) | None => None,
+            Some(Party::Entity(_) | Party::Range(..) | Party::Net(_) | Party::Names { .. }) | None => None,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{KafkaRule, Protocol};
+use super::{FqdnSelector, KafkaRule, Protocol};
 use crate::diag::{Span, Spanned};
 
 /// A protocol with ports, or with ICMP types in their place. Sorted by name.
@@ -127,6 +127,8 @@ pub enum Ends {
     One(Spanned<EndName>),
     /// Addresses outside of the cluster that lie in a prefix.
     Net(Spanned<IpNet>),
+    /// Addresses of all names of a pattern.
+    Names(Spanned<FqdnSelector>),
     /// Pods with these labels: of each key one of the values.
     Pods {
         /// One of these namespaces; none is every one.
@@ -149,6 +151,32 @@ pub enum Requests {
     Dns(String),
     /// Kafka: all requests that a rule like this would let pass.
     Kafka(KafkaRule),
+}
+
+impl Requests {
+    /// The protocol of the requests.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Http(_) => "HTTP",
+            Self::Dns(_) => "DNS",
+            Self::Kafka(_) => "Kafka",
+        }
+    }
+
+    /// What it goes over, as far as a proxy reads it.
+    pub fn transports(&self) -> &'static [Transport] {
+        match self {
+            Self::Http(_) | Self::Kafka(_) => &[Transport::Tcp],
+            Self::Dns(_) => &[Transport::Tcp, Transport::Udp],
+        }
+    }
+
+    /// What is wrong with ports that the requests are to go over.
+    pub fn refuse(&self, ports: &[PortSpan]) -> Option<String> {
+        let other = ports.iter().find(|ports| !self.transports().contains(&ports.transport))?;
+        let over: Vec<&str> = self.transports().iter().map(|transport| transport.name()).collect();
+        Some(format!("{} goes over {}, not over {}", self.word(), over.join(" and "), other.transport.name()))
+    }
 }
 
 /// HTTP requests: those that match every given part.
@@ -191,6 +219,8 @@ impl Expected {
 pub struct TestFile {
     /// Where it begins.
     pub span: Span,
+    /// Files and folders with objects that are there for these tests alone, relative to the file of the document.
+    pub fixtures: Vec<Spanned<String>>,
     /// Pods that are there for these tests alone.
     pub endpoints: Vec<AssumedPod>,
     /// Tests, in the order written.
