@@ -117,7 +117,7 @@ fn a_connection_tells_what_is_new_and_once_in_an_interval() {
         let Some(mut machine) = Machine::new(&client(level)) else { return };
         let sent = |flags| tcp_frame(POD4, 1000, PEER4, 80, flags);
         let got = |flags| tcp_frame(PEER4, 80, POD4, 1000, flags);
-        let mut step = |machine: &mut Machine, sends: bool, flags, expected: &[(u8, u8)]| {
+        let step = |machine: &mut Machine, sends: bool, flags, expected: &[(u8, u8)]| {
             let outcome = if sends { machine.sends(&sent(flags)) } else { machine.gets(&got(flags)) };
             assert_eq!((outcome, traced(machine).as_slice()), (0, expected), "{level:?} {sends} {flags:#x}");
         };
