@@ -50,6 +50,18 @@ pub const CT_CLOSING_REPLY: u8 = 4;
 /// which may go on for as long as the other side sends.
 pub const CT_CLOSING: u8 = CT_CLOSING_FORWARD | CT_CLOSING_REPLY;
 
+/// Bit of [`CtEntry::flags`]: a packet to the endpoint was reported in this interval.
+pub const CT_TOLD_RECEIVED: u8 = 8;
+/// Bit of [`CtEntry::flags`]: a packet of the endpoint was.
+pub const CT_TOLD_SENT: u8 = 16;
+/// Bit of [`CtEntry::flags`]: an ICMP error about the flow was.
+pub const CT_TOLD_RELATED: u8 = 32;
+
+/// Lowest bits of [`CtEntry::expires_ns`] that tell when the present interval of reports began.
+pub const CT_REPORT_CLOCK_BITS: u32 = 16;
+/// They count in units of two to the power of so many nanoseconds, 0.27 seconds.
+pub const CT_REPORT_TICK_SHIFT: u32 = 28;
+
 /// [`CtEntry::generation`] of a flow that policy has refused since it began. Its entry stays until it expires, so that none
 /// of its packets passes for the first one of another flow.
 pub const CT_GENERATION_ENDED: u32 = 0;
@@ -58,7 +70,8 @@ pub const CT_GENERATION_ENDED: u32 = 0;
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CtEntry {
-    /// `bpf_ktime_get_ns` after which the entry counts as absent.
+    /// `bpf_ktime_get_ns` after which the entry counts as absent; the lowest [`CT_REPORT_CLOCK_BITS`], 65 µs, mean something
+    /// else.
     pub expires_ns: u64,
     /// Packets of both directions.
     pub packets: u64,
@@ -70,8 +83,8 @@ pub struct CtEntry {
     pub initiator: u8,
     /// Bits `CT_*`.
     pub flags: u8,
-    /// Always zero.
-    pub pad: u16,
+    /// TCP flags that were reported, by direction.
+    pub tcp_told: [u8; 2],
 }
 
 const _: () = assert!(size_of::<CtKey4>() == 16);

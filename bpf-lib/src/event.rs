@@ -1,10 +1,13 @@
 //! Records of the `events` ring buffer. Mirror of `abi/event.h`.
 //!
-//! The first 40 bytes are Cilium's `drop_notify` or `policy_verdict_notify` (tools that know those can read them);
+//! The first 40 bytes are Cilium's `drop_notify`, `policy_verdict_notify` or, with 8 bytes more, `trace_notify` (tools that
+//! know those can read them);
 //! [`EventTail`] follows with what Cilium's records lack: the flow and the rules that decided.
 
 /// `kind` of a dropped packet.
 pub const EVENT_DROP: u8 = 1;
+/// `kind` of a packet that passes.
+pub const EVENT_TRACE: u8 = 4;
 /// `kind` of a policy verdict on the first packet of a connection.
 pub const EVENT_POLICY_VERDICT: u8 = 5;
 
@@ -12,6 +15,26 @@ pub const EVENT_POLICY_VERDICT: u8 = 5;
 pub const EVENT_RATE_PER_SEC: u32 = 16_384;
 /// Events that a CPU reports at once.
 pub const EVENT_BURST: u32 = 8192;
+/// Traces that a CPU reports at once, beside them.
+pub const TRACE_BURST: u32 = 2048;
+
+/// Cilium's observation point of a packet that goes to the endpoint.
+pub const TRACE_TO_LXC: u8 = 0;
+/// Cilium's observation point of a packet that the endpoint sent and that goes on to the node.
+pub const TRACE_TO_STACK: u8 = 3;
+/// Cilium's observation point of a packet that the endpoint sent and that nobody has judged yet.
+pub const TRACE_FROM_LXC: u8 = 5;
+
+/// `reason` of the first packet of a flow, or of one of no flow, that policy allows.
+pub const TRACE_REASON_NEW: u8 = 0;
+/// `reason` of a later packet of the side that began.
+pub const TRACE_REASON_ESTABLISHED: u8 = 1;
+/// `reason` of a packet of the other side.
+pub const TRACE_REASON_REPLY: u8 = 2;
+/// `reason` of an ICMP error about a living flow.
+pub const TRACE_REASON_RELATED: u8 = 3;
+/// `reason` of a packet of which conntrack was not asked.
+pub const TRACE_REASON_UNKNOWN: u8 = 5;
 
 /// Value of `event_limit`: what a CPU may still report.
 #[repr(C)]
@@ -29,7 +52,7 @@ pub struct EventBucket {
 pub struct EventHeader {
     /// `EVENT_*`.
     pub kind: u8,
-    /// Drop reason of a drop; 0 else.
+    /// Drop reason of a drop, observation point of a trace; 0 else.
     pub subtype: u8,
     /// Endpoint id of the endpoint whose program wrote the event.
     pub source: u16,
@@ -39,7 +62,7 @@ pub struct EventHeader {
     pub len_orig: u32,
     /// Bytes of the packet captured behind the record: 0.
     pub len_cap: u16,
-    /// Layout version: 2.
+    /// Layout version: 2, of a trace 0.
     pub version: u16,
 }
 
@@ -95,6 +118,30 @@ pub struct DropEvent {
     pub tail: EventTail,
 }
 
+/// A packet that passes.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TraceEvent {
+    /// Cilium's header, `kind` [`EVENT_TRACE`], `subtype` `TRACE_TO_LXC` and its kin.
+    pub header: EventHeader,
+    /// Numeric identity of the source.
+    pub source_identity: u32,
+    /// Numeric identity of the destination.
+    pub destination_identity: u32,
+    /// Endpoint id of the destination when it is the one this program guards, else 0.
+    pub destination_id: u16,
+    /// `TRACE_REASON_*`.
+    pub reason: u8,
+    /// Bit 0: IPv6.
+    pub flags: u8,
+    /// Interface the program is attached to.
+    pub ifindex: u32,
+    /// Always zero.
+    pub pad: [u32; 2],
+    /// The flow and the rules.
+    pub tail: EventTail,
+}
+
 /// The verdict on the first packet of a connection.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -126,4 +173,5 @@ pub struct PolicyVerdictEvent {
 const _: () = assert!(size_of::<EventHeader>() == 16);
 const _: () = assert!(size_of::<EventTail>() == 48);
 const _: () = assert!(size_of::<DropEvent>() == 88);
+const _: () = assert!(size_of::<TraceEvent>() == 88);
 const _: () = assert!(size_of::<PolicyVerdictEvent>() == 88);

@@ -45,6 +45,7 @@ pub const HEADERS: &[Header] = &[
     ("lib/packet.h", include_str!("../include/lib/packet.h")),
     ("lib/policy.h", include_str!("../include/lib/policy.h")),
     ("lib/related.h", include_str!("../include/lib/related.h")),
+    ("lib/report.h", include_str!("../include/lib/report.h")),
     ("lib/source.h", include_str!("../include/lib/source.h")),
     ("lib/table.h", include_str!("../include/lib/table.h")),
     ("prog/from_container.h", include_str!("../include/prog/from_container.h")),

@@ -193,7 +193,7 @@ fn structs_are_their_mirrors() {
     });
     same!(seen, "ct_entry", conntrack::CtEntry, {
         expires_ns: expires_ns, packets: packets, bytes: bytes, generation: generation, initiator: initiator,
-        flags: flags, pad: pad,
+        flags: flags, tcp_told: tcp_told,
     });
     same!(seen, "fragment_key", fragment::FragmentKey, {
         source: source, destination: destination, id: id, family: family, proto: proto, pad: pad,
@@ -226,6 +226,10 @@ fn structs_are_their_mirrors() {
         header: header, source_identity: source_identity, destination_identity: destination_identity,
         destination_id: destination_id, line: line, file: file, ext_error: ext_error, ifindex: ifindex, pad: pad,
         tail: tail,
+    });
+    same!(seen, "trace_event", event::TraceEvent, {
+        header: header, source_identity: source_identity, destination_identity: destination_identity,
+        destination_id: destination_id, reason: reason, flags: flags, ifindex: ifindex, pad: pad, tail: tail,
     });
     same!(seen, "policy_verdict_event", event::PolicyVerdictEvent, {
         header: header, remote_identity: remote_identity, verdict: verdict, destination_port: destination_port,
@@ -282,7 +286,22 @@ fn constants_are_their_mirrors() {
         ("ENTRY_CB_SLOT", endpoint::ENTRY_CB_SLOT as i64),
         ("ENTRY_CB_ENDPOINT", endpoint::ENTRY_CB_ENDPOINT as i64),
         ("EVENT_DROP", event::EVENT_DROP.into()),
+        ("EVENT_TRACE", event::EVENT_TRACE.into()),
         ("EVENT_POLICY_VERDICT", event::EVENT_POLICY_VERDICT.into()),
+        ("TRACE_BURST", event::TRACE_BURST.into()),
+        ("TRACE_TO_LXC", event::TRACE_TO_LXC.into()),
+        ("TRACE_TO_STACK", event::TRACE_TO_STACK.into()),
+        ("TRACE_FROM_LXC", event::TRACE_FROM_LXC.into()),
+        ("TRACE_REASON_NEW", event::TRACE_REASON_NEW.into()),
+        ("TRACE_REASON_ESTABLISHED", event::TRACE_REASON_ESTABLISHED.into()),
+        ("TRACE_REASON_REPLY", event::TRACE_REASON_REPLY.into()),
+        ("TRACE_REASON_RELATED", event::TRACE_REASON_RELATED.into()),
+        ("TRACE_REASON_UNKNOWN", event::TRACE_REASON_UNKNOWN.into()),
+        ("CT_TOLD_RECEIVED", conntrack::CT_TOLD_RECEIVED.into()),
+        ("CT_TOLD_SENT", conntrack::CT_TOLD_SENT.into()),
+        ("CT_TOLD_RELATED", conntrack::CT_TOLD_RELATED.into()),
+        ("CT_REPORT_CLOCK_BITS", conntrack::CT_REPORT_CLOCK_BITS.into()),
+        ("CT_REPORT_TICK_SHIFT", conntrack::CT_REPORT_TICK_SHIFT.into()),
         ("IPCACHE_PAGE_CELLS", table::PAGE_CELLS as i64),
         ("IPCACHE_STEPS6_MAX", ipcache::STEPS6_MAX as i64),
         ("PAGE_CELLS", table::PAGE_CELLS as i64),

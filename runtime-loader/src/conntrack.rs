@@ -129,7 +129,7 @@ fn read(is_ipv4: bool, key: &[u8], value: &[u8]) -> Option<Connection> {
             generation: u32::from_ne_bytes(value.get(24..28)?.try_into().ok()?),
             initiator: *value.get(28)?,
             flags: *value.get(29)?,
-            pad: 0,
+            tcp_told: [*value.get(30)?, *value.get(31)?],
         },
     })
 }

@@ -6,13 +6,17 @@
 
 enum {
 	EVENT_DROP = 1,
+	EVENT_TRACE = 4,
 	EVENT_POLICY_VERDICT = 5,
 	EVENT_VERSION = 2,
+	EVENT_TRACE_VERSION = 0,	/* of a trace: Cilium's without the address before translation, which nobody makes here */
 };
 
 enum {
 	EVENT_RATE_PER_SEC = 16384,	/* that a CPU reports in the long run */
 	EVENT_BURST = 8192,	/* that it reports at once; the ring has room for more */
+	TRACE_BURST = 2048,	/* traces that it reports at once, beside them */
+	EVENT_TOKENS_MAX = EVENT_BURST + TRACE_BURST,
 };
 
 /* Value of `event_limit`: what a CPU may still report. */
@@ -25,15 +29,35 @@ enum {
 	EVENT_FLAG_ICMP_TYPE = 1,	/* the destination port is an ICMP type */
 };
 
+/* Where a packet was seen: those of Cilium's observation points that we have. */
+enum {
+	TRACE_TO_LXC = 0,	/* it goes to the endpoint */
+	TRACE_TO_STACK = 3,	/* the endpoint sent it, and it goes on to the node */
+	TRACE_FROM_LXC = 5,	/* the endpoint sent it, and nobody has judged it yet */
+};
+
+/* What conntrack says of a packet that passes, in Cilium's numbers. */
+enum {
+	TRACE_REASON_NEW = 0,	/* the first packet of a flow, or one of no flow, that policy allows */
+	TRACE_REASON_ESTABLISHED = 1,
+	TRACE_REASON_REPLY = 2,
+	TRACE_REASON_RELATED = 3,	/* an ICMP error about a living flow */
+	TRACE_REASON_UNKNOWN = 5,	/* nobody has asked */
+};
+
+enum {
+	TRACE_FLAG_IPV6 = 1,
+};
+
 /* Cilium's common header. */
 struct event_header {
 	u8 kind;	/* EVENT_* */
-	u8 subtype;	/* drop reason of a drop */
+	u8 subtype;	/* drop reason of a drop, observation point of a trace */
 	u16 source;	/* endpoint id of the endpoint whose program speaks */
 	u32 hash;	/* flow hash, 0 for none */
 	u32 len_orig;	/* bytes of the packet */
 	u16 len_cap;	/* bytes captured behind the record */
-	u16 version;	/* EVENT_VERSION */
+	u16 version;	/* EVENT_VERSION or EVENT_TRACE_VERSION */
 };
 
 /* What Cilium's records lack: the flow, and the rules that decided. */
@@ -79,6 +103,19 @@ struct policy_verdict_event {
 	struct event_tail tail;
 };
 
+/* A packet that passes. */
+struct trace_event {
+	struct event_header header;
+	u32 source_identity;
+	u32 destination_identity;
+	u16 destination_id;	/* endpoint id, when the destination is the endpoint */
+	u8 reason;	/* TRACE_REASON_* */
+	u8 flags;	/* TRACE_FLAG_* */
+	u32 ifindex;
+	u32 pad[2];
+	struct event_tail tail;
+};
+
 _Static_assert(sizeof(struct event_bucket) == 16, "struct event_bucket");
 _Static_assert(sizeof(struct event_header) == 16, "struct event_header");
 _Static_assert(sizeof(struct event_tail) == 48, "struct event_tail");
@@ -86,3 +123,6 @@ _Static_assert(sizeof(struct drop_event) == 88, "struct drop_event");
 _Static_assert(__builtin_offsetof(struct drop_event, tail) == 40, "struct drop_event");
 _Static_assert(sizeof(struct policy_verdict_event) == 88, "struct policy_verdict_event");
 _Static_assert(__builtin_offsetof(struct policy_verdict_event, tail) == 40, "struct policy_verdict_event");
+_Static_assert(sizeof(struct trace_event) == 88, "struct trace_event");
+_Static_assert(__builtin_offsetof(struct trace_event, ifindex) == 28, "struct trace_event");
+_Static_assert(__builtin_offsetof(struct trace_event, tail) == 40, "struct trace_event");

@@ -43,12 +43,13 @@ struct __sk_buff {
 };
 
 /*
- * A verdict inside the datapath is CTX_ACT_OK or a negative DROP_*. To the kernel a passed packet is TC_ACT_UNSPEC
+ * A verdict inside the datapath is CTX_ACT_OK, CTX_ACT_TRACE and what to say, or a negative DROP_*. To the kernel a passed packet is TC_ACT_UNSPEC
  * (TCX_NEXT), not TC_ACT_OK: programs of others on the same hook still see it, and can only be stricter.
  */
 enum {
 	CTX_ACT_OK = 0,
 	CTX_ACT_REDIRECT = 7,	/* TC_ACT_REDIRECT: the frame was answered and goes back */
+	CTX_ACT_TRACE = 16,	/* and a TRACE_REASON_*: it passes, and user space hears of it */
 };
 
 enum {

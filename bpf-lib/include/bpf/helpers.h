@@ -22,6 +22,7 @@ static long (*const skb_load_bytes)(struct __sk_buff *ctx, u32 offset, void *to,
 static s64 (*const csum_diff)(const void *from, u32 from_size, const void *to, u32 to_size, u32 seed) = (void *)28;
 static void *(*const ringbuf_reserve)(const void *ring, u64 size, u64 flags) = (void *)131;
 static void (*const ringbuf_submit)(void *record, u64 flags) = (void *)132;
+static u64 (*const ringbuf_query)(const void *ring, u64 what) = (void *)134;
 /* CLOCK_MONOTONIC as of the last tick: enough for timeouts in seconds, at a third of the price. */
 static u64 (*const ktime_get_coarse_ns)(void) = (void *)160;
 /* Calls @visit(map, key, value, @context) for every entry, until it answers 1. */

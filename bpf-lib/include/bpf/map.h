@@ -27,5 +27,10 @@ enum {
 	BPF_NOEXIST = 1,
 };
 
+/* What ringbuf_query() is asked for. */
+enum {
+	BPF_RB_AVAIL_DATA = 0,	/* bytes that nobody has read yet */
+};
+
 /* Entries of an array whose size the loader sets. */
 #define SET_AT_LOAD 1

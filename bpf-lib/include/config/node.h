@@ -40,6 +40,22 @@
 # error "node_config.h must define CT_ANY_TIMEOUT_SECS"
 #endif
 
+#ifndef MONITOR_AGGREGATION	/* 0-4: which packets that pass are reported, MONITOR_AGGREGATION_* and what is between */
+# error "node_config.h must define MONITOR_AGGREGATION"
+#endif
+
+#define MONITOR_AGGREGATION_NONE 0	/* each at every point */
+#define MONITOR_AGGREGATION_RX 1	/* each once */
+#define MONITOR_AGGREGATION_ACTIVE_CT 3	/* of a connection those that tell something new, and one in an interval */
+
+#ifndef MONITOR_INTERVAL_SECS	/* 1-3600: that interval */
+# error "node_config.h must define MONITOR_INTERVAL_SECS"
+#endif
+
+#ifndef MONITOR_TCP_FLAGS	/* u8: TCP flags that are something new when they are first seen */
+# error "node_config.h must define MONITOR_TCP_FLAGS"
+#endif
+
 #if !ENABLE_IPV4 && !ENABLE_IPV6
 # error "node_config.h must enable IPv4, IPv6 or both"
 #endif

@@ -14,6 +14,7 @@
 #include "lib/endpoint.h"
 #include "lib/flow.h"
 #include "lib/l4.h"
+#include "lib/report.h"
 
 enum {
 	CT_E2BIG = 7,
@@ -180,20 +181,26 @@ static __always_inline u64 ct_expiry(const struct flow *flow, u8 flags, u64 now)
 	return now + seconds * NSEC_PER_SEC;
 }
 
-/* Counts a packet that passed on its entry, and gives the flow more time. */
-static __always_inline void ct_refresh(struct ct_entry *entry, const struct flow *flow, bool reply, u64 now)
+/* Counts a packet that passed on its entry, and gives the flow more time. Whether the packet is to be reported. */
+static __always_inline bool ct_refresh(struct ct_entry *entry, const struct flow *flow, u8 direction, bool reply,
+				       u64 now)
 {
 	u8 flags = entry->flags | ct_flags(flow, reply);
+	u64 stamp = entry->expires_ns;
+	bool report = report_is_due(entry, flow, direction, now, &stamp, &flags);
+	u64 expires_ns = stamp;
 
 	__sync_fetch_and_add(&entry->packets, 1);
 	__sync_fetch_and_add(&entry->bytes, flow->length);
 	/* What comes behind the last FIN does not keep the entry alive. */
 	if ((entry->flags & CT_CLOSING) != CT_CLOSING)
-		entry->expires_ns = ct_expiry(flow, flags, now);
+		expires_ns = ct_expiry(flow, flags, now);
+	entry->expires_ns = (expires_ns & ~REPORT_CLOCK_MASK) | (stamp & REPORT_CLOCK_MASK);
 	if (entry->flags != flags)
 		entry->flags = flags;
 	if (!reply && entry->generation != generation)
 		entry->generation = generation;
+	return report;
 }
 
 /* One walk through a map. */
@@ -268,17 +275,19 @@ static __always_inline int ct_create(const union ct_key *key, const struct flow 
 {
 	u8 flags = ct_flags(flow, false);
 	struct ct_entry entry = {
-		.expires_ns = ct_expiry(flow, flags, now),
+		.expires_ns = report_begin(ct_expiry(flow, flags, now), now),
 		.packets = 1,
 		.bytes = flow->length,
 		.generation = generation,
 		.initiator = direction,
-		.flags = flags,
+		.flags = flags | (direction == DIRECTION_EGRESS ? CT_TOLD_SENT : CT_TOLD_RECEIVED),
 	};
 	/* A sweep may have removed the stale entry meanwhile, and BPF_ANY takes that as well. */
 	u64 how = over ? BPF_ANY : BPF_NOEXIST;
-	long ret = ct_insert(flow->family, key, &entry, how);
+	long ret;
 
+	entry.tcp_told[direction] = flow->tcp_flags;
+	ret = ct_insert(flow->family, key, &entry, how);
 	if (ret == -CT_E2BIG && ct_sweep(flow->family, now))
 		ret = ct_insert(flow->family, key, &entry, how);
 	/* Another CPU was first with a packet of the same flow. */

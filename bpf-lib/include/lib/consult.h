@@ -43,7 +43,7 @@ __global_function int consult(struct __sk_buff *ctx, struct flow *reply, u8 dire
 	/* Verifier: "R2 invalid mem access 'mem_or_null'"; no caller passes NULL. */
 	if (!endpoint || !reply)
 		return DROP_EP_NOT_READY;
-	reply->peer_index = identity_lookup(reply->family, flow_peer(reply, direction));
+	reply->peer_index = identity_of_peer(reply, direction);
 	ctx->cb[ENTRY_CB_ENDPOINT] = endpoint->id | CONSULT_ENDPOINT_BIT;
 	ctx->cb[CONSULT_CB_SLOT] = endpoint->opposite_slot;
 	ctx->cb[CONSULT_CB_PEER] = reply->peer_index;

@@ -10,17 +10,21 @@
 #include "lib/policy.h"
 #include "lib/related.h"
 
-/* Whether an ICMP message passes in front of policy. */
-static __always_inline bool enforce_icmp_passes(struct __sk_buff *ctx, const struct flow *flow, u8 direction)
+/* What becomes of an ICMP message that passes in front of policy; RELATED_NONE of one that does not. */
+static __always_inline int enforce_icmp(struct __sk_buff *ctx, const struct flow *flow, u8 direction)
 {
+	int ret;
+
 	/* No error is so long that it travels in pieces. */
 	if (flow->fragment || !l4_is_icmp_error(flow))
-		return false;
+		return RELATED_NONE;
+	ret = related_passes(ctx, flow, direction);
 #if ALLOW_ICMP_FRAG_NEEDED
-	if (flow->proto == PROTO_ICMP && flow->icmp_type == ICMP_UNREACHABLE && flow->icmp_code == ICMP_FRAG_NEEDED)
-		return true;
+	if (ret == RELATED_NONE && flow->proto == PROTO_ICMP && flow->icmp_type == ICMP_UNREACHABLE &&
+	    flow->icmp_code == ICMP_FRAG_NEEDED)
+		ret = CTX_ACT_TRACE + TRACE_REASON_NEW;
 #endif
-	return related_passes(ctx, flow, direction);
+	return ret;
 }
 
 /* The first packet of a flow that policy allows: it is remembered and reported. */
@@ -32,9 +36,10 @@ static __always_inline int enforce_begin(struct __sk_buff *ctx, const struct flo
 
 	if (ct_may_create(flow))
 		ret = ct_create(key, flow, direction, stale, now);
-	if (ret == CTX_ACT_OK)
-		event_send(ctx, flow, direction, CTX_ACT_OK, decision);
-	return ret;
+	if (ret < 0)
+		return ret;
+	event_send(ctx, flow, direction, CTX_ACT_OK, decision);
+	return CTX_ACT_TRACE + TRACE_REASON_NEW;
 }
 
 /*
@@ -72,10 +77,14 @@ static __always_inline int enforce(struct __sk_buff *ctx, struct flow *flow, u8 
 
 	if (unlikely(flow->fragment == FRAGMENT_FIRST))
 		fragment_remember(flow);
-	if (tracked)
+	if (tracked) {
 		entry = ct_find(flow, direction, &key);
-	else if (enforce_icmp_passes(ctx, flow, direction))
-		return CTX_ACT_OK;
+	} else {
+		int ret = enforce_icmp(ctx, flow, direction);
+
+		if (ret >= 0)
+			return ret;
+	}
 	state = ct_classify(entry, flow, direction, now);
 	if (state != CT_REPLY) {
 		flow->peer_index = identity_lookup(flow->family, flow_peer(flow, direction));
@@ -93,6 +102,7 @@ static __always_inline int enforce(struct __sk_buff *ctx, struct flow *flow, u8 
 		if (ret < 0)
 			return ret;
 	}
-	ct_refresh(entry, flow, state == CT_REPLY, now);
-	return CTX_ACT_OK;
+	if (!ct_refresh(entry, flow, direction, state == CT_REPLY, now))
+		return CTX_ACT_OK;
+	return CTX_ACT_TRACE + (state == CT_REPLY ? TRACE_REASON_REPLY : TRACE_REASON_ESTABLISHED);
 }

@@ -99,6 +99,13 @@ static __always_inline u32 identity_lookup(u8 family, const union address *addre
 	return IDENTITY_INDEX_UNKNOWN;
 }
 
+/* The same of the flow's other end, out of line. */
+__global_function u32 identity_of_peer(const struct flow *flow, u8 direction)
+{
+	/* Verifier: "R1 invalid mem access 'mem_or_null'"; no caller passes NULL. */
+	return flow ? identity_lookup(flow->family, flow_peer(flow, direction)) : IDENTITY_INDEX_UNKNOWN;
+}
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, SET_AT_LOAD);

@@ -12,9 +12,8 @@ static __always_inline int outcome(struct __sk_buff *ctx, const struct flow *flo
 	/* A packet without an IP header counts with what follows the Ethernet header. */
 	u32 bytes = flow->length ? flow->length : ctx->len - ETH_HEADER_LEN;
 
-	metrics_count(ret, direction, bytes);
-	if (ret >= 0)
-		return TC_ACT_UNSPEC;
-	event_send(ctx, flow, direction, ret, decision);
-	return TC_ACT_SHOT;
+	metrics_count(ret < 0 ? ret : CTX_ACT_OK, direction, bytes);
+	if (unlikely(ret != CTX_ACT_OK))
+		event_send(ctx, flow, direction, ret, decision);
+	return ret < 0 ? TC_ACT_SHOT : TC_ACT_UNSPEC;
 }

@@ -29,6 +29,9 @@ static __always_inline int handle_from_container(struct __sk_buff *ctx, const st
 	ret = packet_parse(ctx, protocol, flow);
 	if (ret < 0)
 		return ret;
+#if MONITOR_AGGREGATION < MONITOR_AGGREGATION_RX
+	event_send(ctx, flow, DIRECTION_EGRESS, CTX_ACT_TRACE + TRACE_REASON_UNKNOWN, decision);
+#endif
 	if (unlikely(flow->proto == PROTO_ICMP6) && source_is_on_link(flow, endpoint)) {
 		if (icmp6_is_neighbour(flow))
 			return ndp_handle(ctx, flow);
@@ -52,9 +55,9 @@ int from_container(struct __sk_buff *ctx)
 		ret = handle_from_container(ctx, endpoint, &flow, &decision);
 	else if (consult_is_asked(ctx))
 		return consult_answer(ctx);
-	if (endpoint && ret == CTX_ACT_OK)
-		mark_source(ctx, endpoint->identity);
-	else if (ret == CTX_ACT_REDIRECT)
+	if (ret == CTX_ACT_REDIRECT)
 		return ret;
+	if (endpoint && ret >= 0)
+		mark_source(ctx, endpoint->identity);
 	return outcome(ctx, &flow, DIRECTION_EGRESS, ret, &decision);
 }

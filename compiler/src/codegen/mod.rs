@@ -96,6 +96,9 @@ pub fn node_defines(node: &NodeConfig) -> Vec<Define> {
             "bpf-ct-timeout-regular-tcp-fin",
         ),
         Define::new("CT_ANY_TIMEOUT_SECS", literal::u32(node.ct_any_timeout_secs), "bpf-ct-timeout-regular-any"),
+        Define::new("MONITOR_AGGREGATION", literal::u32(node.monitor_aggregation as u32), "monitor-aggregation"),
+        Define::new("MONITOR_INTERVAL_SECS", literal::u32(node.monitor_interval_secs), "monitor-aggregation-interval"),
+        Define::new("MONITOR_TCP_FLAGS", literal::u32(node.monitor_tcp_flags.into()), "monitor-aggregation-flags"),
     ]
 }
 

@@ -13,6 +13,24 @@ pub enum EnablePolicy {
     Never,
 }
 
+/// `monitor-aggregation`: which packets that pass are reported, by Cilium's numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MonitorAggregation {
+    /// Each, wherever it is seen.
+    None = 0,
+    /// Each once.
+    Lowest = 1,
+    /// As [`MonitorAggregation::Lowest`].
+    Low = 2,
+    /// Of a connection those that tell something new, and one in an interval.
+    Medium = 3,
+    /// As [`MonitorAggregation::Medium`].
+    Maximum = 4,
+}
+
+/// `monitor-aggregation-interval` at most: the clock of reports goes round in 80 minutes.
+const MONITOR_INTERVAL_SECS_MAX: u32 = 3600;
+
 /// One item of the label filter (spec §5.2) as the operator wrote it: `[!][source:]regex`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LabelFilterItem {
@@ -73,6 +91,12 @@ pub struct Options {
     pub ct_tcp_fin_timeout_secs: u32,
     /// `bpf-ct-timeout-regular-any`.
     pub ct_any_timeout_secs: u32,
+    /// `monitor-aggregation`.
+    pub monitor_aggregation: MonitorAggregation,
+    /// `monitor-aggregation-interval`.
+    pub monitor_interval_secs: u32,
+    /// `monitor-aggregation-flags`, as a TCP header has them.
+    pub monitor_tcp_flags: u8,
 }
 
 impl Default for Options {
@@ -102,6 +126,10 @@ impl Default for Options {
             ct_tcp_syn_timeout_secs: 60,
             ct_tcp_fin_timeout_secs: 10,
             ct_any_timeout_secs: 60,
+            // What Cilium's chart writes where nobody says otherwise.
+            monitor_aggregation: MonitorAggregation::Medium,
+            monitor_interval_secs: 5,
+            monitor_tcp_flags: u8::MAX,
         }
     }
 }
@@ -121,10 +149,9 @@ pub fn read(config: &[(Spanned<String>, Spanned<String>)], diagnostics: &mut Vec
         if let Err(problem) = result {
             let code = Code("F-201");
             let message = format!("{}: {problem}", key.value);
-            diagnostics
-                .push(Diagnostic::error(code, value.span, message).hint(
-                    "this option changes verdicts, so it is not ignored; correct it or take it out of the input",
-                ));
+            diagnostics.push(Diagnostic::error(code, value.span, message).hint(
+                "this option changes what nodes do, so it is not ignored; correct it or take it out of the input",
+            ));
         }
     }
     if !options.ipv4 && !options.ipv6 {
@@ -185,6 +212,14 @@ fn set(options: &mut Options, key: &str, value: &str) -> Result<(), String> {
         "bpf-ct-timeout-regular-tcp-syn" => options.ct_tcp_syn_timeout_secs = seconds(value)?,
         "bpf-ct-timeout-regular-tcp-fin" => options.ct_tcp_fin_timeout_secs = seconds(value)?,
         "bpf-ct-timeout-regular-any" => options.ct_any_timeout_secs = seconds(value)?,
+        "monitor-aggregation" => options.monitor_aggregation = monitor_aggregation(value)?,
+        "monitor-aggregation-interval" => {
+            options.monitor_interval_secs = match seconds(value)? {
+                secs if secs <= MONITOR_INTERVAL_SECS_MAX => secs,
+                _ => return Err(format!("`{value}` is more than an hour")),
+            }
+        }
+        "monitor-aggregation-flags" => options.monitor_tcp_flags = tcp_flags(value)?,
         _ => {}
     }
     Ok(())
@@ -236,6 +271,38 @@ fn seconds(value: &str) -> Result<u32, String> {
     }
 }
 
+fn monitor_aggregation(value: &str) -> Result<MonitorAggregation, String> {
+    Ok(match value.to_ascii_lowercase().as_str() {
+        "" | "none" | "disabled" | "0" => MonitorAggregation::None,
+        "lowest" | "1" => MonitorAggregation::Lowest,
+        "low" | "2" => MonitorAggregation::Low,
+        "medium" | "3" => MonitorAggregation::Medium,
+        "max" | "maximum" | "4" => MonitorAggregation::Maximum,
+        _ => return Err(format!("`{value}` is none of none, lowest, low, medium, maximum")),
+    })
+}
+
+/// Names of TCP flags, between blanks or commas.
+fn tcp_flags(value: &str) -> Result<u8, String> {
+    let names = value.split([' ', ',']).filter(|name| !name.is_empty());
+    names
+        .map(|name| {
+            Ok(match name.to_ascii_lowercase().as_str() {
+                "fin" => 0x01,
+                "syn" => 0x02,
+                "rst" => 0x04,
+                "psh" => 0x08,
+                "ack" => 0x10,
+                "urg" => 0x20,
+                "ece" => 0x40,
+                "cwr" => 0x80,
+                "all" => u8::MAX,
+                _ => return Err(format!("`{name}` is none of fin, syn, rst, psh, ack, urg, ece, cwr, all")),
+            })
+        })
+        .try_fold(0, |flags, flag| Ok(flags | flag?))
+}
+
 fn label_filter(value: &str) -> Result<Vec<LabelFilterItem>, String> {
     value.split_whitespace().map(label_filter_item).collect()
 }
@@ -266,6 +333,26 @@ mod tests {
         for wrong in ["", "60", "1x", "h", "-1s", "99999999999999999999s", "0s", "1é"] {
             assert!(seconds(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn aggregation_has_cilium_s_words_numbers_and_flags() {
+        for (words, level) in [
+            (["", "None", "0"], MonitorAggregation::None),
+            (["lowest", "LOWEST", "1"], MonitorAggregation::Lowest),
+            (["medium", "Medium", "3"], MonitorAggregation::Medium),
+            (["max", "maximum", "4"], MonitorAggregation::Maximum),
+        ] {
+            assert!(words.iter().all(|word| monitor_aggregation(word) == Ok(level)), "{words:?}");
+        }
+        assert!(monitor_aggregation("5").is_err() && monitor_aggregation("much").is_err());
+        assert_eq!((tcp_flags("syn fin rst"), tcp_flags("SYN,FIN,"), tcp_flags("all")), (Ok(7), Ok(3), Ok(255)));
+        assert_eq!(tcp_flags(""), Ok(0));
+        assert!(tcp_flags("syn;fin").is_err());
+        let mut options = Options::default();
+        assert!(set(&mut options, "monitor-aggregation-interval", "1h1s").is_err());
+        assert_eq!(set(&mut options, "monitor-aggregation-interval", "1h"), Ok(()));
+        assert_eq!(options.monitor_interval_secs, 3600);
     }
 
     #[test]

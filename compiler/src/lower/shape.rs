@@ -1,6 +1,6 @@
 //! The shape of one direction of a class: what the C is specialised to. Everything else is data.
 
-use crate::ir::options::Options;
+use crate::ir::options::{MonitorAggregation, Options};
 
 /// Which program a shape is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -99,6 +99,12 @@ pub struct NodeConfig {
     pub ct_tcp_fin_timeout_secs: u32,
     /// `bpf-ct-timeout-regular-any`, seconds.
     pub ct_any_timeout_secs: u32,
+    /// `monitor-aggregation`.
+    pub monitor_aggregation: MonitorAggregation,
+    /// `monitor-aggregation-interval`, seconds.
+    pub monitor_interval_secs: u32,
+    /// `monitor-aggregation-flags`, as a TCP header has them.
+    pub monitor_tcp_flags: u8,
 }
 
 impl From<&Options> for NodeConfig {
@@ -113,6 +119,9 @@ impl From<&Options> for NodeConfig {
             ct_tcp_syn_timeout_secs: options.ct_tcp_syn_timeout_secs,
             ct_tcp_fin_timeout_secs: options.ct_tcp_fin_timeout_secs,
             ct_any_timeout_secs: options.ct_any_timeout_secs,
+            monitor_aggregation: options.monitor_aggregation,
+            monitor_interval_secs: options.monitor_interval_secs,
+            monitor_tcp_flags: options.monitor_tcp_flags,
         }
     }
 }

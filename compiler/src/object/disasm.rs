@@ -19,7 +19,7 @@ const PSEUDO_MAP_VALUE: u8 = 2;
 const PSEUDO_FUNC: u8 = 4;
 
 /// The helpers that the datapath may call, by their number.
-const HELPERS: [(i32, &str); 12] = [
+const HELPERS: [(i32, &str); 13] = [
     (1, "map_lookup_elem"),
     (2, "map_update_elem"),
     (3, "map_delete_elem"),
@@ -30,6 +30,7 @@ const HELPERS: [(i32, &str); 12] = [
     (28, "csum_diff"),
     (131, "ringbuf_reserve"),
     (132, "ringbuf_submit"),
+    (134, "ringbuf_query"),
     (160, "ktime_get_coarse_ns"),
     (164, "for_each_map_elem"),
 ];

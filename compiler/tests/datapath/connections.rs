@@ -1,6 +1,6 @@
 //! Conntrack: replies, timeouts, what a policy change cuts, a full map.
 
-use ciliumc_abi::conntrack::{CT_CLOSING, CT_CLOSING_FORWARD, CT_GENERATION_ENDED};
+use ciliumc_abi::conntrack::{CT_CLOSING, CT_CLOSING_FORWARD, CT_GENERATION_ENDED, CT_TOLD_SENT};
 use ciliumc_abi::drop_reason::{CT_MAP_INSERT_FAILED, POLICY_DENIED};
 use ciliumc_abi::names::{DIRECTION_EGRESS, DIRECTION_INGRESS};
 
@@ -105,7 +105,7 @@ fn tcp_states_and_timeouts() {
         assert_eq!(machine.gets(&got(SYN)), POLICY_DENIED);
         assert_eq!(machine.sends(&sent(SYN)), 0);
         assert_eq!(machine.seconds_left(), 60, "opened again");
-        assert_eq!(machine.connection().flags, 0);
+        assert_eq!(machine.connection().flags, CT_TOLD_SENT, "neither closing nor established");
         assert_eq!(machine.gets(&got(RST)), 0);
         assert_eq!(machine.seconds_left(), 10);
     }

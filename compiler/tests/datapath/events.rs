@@ -1,60 +1,15 @@
-//! Records: one for each drop, one for the first packet of each flow that passes.
+//! Records: one for each drop, one for the first packet of each flow that passes. Traces are in `traces.rs`.
 
 use std::mem::offset_of;
 
 use ciliumc_abi::drop_reason::{INVALID_SOURCE_IP, POLICY_DENIED, POLICY_DENY};
-use ciliumc_abi::event::{
-    DropEvent, EVENT_BURST, EVENT_DROP, EVENT_POLICY_VERDICT, EventHeader, EventTail, PolicyVerdictEvent,
-};
+use ciliumc_abi::event::{DropEvent, EVENT_BURST, EVENT_DROP, EVENT_POLICY_VERDICT, EventHeader, PolicyVerdictEvent};
 use ciliumc_abi::names::{DIRECTION_EGRESS, DIRECTION_INGRESS};
 
 use crate::frames::*;
 use crate::machine::{DEFAULT_CAUSE, ENDPOINT_ID, ENDPOINT_IDENTITY, GENERATION, Machine, Policy, Setup};
 use crate::policy::*;
-
-/// A record's fields by place.
-struct Record(Vec<u8>);
-
-impl Record {
-    fn byte(&self, at: usize) -> u8 {
-        self.0[at]
-    }
-
-    fn half(&self, at: usize) -> u16 {
-        u16::from_ne_bytes(self.0[at..at + 2].try_into().unwrap())
-    }
-
-    fn word(&self, at: usize) -> u32 {
-        u32::from_ne_bytes(self.0[at..at + 4].try_into().unwrap())
-    }
-
-    /// Cause, generation, direction, family, protocol, flags, ports.
-    fn tail(&self) -> (u32, u32, u8, u8, u8, u8, u16, u16) {
-        let at = offset_of!(DropEvent, tail);
-        (
-            self.word(at + offset_of!(EventTail, cause)),
-            self.word(at + offset_of!(EventTail, generation)),
-            self.byte(at + offset_of!(EventTail, direction)),
-            self.byte(at + offset_of!(EventTail, family)),
-            self.byte(at + offset_of!(EventTail, proto)),
-            self.byte(at + offset_of!(EventTail, flags)),
-            u16::from_be(self.half(at + offset_of!(EventTail, source_port_be))),
-            u16::from_be(self.half(at + offset_of!(EventTail, destination_port_be))),
-        )
-    }
-
-    fn addresses(&self) -> [&[u8]; 2] {
-        let at = offset_of!(DropEvent, tail);
-        [offset_of!(EventTail, source_address), offset_of!(EventTail, destination_address)]
-            .map(|field| &self.0[at + field..at + field + 16])
-    }
-}
-
-fn one(machine: &mut Machine) -> Record {
-    let mut events = machine.events();
-    assert_eq!(events.len(), 1);
-    Record(events.remove(0))
-}
+use crate::records::{drain, one};
 
 fn octets(address: std::net::IpAddr) -> Vec<u8> {
     let mut octets = match address {
@@ -130,7 +85,7 @@ fn a_flow_is_reported_once() {
 
         assert_eq!(machine.sends(&tcp_frame(pod, 1000, peer, 80, ACK)), 0);
         assert_eq!(machine.gets(&tcp_frame(peer, 80, pod, 1000, ACK)), 0);
-        assert_eq!(machine.events().len(), 0);
+        assert_eq!(drain(&mut machine).len(), 0);
 
         assert_eq!(machine.gets(&tcp_frame(peer, 1000, pod, 81, SYN)), 0);
         let audited = one(&mut machine);

@@ -11,7 +11,7 @@ use ciliumc::clang::{Toolchain, compile_all};
 use ciliumc::codegen;
 use ciliumc::exec::{self, Loaded, Loader, Table, context};
 use ciliumc::lower::shape::{CellWidth, NodeConfig, PolicyMode, Program, Shape};
-use ciliumc_abi::conntrack::CtEntry;
+use ciliumc_abi::conntrack::{CT_REPORT_CLOCK_BITS, CT_REPORT_TICK_SHIFT, CtEntry};
 use ciliumc_abi::counter::metric_index;
 use ciliumc_abi::endpoint::{self, ENDPOINT_BYTES, Endpoint};
 use ciliumc_abi::ipcache::{Trie4, Trie6};
@@ -292,6 +292,18 @@ impl Machine {
         }
     }
 
+    /// Lets an interval of reports pass over every IPv4 connection.
+    pub fn age_reports(&mut self, seconds: u64) {
+        let ticks = (seconds * 1_000_000_000) >> CT_REPORT_TICK_SHIFT;
+        let mask = (1_u64 << CT_REPORT_CLOCK_BITS) - 1;
+        for (key, entry) in self.conntrack4() {
+            let clock = entry.expires_ns.wrapping_sub(ticks) & mask;
+            let aged = bytes(&CtEntry { expires_ns: entry.expires_ns & !mask | clock, ..entry });
+            let map = self.from.ebpf.map_mut(names::CONNTRACK4).unwrap();
+            HashMap::<_, [u8; 16], [u8; 32]>::try_from(map).unwrap().insert(key, aged, 0).unwrap();
+        }
+    }
+
     /// Lets the pause between two sweeps pass.
     pub fn end_sweep_pause(&mut self) {
         self.from.fill(names::CT_SWEPT, 8, &[0; 16]).unwrap();
@@ -306,7 +318,15 @@ impl Machine {
     /// Adds IPv4 flows of nobody, which have expired or live on.
     pub fn crowd(&mut self, numbers: std::ops::Range<u32>, expired: bool) {
         let expires_ns = if expired { 1 } else { monotonic_ns() + 3_600_000_000_000 };
-        let value = bytes(&CtEntry { expires_ns, packets: 1, bytes: 1, generation: 0, initiator: 0, flags: 0, pad: 0 });
+        let value = bytes(&CtEntry {
+            expires_ns,
+            packets: 1,
+            bytes: 1,
+            generation: 0,
+            initiator: 0,
+            flags: 0,
+            tcp_told: [0; 2],
+        });
         let map = self.from.ebpf.map_mut(names::CONNTRACK4).unwrap();
         let mut map: HashMap<_, [u8; 16], [u8; 32]> = HashMap::try_from(map).unwrap();
         for number in numbers {
@@ -458,7 +478,8 @@ fn entry(bytes: &[u8; 32]) -> CtEntry {
     let word = |at: usize| u64::from_ne_bytes(bytes[at..at + 8].try_into().unwrap());
     let generation = u32::from_ne_bytes(bytes[24..28].try_into().unwrap());
     let (expires_ns, packets, octets) = (word(0), word(8), word(16));
-    CtEntry { expires_ns, packets, bytes: octets, generation, initiator: bytes[28], flags: bytes[29], pad: 0 }
+    let [initiator, flags, tcp_told @ ..]: [u8; 4] = bytes[28..].try_into().unwrap();
+    CtEntry { expires_ns, packets, bytes: octets, generation, initiator, flags, tcp_told }
 }
 
 fn bytes(entry: &CtEntry) -> [u8; 32] {
@@ -467,7 +488,7 @@ fn bytes(entry: &CtEntry) -> [u8; 32] {
         out.extend(word.to_ne_bytes());
     }
     out.extend(entry.generation.to_ne_bytes());
-    out.extend([entry.initiator, entry.flags, 0, 0]);
+    out.extend([entry.initiator, entry.flags, entry.tcp_told[0], entry.tcp_told[1]]);
     out.try_into().unwrap()
 }
 

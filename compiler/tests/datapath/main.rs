@@ -21,5 +21,7 @@ mod model;
 mod packet_fuzz;
 mod parse;
 mod policy;
+mod records;
 mod shapes;
+mod traces;
 mod verdicts;

@@ -7,6 +7,7 @@ use ciliumc::codegen;
 use ciliumc::driver::build::VERIFIED_MAX;
 use ciliumc::exec::LoadError;
 use ciliumc::exec::verify::verify;
+use ciliumc::ir::options::MonitorAggregation;
 use ciliumc::lower::shape::{CellWidth, NodeConfig, PolicyMode, Program, Shape};
 use ciliumc::object::inspect;
 
@@ -21,6 +22,9 @@ pub const NODE: NodeConfig = NodeConfig {
     ct_tcp_syn_timeout_secs: 60,
     ct_tcp_fin_timeout_secs: 10,
     ct_any_timeout_secs: 60,
+    monitor_aggregation: MonitorAggregation::Medium,
+    monitor_interval_secs: 5,
+    monitor_tcp_flags: u8::MAX,
 };
 
 pub fn shape(program: Program, mode: PolicyMode) -> Shape {
@@ -59,6 +63,8 @@ fn nodes() -> Vec<NodeConfig> {
         NodeConfig { ipv6: false, sctp: false, ..NODE },
         NodeConfig { ipv4: false, ..NODE },
         NodeConfig { allow_icmp_frag_needed: false, ..NODE },
+        NodeConfig { monitor_aggregation: MonitorAggregation::Low, ..NODE },
+        NodeConfig { monitor_aggregation: MonitorAggregation::None, ..NODE },
     ]
 }
 

@@ -122,6 +122,7 @@ fn wanted(args: &Monitor, book: &Book, event: &Event) -> bool {
         None => true,
         Some(EventType::Drop) => matches!(event.what, What::Drop { .. }),
         Some(EventType::Verdict) => matches!(event.what, What::Verdict { .. }),
+        Some(EventType::Trace) => matches!(event.what, What::Trace { .. }),
     };
     let direction = match args.direction {
         None => true,

@@ -5,7 +5,8 @@
 //! has no field for is a label of the policy: `ciliumc:path` and `ciliumc:file`, where the rule stands.
 
 use ciliumc_abi::drop_reason;
-use ciliumc_abi::event::{EVENT_DROP, EVENT_POLICY_VERDICT};
+use ciliumc_abi::event as abi;
+use ciliumc_abi::event::{EVENT_DROP, EVENT_POLICY_VERDICT, EVENT_TRACE};
 use ciliumc_abi::provenance::Rule;
 use serde_json::{Map, Value};
 
@@ -31,11 +32,14 @@ pub fn flow(event: &Event, book: &Book, heard: &Heard) -> Value {
     flow.text("uuid", &heard.uuid);
     flow.text("verdict", verdict);
     let mut kind = Fields::default();
+    // Of a reply Hubble tells the direction in which its flow began.
+    let ingress = event.ingress != is_reply(event.what);
     match event.what {
         What::Drop { reason } => {
             kind.number("type", EVENT_DROP.into());
             kind.number("sub_type", reason.into());
         }
+        What::Trace { point, reason } => trace(&mut kind, &mut flow, point, reason),
         What::Verdict { verdict, match_type, .. } => {
             kind.number("type", EVENT_POLICY_VERDICT.into());
             flow.number("policy_match_type", match_type.into());
@@ -67,7 +71,7 @@ pub fn flow(event: &Event, book: &Book, heard: &Heard) -> Value {
     flow.put("destination", end(event, book, &event.destination, event.ingress));
     flow.text("Type", "L3_L4");
     flow.text("node_name", node);
-    flow.text("traffic_direction", if event.ingress { "INGRESS" } else { "EGRESS" });
+    flow.text("traffic_direction", if ingress { "INGRESS" } else { "EGRESS" });
     let mut interface = Fields::default();
     interface.number("index", event.ifindex);
     if let Some(known) = book.endpoint(event.endpoint) {
@@ -75,7 +79,7 @@ pub fn flow(event: &Event, book: &Book, heard: &Heard) -> Value {
     }
     flow.put("interface", interface.into());
     let rules = book.rules(event).unwrap_or_default();
-    let by = match (event.ingress, reason) {
+    let by = match (ingress, reason) {
         (false, None) => "egress_allowed_by",
         (false, Some(_)) => "egress_denied_by",
         (true, None) => "ingress_allowed_by",
@@ -134,10 +138,39 @@ impl From<Fields> for Value {
     }
 }
 
+fn is_reply(what: What) -> bool {
+    matches!(what, What::Trace { reason: abi::TRACE_REASON_REPLY, .. })
+}
+
+/// What is told of a packet that passes. Where flow.proto has no name for a number, the number stands.
+fn trace(kind: &mut Fields, flow: &mut Fields, point: u8, reason: u8) {
+    kind.number("type", EVENT_TRACE.into());
+    // A field that is zero is not there.
+    if point != 0 {
+        kind.number("sub_type", point.into());
+    }
+    match point {
+        abi::TRACE_TO_LXC => flow.text("trace_observation_point", "TO_ENDPOINT"),
+        abi::TRACE_TO_STACK => flow.text("trace_observation_point", "TO_STACK"),
+        abi::TRACE_FROM_LXC => flow.text("trace_observation_point", "FROM_ENDPOINT"),
+        other => flow.number("trace_observation_point", other.into()),
+    }
+    let name = match reason {
+        abi::TRACE_REASON_NEW => "NEW",
+        abi::TRACE_REASON_ESTABLISHED => "ESTABLISHED",
+        abi::TRACE_REASON_REPLY => "REPLY",
+        abi::TRACE_REASON_RELATED => "RELATED",
+        _ => return,
+    };
+    flow.text("trace_reason", name);
+    flow.put("is_reply", (reason == abi::TRACE_REASON_REPLY).into());
+}
+
 /// The verdict's name, and the reason of a drop.
 fn verdict(what: What) -> (&'static str, Option<u8>) {
     match what {
         What::Drop { reason } => ("DROPPED", Some(reason)),
+        What::Trace { .. } => ("FORWARDED", None),
         What::Verdict { verdict: ..=-1, .. } => ("DROPPED", super::show::words(what).1),
         What::Verdict { verdict: 1.., .. } => ("REDIRECTED", None),
         What::Verdict { audited: true, .. } => ("AUDIT", None),

@@ -9,14 +9,14 @@ mod show;
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use ciliumc_abi::event::{EVENT_DROP, EVENT_POLICY_VERDICT};
+use ciliumc_abi::event::{EVENT_DROP, EVENT_POLICY_VERDICT, EVENT_TRACE};
 use ciliumc_abi::names::DIRECTION_INGRESS;
 
 pub use book::Book;
 pub use flow::{Heard, flow, lost};
 pub use show::{line, protocol_name, rule_text};
 
-/// Bytes of both records.
+/// Bytes of each record.
 const RECORD_LEN: usize = 88;
 /// Bytes before the tail.
 const TAIL: usize = 40;
@@ -29,6 +29,13 @@ pub enum What {
     /// The packet was dropped.
     Drop {
         /// Cilium's reason, or ours from 210.
+        reason: u8,
+    },
+    /// The packet passes.
+    Trace {
+        /// Cilium's observation point (`ciliumc_abi::event::TRACE_TO_LXC` and its kin).
+        point: u8,
+        /// What conntrack says of it (`ciliumc_abi::event::TRACE_REASON_*`).
         reason: u8,
     },
     /// Policy judged the first packet of a connection.
@@ -88,6 +95,7 @@ pub fn decode(bytes: &[u8]) -> Option<Event> {
     let ingress = bytes[TAIL + 8] == DIRECTION_INGRESS;
     let (what, source_identity, destination_identity) = match bytes[0] {
         EVENT_DROP => (What::Drop { reason: bytes[1] }, Some(u32_at(16)), Some(u32_at(20))),
+        EVENT_TRACE => (What::Trace { point: bytes[1], reason: bytes[26] }, Some(u32_at(16)), Some(u32_at(20))),
         EVENT_POLICY_VERDICT => {
             let remote = Some(u32_at(16));
             let (source, destination) = if ingress { (remote, None) } else { (None, remote) };
@@ -116,7 +124,7 @@ pub fn decode(bytes: &[u8]) -> Option<Event> {
         source: end(TAIL + 16, if is_icmp { 0 } else { source_port }, source_identity),
         destination: end(TAIL + 32, if is_icmp { 0 } else { destination_port }, destination_identity),
         length: u32_at(8),
-        ifindex: u32_at(32),
+        ifindex: u32_at(if bytes[0] == EVENT_TRACE { 28 } else { 32 }),
     })
 }
 

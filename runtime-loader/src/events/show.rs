@@ -3,11 +3,11 @@
 use std::net::IpAddr;
 
 use ciliumc_abi::provenance::Rule;
-use ciliumc_abi::{action, drop_reason};
+use ciliumc_abi::{action, drop_reason, event as abi};
 
 use super::{Book, End, Event, What};
 
-/// One line, without its end: what, direction, from, to, protocol, reason, rules.
+/// One line, without its end: what, direction, from, to, protocol, reason or state, rules.
 pub fn line(event: &Event, book: &Book, with_labels: bool) -> String {
     let (word, reason) = words(event.what);
     let source = end(event, book, &event.source, !event.ingress, with_labels);
@@ -18,6 +18,9 @@ pub fn line(event: &Event, book: &Book, with_labels: bool) -> String {
     }
     if let What::Verdict { match_type, .. } = event.what {
         line.push_str(&format!("  match {}", action::match_word(match_type)));
+    }
+    if let What::Trace { point, reason } = event.what {
+        line.push_str(&format!("  {} state {}", point_word(point), reason_word(reason)));
     }
     match book.rules(event) {
         Some(rules) if rules.is_empty() => {}
@@ -34,10 +37,33 @@ pub fn line(event: &Event, book: &Book, with_labels: bool) -> String {
 pub(super) fn words(what: What) -> (&'static str, Option<u8>) {
     match what {
         What::Drop { reason } => ("drop", Some(reason)),
+        What::Trace { .. } => ("trace", None),
         What::Verdict { audited: true, .. } => ("audited", None),
         What::Verdict { verdict: 0, .. } => ("allow", None),
         What::Verdict { verdict: 1.., .. } => ("redirect", None),
         What::Verdict { verdict, .. } => ("deny", u8::try_from(verdict.unsigned_abs()).ok()),
+    }
+}
+
+/// Cilium's word for an observation point.
+fn point_word(point: u8) -> String {
+    match point {
+        abi::TRACE_TO_LXC => "to-endpoint".to_owned(),
+        abi::TRACE_TO_STACK => "to-stack".to_owned(),
+        abi::TRACE_FROM_LXC => "from-endpoint".to_owned(),
+        other => format!("point {other}"),
+    }
+}
+
+/// Cilium's word for what conntrack says.
+fn reason_word(reason: u8) -> String {
+    match reason {
+        abi::TRACE_REASON_NEW => "new".to_owned(),
+        abi::TRACE_REASON_ESTABLISHED => "established".to_owned(),
+        abi::TRACE_REASON_REPLY => "reply".to_owned(),
+        abi::TRACE_REASON_RELATED => "related".to_owned(),
+        abi::TRACE_REASON_UNKNOWN => "unknown".to_owned(),
+        other => format!("unknown ({other})"),
     }
 }
 

@@ -1,3 +1,7 @@
+use ciliumc_abi::event::{
+    TRACE_FROM_LXC, TRACE_REASON_ESTABLISHED, TRACE_REASON_NEW, TRACE_REASON_RELATED, TRACE_REASON_REPLY,
+    TRACE_REASON_UNKNOWN, TRACE_TO_LXC, TRACE_TO_STACK,
+};
 use ciliumc_abi::manifest::{MANIFEST_FILE, PROVENANCE_FILE};
 
 use super::*;
@@ -38,7 +42,7 @@ fn record(kind: u8) -> Vec<u8> {
     bytes[2..4].copy_from_slice(&7u16.to_ne_bytes());
     bytes[8..12].copy_from_slice(&60u32.to_ne_bytes());
     bytes[16..20].copy_from_slice(&handmade::XWING.1.to_ne_bytes());
-    if kind == EVENT_DROP {
+    if kind != EVENT_POLICY_VERDICT {
         bytes[20..24].copy_from_slice(&handmade::DEATHSTAR.1.to_ne_bytes());
     }
     bytes[40..44].copy_from_slice(&1u32.to_ne_bytes());
@@ -76,6 +80,54 @@ fn a_verdict_takes_the_endpoint_s_own_identity_from_its_record() {
     );
     assert_eq!(as_flow(&event)["flow"]["destination"]["labels"][0], "k8s:app=deathstar");
     assert_eq!(as_flow(&event)["flow"]["policy_match_type"], 2);
+}
+
+/// A trace of the packet of [`record`].
+fn trace(point: u8, reason: u8) -> Event {
+    let mut bytes = record(EVENT_TRACE);
+    (bytes[1], bytes[26]) = (point, reason);
+    bytes[28..32].copy_from_slice(&3u32.to_ne_bytes());
+    decode(&bytes).unwrap()
+}
+
+#[test]
+fn a_trace_says_where_and_in_which_state() {
+    let told = |point, reason| line(&trace(point, reason), &book(), false);
+    assert_eq!(
+        told(TRACE_TO_LXC, TRACE_REASON_NEW),
+        "trace  ingress  default/xwing (id 1256, 10.77.0.3:40000) -> default/deathstar (id 1257, 10.77.0.1:81) tcp  \
+         to-endpoint state new  by CiliumNetworkPolicy default/rule80 spec.ingress[0] policies.yaml:12"
+    );
+    for (point, reason, words) in [
+        (TRACE_TO_LXC, TRACE_REASON_REPLY, "  to-endpoint state reply  "),
+        (TRACE_TO_STACK, TRACE_REASON_ESTABLISHED, "  to-stack state established  "),
+        (TRACE_TO_STACK, TRACE_REASON_RELATED, "  to-stack state related  "),
+        (TRACE_FROM_LXC, TRACE_REASON_UNKNOWN, "  from-endpoint state unknown  "),
+        (77, 99, "  point 77 state unknown (99)  "),
+    ] {
+        assert!(told(point, reason).contains(words), "{}", told(point, reason));
+    }
+}
+
+#[test]
+fn a_trace_is_a_flow_of_hubble() {
+    let flow_of = |point, reason| as_flow(&trace(point, reason))["flow"].clone();
+    let new = flow_of(TRACE_TO_LXC, TRACE_REASON_NEW);
+    assert_eq!((&new["verdict"], &new["event_type"]), (&json!("FORWARDED"), &json!({ "type": 4 })));
+    assert_eq!((&new["trace_observation_point"], &new["trace_reason"]), (&json!("TO_ENDPOINT"), &json!("NEW")));
+    assert_eq!((&new["is_reply"], &new["traffic_direction"]), (&json!(false), &json!("INGRESS")));
+    assert_eq!((&new["destination"]["ID"], &new["interface"]["index"]), (&json!(7), &json!(3)));
+    assert_eq!(new["ingress_allowed_by"][0]["name"], "rule80");
+    let reply = flow_of(TRACE_TO_LXC, TRACE_REASON_REPLY);
+    assert_eq!((&reply["trace_reason"], &reply["is_reply"]), (&json!("REPLY"), &json!(true)));
+    assert_eq!(reply["traffic_direction"], "EGRESS", "where the flow began, as Hubble has it");
+    let sent = flow_of(TRACE_TO_STACK, TRACE_REASON_ESTABLISHED);
+    assert_eq!((&sent["trace_observation_point"], &sent["trace_reason"]), (&json!("TO_STACK"), &json!("ESTABLISHED")));
+    assert_eq!(sent["event_type"], json!({ "type": 4, "sub_type": 3 }));
+    assert_eq!(flow_of(TRACE_TO_STACK, TRACE_REASON_RELATED)["trace_reason"], "RELATED");
+    let came = flow_of(TRACE_FROM_LXC, TRACE_REASON_UNKNOWN);
+    assert_eq!(came["trace_observation_point"], "FROM_ENDPOINT");
+    assert!(came["trace_reason"].is_null() && came["is_reply"].is_null(), "{came}");
 }
 
 fn heard() -> Heard {
@@ -252,7 +304,7 @@ fn no_record_makes_it_panic() {
     }
     assert_eq!(decode(&record(77)), None);
     let book = book();
-    for kind in [EVENT_DROP, EVENT_POLICY_VERDICT] {
+    for kind in [EVENT_DROP, EVENT_TRACE, EVENT_POLICY_VERDICT] {
         for at in 1..88 {
             for value in [0, 1, 0x7f, 0x80, 0xff] {
                 let mut bytes = record(kind);

@@ -123,6 +123,20 @@ fn the_monitor_names_the_rule() {
     assert_eq!((&flow["source"]["labels"][0], &flow["destination"]["ID"]), (&"k8s:app=xwing".into(), &1.into()));
     assert_eq!(flow["ingress_allowed_by"][0]["labels"][4], "ciliumc:file=policies.yaml:12");
     assert!(flow["time"].as_str().is_some_and(|time| time.starts_with("20") && time.ends_with('Z')), "{flow}");
+    // A packet that passes is traced, its reply too; one that is dropped is not.
+    lab.ok(&["monitor", "--timeout", "1"]);
+    assert!(lab.connects("10.77.0.1:80") && !lab.connects("10.77.0.1:81"));
+    let traces = lab.ok(&["monitor", "--type", "trace", "--endpoint", "default/deathstar", "--timeout", "1"]);
+    let first = traces.lines().find(|line| line.contains(" state new")).unwrap();
+    assert!(first.starts_with("trace  ingress  default/xwing (id 1256, 10.77.0.3:"), "{first}");
+    assert!(
+        first.contains("-> default/deathstar (id 1257, 10.77.0.1:80) tcp  to-endpoint state new  by Cilium"),
+        "{first}"
+    );
+    let reply = traces.lines().find(|line| line.contains(" state reply")).unwrap();
+    assert!(reply.starts_with("trace  egress  default/deathstar (id 1257, 10.77.0.1:80) -> default/xwing"), "{reply}");
+    assert!(reply.ends_with(" tcp  to-stack state reply"), "{reply}");
+    assert!(!traces.contains(":81)") && !traces.contains("drop  "), "{traces}");
     // Every line of a stream is one.
     assert!(!lab.connects("10.77.0.1:81") && lab.connects("[fd77::1]:80"));
     let stream = lab.ok(&["monitor", "-o", "json", "--timeout", "1"]);

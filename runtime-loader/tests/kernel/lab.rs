@@ -341,7 +341,8 @@ pub fn objects() -> &'static BTreeMap<&'static str, Vec<u8>> {
 const NODE_CONFIG: &str = "\
 #define ENABLE_IPV4 1\n#define ENABLE_IPV6 1\n#define ENABLE_SCTP 1\n#define ALLOW_ICMP_FRAG_NEEDED 1\n\
 #define CT_ENTRIES_MAX 4096\n#define CT_TCP_TIMEOUT_SECS 8000\n#define CT_TCP_SYN_TIMEOUT_SECS 60\n\
-#define CT_TCP_FIN_TIMEOUT_SECS 10\n#define CT_ANY_TIMEOUT_SECS 60\n";
+#define CT_TCP_FIN_TIMEOUT_SECS 10\n#define CT_ANY_TIMEOUT_SECS 60\n\
+#define MONITOR_AGGREGATION 3\n#define MONITOR_INTERVAL_SECS 5\n#define MONITOR_TCP_FLAGS 255\n";
 
 fn compile(program: &str, mode: u32) -> Vec<u8> {
     let dir = tempfile::tempdir().expect("folder");

@@ -56,6 +56,48 @@ fn a_drop_is_told_with_its_flow() {
 }
 
 #[test]
+fn what_passes_is_told_within_a_moment_and_what_is_dropped_is_told_beside_it() {
+    let Some(world) = World::new(GUARDED) else { return };
+    let mut monitor = world.lab.monitor().unwrap();
+    let lines = BufReader::new(monitor.0.stdout.take().unwrap()).lines();
+    let (tell, told) = std::sync::mpsc::channel();
+    let reader =
+        thread::spawn(move || lines.map_while(Result::ok).take_while(|line| tell.send(line.clone()).is_ok()).count());
+    let until = |words: &[&str]| {
+        let end = Instant::now() + Duration::from_secs(10);
+        loop {
+            let line = told.recv_timeout(end.saturating_duration_since(Instant::now())).expect("a line with the words");
+            if words.iter().all(|word| line.contains(word)) {
+                return line;
+            }
+        }
+    };
+    for [cli, srv, oth] in PODS {
+        let server = world.at(SRV, || UdpSocket::bind(to(srv, 8080)).unwrap());
+        server.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        let client = world.at(CLI, || UdpSocket::bind(to(cli, 0)).unwrap());
+        let port = client.local_addr().unwrap().port().to_string();
+        // The reader is there as soon as it has told of some packet.
+        client.send_to(b"?", to(srv, 8080)).unwrap();
+        until(&["trace  egress", &port, "to-stack state new"]);
+        until(&["trace  ingress", &port, "to-endpoint state new"]);
+        let begin = Instant::now();
+        let (length, from) = server.recv_from(&mut [0; 8]).unwrap();
+        server.send_to(&[0; 8][..length], from).unwrap();
+        until(&["trace  ingress", &port, "to-endpoint state reply"]);
+        assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
+        let stranger = world.at(OTH, || UdpSocket::bind(to(oth, 0)).unwrap());
+        let port = stranger.local_addr().unwrap().port().to_string();
+        stranger.send_to(b"?", to(srv, 8080)).unwrap();
+        let line = until(&["  ingress", &port]);
+        assert!(line.starts_with("drop  "), "{line}");
+    }
+    drop(told);
+    drop(monitor);
+    reader.join().unwrap();
+}
+
+#[test]
 fn a_flood_of_drops_starves_nobody() {
     let Some(world) = World::new(GUARDED) else { return };
     let _monitor = world.lab.monitor().unwrap();

@@ -126,7 +126,7 @@ pub enum Command {
     /// What runs on this node.
     #[command(after_help = "Example:\n  ciliumc-loader status -o json")]
     Status,
-    /// Show drops and verdicts as they happen, with the rules that decided.
+    /// Show drops, verdicts and packets that pass as they happen, with the rules that decided.
     #[command(
         visible_alias = "events",
         after_help = "Example:\n  ciliumc-loader monitor --type drop --endpoint default/deathstar --timeout 10\n  \
@@ -186,6 +186,8 @@ pub enum EventType {
     Drop,
     /// Verdicts on first packets.
     Verdict,
+    /// Packets that pass, as many of them as `monitor-aggregation` says.
+    Trace,
 }
 
 /// Directions of policy.
