@@ -1,8 +1,7 @@
 //! Records of the `events` ring buffer. Mirror of `abi/event.h`.
 //!
 //! The first 40 bytes are Cilium's `drop_notify`, `policy_verdict_notify` or, with 8 bytes more, `trace_notify` (tools that
-//! know those can read them);
-//! [`EventTail`] follows with what Cilium's records lack: the flow and the rules that decided.
+//! know those can read them); [`EventTail`] follows with what Cilium's records lack: the flow and the rules that decided.
 
 /// `kind` of a dropped packet.
 pub const EVENT_DROP: u8 = 1;

@@ -43,8 +43,9 @@ struct __sk_buff {
 };
 
 /*
- * A verdict inside the datapath is CTX_ACT_OK, CTX_ACT_TRACE and what to say, or a negative DROP_*. To the kernel a passed packet is TC_ACT_UNSPEC
- * (TCX_NEXT), not TC_ACT_OK: programs of others on the same hook still see it, and can only be stricter.
+ * A verdict inside the datapath is CTX_ACT_OK, CTX_ACT_TRACE and what to say, or a negative DROP_*. To the kernel a passed
+ * packet is TC_ACT_UNSPEC (TCX_NEXT), not TC_ACT_OK: programs of others on the same hook still see it, and can only be
+ * stricter.
  */
 enum {
 	CTX_ACT_OK = 0,

@@ -191,7 +191,7 @@ pub fn judge(
     };
     let (egress, ingress) = (ask(source, Direction::Egress, destination), ask(destination, Direction::Ingress, source));
     // What an endpoint drops is dropped, whoever the host at the other end is.
-    let drops = |side: &Result<Option<Side>, Unknown>| matches!(side, Ok(Some(side)) if matches!(side.decision.verdict, Verdict::Deny | Verdict::Error));
+    let drops = |side: &Result<Option<Side>, Unknown>| matches!(side, Ok(Some(Side { decision, .. })) if matches!(decision.verdict, Verdict::Deny | Verdict::Error));
     let is_pod = |end: End| matches!(end, End::Endpoint(_));
     let (egress, ingress) = match (egress, ingress) {
         (egress, Err(_)) if drops(&egress) && !is_pod(destination) => (egress?, None),
