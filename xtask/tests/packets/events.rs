@@ -2,8 +2,10 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::UdpSocket;
+use std::process::ChildStdout;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use ciliumc_abi::drop_reason::{INVALID_SOURCE_IP, POLICY_DENIED};
@@ -30,14 +32,20 @@ fn every_drop_is_counted_once_under_its_reason() {
     }
 }
 
+/// What `monitor` prints, line by line, and the thread that waits for it.
+fn lines(stdout: ChildStdout) -> (Receiver<String>, JoinHandle<usize>) {
+    let lines = BufReader::new(stdout).lines();
+    let (tell, told) = channel();
+    let reader =
+        thread::spawn(move || lines.map_while(Result::ok).take_while(|line| tell.send(line.clone()).is_ok()).count());
+    (told, reader)
+}
+
 #[test]
 fn a_drop_is_told_with_its_flow() {
     let Some(world) = World::new(GUARDED) else { return };
     let mut monitor = world.lab.monitor().unwrap();
-    let lines = BufReader::new(monitor.0.stdout.take().unwrap()).lines();
-    let (tell, told) = std::sync::mpsc::channel();
-    let reader =
-        thread::spawn(move || lines.map_while(Result::ok).take_while(|line| tell.send(line.clone()).is_ok()).count());
+    let (told, reader) = lines(monitor.0.stdout.take().unwrap());
     let road = world.road(OTH, SRV);
     for [_, srv, oth] in PODS {
         let end = Instant::now() + Duration::from_secs(10);
@@ -59,10 +67,7 @@ fn a_drop_is_told_with_its_flow() {
 fn what_passes_is_told_within_a_moment_and_what_is_dropped_is_told_beside_it() {
     let Some(world) = World::new(GUARDED) else { return };
     let mut monitor = world.lab.monitor().unwrap();
-    let lines = BufReader::new(monitor.0.stdout.take().unwrap()).lines();
-    let (tell, told) = std::sync::mpsc::channel();
-    let reader =
-        thread::spawn(move || lines.map_while(Result::ok).take_while(|line| tell.send(line.clone()).is_ok()).count());
+    let (told, reader) = lines(monitor.0.stdout.take().unwrap());
     let until = |words: &[&str]| {
         let end = Instant::now() + Duration::from_secs(10);
         loop {
