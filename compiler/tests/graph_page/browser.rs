@@ -168,7 +168,8 @@ impl Browser {
 impl Drop for Browser {
     fn drop(&mut self) {
         // `timeout` passes the signal on to the browser, which ends its own children.
-        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
+        // The shell's own: the program `kill` is not on every machine.
+        let _ = Command::new("sh").args(["-c", "kill $0", &self.child.id().to_string()]).status();
         let _ = self.child.wait();
     }
 }
