@@ -124,6 +124,10 @@ fn objects(tools: &Tools, scratch: &Path, folder: &Path) -> Result<usize> {
             }
             process::stdout(&mut command)?;
             let objects = bundle.join("objects");
+            // A bundle without endpoints has none.
+            if !objects.is_dir() {
+                continue;
+            }
             for object in objects.read_dir().map_err(|e| Error::io("read", &objects, &e))?.flatten() {
                 found.entry(object.file_name()).or_insert_with(|| object.path());
             }
