@@ -8,7 +8,7 @@ use ciliumc_abi::identity::IdentityIndex;
 
 use super::l7::{Admission, admission};
 use super::probe::{self, entity};
-use super::{Decision, Flow, L4, Reason, Verdict, before_policy, decide, host};
+use super::{Decision, Flow, L4, Reason, Verdict, decide, decide_at, host};
 use crate::ir::{Cluster, Direction, EndName, Endpoint, EndpointIndex, NodeIndex, Requests, nearest};
 use crate::resolve::{AuthType, Holder, Resolved};
 
@@ -227,8 +227,7 @@ fn side(
         let elsewhere = identities(cluster, resolved, other, l4);
         let class = Holder::Class(class);
         let policy = resolved.class(class).policy(direction);
-        let decision =
-            before_policy(&cluster.options, class, l4).unwrap_or_else(|| decide(resolved, policy, Flow { peer, l4 }));
+        let decision = decide_at(cluster, resolved, class, direction, Flow { peer, l4 });
         if elsewhere.iter().any(|peer| decide(resolved, policy, Flow { peer: *peer, l4 }).verdict != decision.verdict)
             && decision.reason != Reason::ProtocolDisabled
         {

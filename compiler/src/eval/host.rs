@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use ciliumc_abi::identity::{IdentityIndex, reserved};
 
 use super::flow::{self, Asked, End, Side, Unknown};
-use super::{Decision, Flow, L4, Verdict, before_policy, decide, probe};
+use super::{Decision, Flow, L4, Verdict, decide_at, probe};
 use crate::ir::{Cluster, Direction, NodeIndex};
 use crate::resolve::{Holder, Resolved, VariantIndex};
 
@@ -52,8 +52,7 @@ pub(super) fn side(
     for node in nodes {
         let class = holder(cluster, resolved, node)?;
         for peer in peers(cluster, resolved, node, other, l4) {
-            let decision = before_policy(&cluster.options, class, l4)
-                .unwrap_or_else(|| decide(resolved, resolved.class(class).policy(direction), Flow { peer, l4 }));
+            let decision = decide_at(cluster, resolved, class, direction, Flow { peer, l4 });
             match &out {
                 Some(first) if !is_alike(&first.decision, &decision) => return Err(depends(cluster, at, other)),
                 Some(_) => {}

@@ -19,8 +19,8 @@ use std::sync::Arc;
 use ciliumc_abi::identity::IdentityIndex;
 
 use crate::ir::options::Options;
-use crate::ir::{Protocol, RuleId, Transport};
-use crate::resolve::{AuthType, Holder, Ruleset};
+use crate::ir::{Cluster, Direction, Protocol, RuleId, Transport};
+use crate::resolve::{AuthType, Holder, Resolved, Ruleset};
 
 pub use considered::{Considered, considered};
 pub use precedence::decide;
@@ -132,8 +132,14 @@ impl Decision {
 /// Types of ICMPv6 at which a host begins to treat them otherwise (spec §2.19).
 pub const HOST_ICMP6: [u16; 12] = [1, 5, 128, 129, 130, 137, 141, 144, 148, 150, 151, 154];
 
+/// What the holder of a policy says of a flow: what is decided before any policy, else its policy.
+pub fn decide_at(cluster: &Cluster, resolved: &Resolved, at: Holder, direction: Direction, flow: Flow) -> Decision {
+    before_policy(&cluster.options, at, flow.l4)
+        .unwrap_or_else(|| decide(resolved, resolved.class(at).policy(direction), flow))
+}
+
 /// What is decided before any policy is asked. Audit mode and `enable-policy` change nothing about it.
-pub fn before_policy(options: &Options, at: Holder, l4: L4) -> Option<Decision> {
+fn before_policy(options: &Options, at: Holder, l4: L4) -> Option<Decision> {
     match (l4, at) {
         (L4::Port(Protocol::Sctp, _), _) if !options.sctp => {
             Some(Decision::new(Verdict::Deny, Reason::ProtocolDisabled, Vec::new()))

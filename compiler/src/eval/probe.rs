@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ciliumc_abi::identity::{IdentityIndex, reserved};
 
-use super::{Decision, Flow, L4, before_policy, decide, host};
+use super::{Decision, Flow, L4, decide_at, host};
 use crate::ir::{Cluster, Direction, EndpointIndex, NodeIndex, Protocol};
 use crate::resolve::{ClassIndex, Holder, Resolved};
 
@@ -94,8 +94,7 @@ pub fn answer(cluster: &Cluster, resolved: &Resolved, probe: &Probe) -> Result<A
     };
     let l4 = l4(&probe.protocol, probe.port)?;
     let (peer, peer_text) = peer(cluster, resolved, node, &probe.peer, l4)?;
-    let decision = before_policy(&cluster.options, class, l4)
-        .unwrap_or_else(|| decide(resolved, resolved.class(class).policy(probe.direction), Flow { peer, l4 }));
+    let decision = decide_at(cluster, resolved, class, probe.direction, Flow { peer, l4 });
     Ok(Answer { decision, class, peer, l4, peer_text })
 }
 
